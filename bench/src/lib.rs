@@ -1,0 +1,1 @@
+//! Experiments, Report, plots, criterion benches.

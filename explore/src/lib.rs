@@ -1,0 +1,1 @@
+//! Design spaces, evaluator, Pareto front, store.

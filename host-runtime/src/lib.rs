@@ -1,0 +1,1 @@
+//! Device and Session: reference, simulator, rtl.

@@ -1,0 +1,1 @@
+//! Arch to Design, and Design to bitstream or area.

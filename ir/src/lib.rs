@@ -1,0 +1,1 @@
+//! The nouns: network, arch, mapping, program, instruction set; parse, print, validate, reference meaning.

@@ -1,0 +1,1 @@
+//! Network x Arch to Mapspace to Mapping to Program.

@@ -1,0 +1,1 @@
+//! ONNX file to Network.

@@ -1,0 +1,1 @@
+//! Program x Arch to Outcome and Trace.

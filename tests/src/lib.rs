@@ -1,0 +1,1 @@
+//! End to end: golden flows, agreement between devices, tidiness.
