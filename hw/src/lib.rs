@@ -1,1 +1,3 @@
 //! Arch to Design, and Design to bitstream or area.
+
+pub mod flow;
