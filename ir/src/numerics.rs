@@ -1,0 +1,151 @@
+//! Requantisation, the one place where an int32 sum becomes an int8 activation.
+//!
+//! The rule is `y = clamp(rint(f32(acc) * scale) + zero_point)`, round half to even, as onnxruntime's fused
+//! integer operators compute it. It is written twice: [`requantise_f32`] says it in f32, and [`Requantise`] says
+//! it with integers only, as the hardware does (24 significant bits, one 24x24 multiply, two roundings).
+//! A property test holds the two together, near ties and up to the ends of int32.
+//!
+//! Deliberately not here: TFLite's and 16-bit multipliers, which do not agree with onnxruntime.
+
+use serde::{Deserialize, Serialize};
+
+/// The number of significant bits of a [`Requantise`] mantissa, the implicit one included.
+pub const MANTISSA_BITS: u32 = 24;
+/// The largest shift that the 8-bit field of the parameter word may hold.
+pub const MAX_SHIFT: u8 = 63;
+/// The number of fraction bits of fixed-point table entries in [`crate::op::Add`].
+pub const FRACTION_BITS: u32 = 20;
+
+/// The closed range of int8 values that an operator may produce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clamp {
+    /// The smallest value.
+    pub lo: i8,
+    /// The largest value.
+    pub hi: i8,
+}
+
+impl Clamp {
+    /// The whole int8 range, which only saturates.
+    pub const FULL: Clamp = Clamp {
+        lo: i8::MIN,
+        hi: i8::MAX,
+    };
+
+    /// Brings `value` into the range.
+    pub fn apply(self, value: i64) -> i8 {
+        value.clamp(i64::from(self.lo), i64::from(self.hi)) as i8
+    }
+}
+
+/// A scale that no parameter word can hold.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error, miette::Diagnostic)]
+#[error("requantise scale {scale:e} is outside the range of the parameter word: 0 <= scale < 2^24")]
+#[diagnostic(
+    code(numerics::scale),
+    help(
+        "check the scales of the operator: input scale * weight scale / output scale must be finite and below 2^24"
+    )
+)]
+pub struct ScaleError {
+    /// The scale, an int32 sum to an int8 step.
+    pub scale: f32,
+}
+
+/// A requantise scale as the hardware holds it: `mantissa * 2^-shift`.
+///
+/// `mantissa` has its leading one at bit 23, or is 0 for scales so small (below 2^-40) that every int32 sum
+/// rounds to 0. `shift` is 0 to 63.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requantise {
+    /// The 24 significant bits of the scale, the implicit one included.
+    pub mantissa: u32,
+    /// The number of bits to shift the product right.
+    pub shift: u8,
+}
+
+impl Requantise {
+    /// Splits `scale` into mantissa and shift, exactly.
+    ///
+    /// # Errors
+    /// [`ScaleError`] if `scale` is negative, not finite, or 2^24 and above.
+    pub fn from_scale(scale: f32) -> Result<Self, ScaleError> {
+        if !(0.0..16_777_216.0).contains(&scale) {
+            return Err(ScaleError { scale });
+        }
+        let bits = scale.to_bits();
+        let shift = 150 - ((bits >> 23) & 0xff) as i32;
+        if shift > i32::from(MAX_SHIFT) {
+            return Ok(Requantise {
+                mantissa: 0,
+                shift: 0,
+            });
+        }
+        Ok(Requantise {
+            mantissa: (bits & 0x7f_ffff) | 0x80_0000,
+            shift: shift as u8,
+        })
+    }
+
+    /// Requantises `acc` with integer arithmetic only, bit for bit as [`requantise_f32`].
+    pub fn apply(self, acc: i32, zero_point: i8, clamp: Clamp) -> i8 {
+        let (acc_mantissa, acc_exponent) = round_to_mantissa(u64::from(acc.unsigned_abs()));
+        let (product, product_exponent) =
+            round_to_mantissa(acc_mantissa * u64::from(self.mantissa));
+        let exponent = acc_exponent as i32 + product_exponent as i32 - i32::from(self.shift);
+        let magnitude = if exponent >= 0 {
+            // The product has at most 25 bits, and anything above 2^8 saturates: 30 places are enough to show it.
+            (product << exponent.min(30)) as i64
+        } else {
+            rne_shift(product as i64, exponent.unsigned_abs())
+        };
+        let rounded = if acc < 0 { -magnitude } else { magnitude };
+        clamp.apply(rounded + i64::from(zero_point))
+    }
+}
+
+/// Requantises `acc`: `clamp(rint(f32(acc) * scale) + zero_point)`, round half to even.
+///
+/// # Source
+/// onnxruntime, `MlasRequantizeOutput` (`core/mlas/lib/quantize.cpp`).
+pub fn requantise_f32(acc: i32, scale: f32, zero_point: i8, clamp: Clamp) -> i8 {
+    let rounded = (acc as f32 * scale).round_ties_even();
+    clamp.apply((rounded as i64).saturating_add(i64::from(zero_point)))
+}
+
+/// Quantises one float: `clamp(rint(value / scale) + zero_point)` over int8, as `QuantizeLinear`.
+///
+/// Not-a-number becomes `zero_point`.
+pub fn quantise(value: f32, scale: f32, zero_point: i8) -> i8 {
+    let rounded = (value / scale).round_ties_even();
+    Clamp::FULL.apply((rounded as i64).saturating_add(i64::from(zero_point)))
+}
+
+/// Gives the float that `value` stands for, as `DequantizeLinear`.
+pub fn dequantise(value: i8, scale: f32, zero_point: i8) -> f32 {
+    f32::from(i16::from(value) - i16::from(zero_point)) * scale
+}
+
+/// Shifts `value` right by `n_bits` and rounds half to even.
+pub fn rne_shift(value: i64, n_bits: u32) -> i64 {
+    if n_bits == 0 {
+        return value;
+    }
+    if n_bits > 62 {
+        return 0;
+    }
+    let floor = value >> n_bits;
+    let rest = value - (floor << n_bits);
+    let half = 1_i64 << (n_bits - 1);
+    let up = rest > half || (rest == half && floor & 1 == 1);
+    floor + i64::from(up)
+}
+
+/// Rounds `value` half to even to 24 significant bits and gives them with the number of bits dropped.
+///
+/// A carry may leave 2^24 itself, which is still one significant bit.
+fn round_to_mantissa(value: u64) -> (u64, u32) {
+    let n_bits = u64::BITS - value.leading_zeros();
+    let n_dropped = n_bits.saturating_sub(MANTISSA_BITS);
+    (rne_shift(value as i64, n_dropped) as u64, n_dropped)
+}

@@ -1,0 +1,140 @@
+//! Convolution, with matmul and fully connected as special cases.
+//!
+//! A fully connected layer is a convolution whose window is the whole image; a matmul with M rows is a 1x1
+//! convolution over M pixels. So a machine needs one reduction, and the mapper one kind of loop nest.
+
+use super::{OpError, Value, Window, check_length};
+use crate::network::Tensor;
+use crate::numerics::{Clamp, Requantise, requantise_f32};
+use serde::{Deserialize, Serialize};
+
+/// Grouped two-dimensional convolution with bias and per-channel requantisation.
+///
+/// `y[o, r, c] = clamp(rint(f32(acc) * scales[o]) + y_zero_point)` with
+/// `acc = bias[o] + sum((x - x_zero_point) * w)` in int32 that wraps around. Padding has the value zero, that is the
+/// zero point of the input. Weights have no zero point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conv {
+    /// The number of output channels.
+    pub out_channels: usize,
+    /// The number of input channels that one output channel reads.
+    pub group_channels: usize,
+    /// The number of groups that input and output channels are divided into.
+    pub groups: usize,
+    /// The window.
+    pub window: Window,
+    /// The weights, `[out_channels, group_channels, kernel rows, kernel columns]`.
+    pub weights: Vec<i8>,
+    /// The bias of each output channel, in steps of the accumulator.
+    pub bias: Vec<i32>,
+    /// The requantise scale of each output channel, `f32(f32(x_scale * w_scale) / y_scale)`.
+    pub scales: Vec<f32>,
+    /// The range of the output; ReLU and clip are in it.
+    pub clamp: Clamp,
+}
+
+impl Conv {
+    /// The number of input channels.
+    pub fn in_channels(&self) -> usize {
+        self.group_channels * self.groups
+    }
+
+    /// Whether each channel is convolved on its own.
+    pub fn is_depthwise(&self) -> bool {
+        self.group_channels == 1 && self.groups > 1
+    }
+
+    /// The weight of an output channel, a channel of its group and a position of the window.
+    pub fn weight(&self, out: usize, channel: usize, tap_row: usize, tap_column: usize) -> i8 {
+        let [rows, columns] = self.window.kernel;
+        self.weights
+            [((out * self.group_channels + channel) * rows + tap_row) * columns + tap_column]
+    }
+
+    /// The shape of the output for an operand of the shape `x`.
+    ///
+    /// # Errors
+    /// [`OpError`] if channels, constants or window do not fit, or a scale is outside the parameter word.
+    pub fn output_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
+        let [channels, height, width] = x;
+        if self.groups == 0
+            || self.in_channels() != channels
+            || self.out_channels % self.groups != 0
+        {
+            return Err(OpError::Channels {
+                expected: self.in_channels(),
+                given: channels,
+            });
+        }
+        check_length(
+            "weights",
+            self.out_channels * self.group_channels * self.window.n_taps(),
+            self.weights.len(),
+        )?;
+        check_length("bias", self.out_channels, self.bias.len())?;
+        check_length("scales", self.out_channels, self.scales.len())?;
+        self.requantise()?;
+        let [rows, columns] = self.window.output_size([height, width])?;
+        Ok([self.out_channels, rows, columns])
+    }
+
+    /// The requantise scale of each output channel as the hardware holds it.
+    ///
+    /// # Errors
+    /// [`OpError::Scale`] for the first scale that the parameter word cannot hold.
+    pub fn requantise(&self) -> Result<Vec<Requantise>, OpError> {
+        Ok(self
+            .scales
+            .iter()
+            .map(|&scale| Requantise::from_scale(scale))
+            .collect::<Result<_, _>>()?)
+    }
+
+    /// The multiply-accumulates for an output of the shape `y`, padding included.
+    pub fn macs(&self, y: [usize; 3]) -> u64 {
+        y.iter().product::<usize>() as u64 * (self.group_channels * self.window.n_taps()) as u64
+    }
+
+    /// Computes the output values.
+    pub fn reference(&self, x: Value, y: &Tensor) -> Vec<i8> {
+        let n_pixels = y.height * y.width;
+        let accumulators = self.accumulators(x, y);
+        let requantise =
+            |(i, &acc)| requantise_f32(acc, self.scales[i / n_pixels], y.zero_point, self.clamp);
+        accumulators.iter().enumerate().map(requantise).collect()
+    }
+
+    /// Computes the int32 sums before requantisation, in the shape of `y`.
+    pub fn accumulators(&self, x: Value, y: &Tensor) -> Vec<i32> {
+        let mut accumulators = Vec::with_capacity(y.n_values());
+        for out in 0..self.out_channels {
+            for row in 0..y.height {
+                for column in 0..y.width {
+                    accumulators.push(self.accumulate(x, out, row, column));
+                }
+            }
+        }
+        accumulators
+    }
+
+    fn accumulate(&self, x: Value, out: usize, row: usize, column: usize) -> i32 {
+        let zero_point = i32::from(x.tensor.zero_point);
+        let first_channel = out / (self.out_channels / self.groups) * self.group_channels;
+        let mut acc = self.bias[out];
+        for channel in 0..self.group_channels {
+            for tap_row in 0..self.window.kernel[0] {
+                for tap_column in 0..self.window.kernel[1] {
+                    let (at_row, at_column) = (
+                        self.window.row(row, tap_row),
+                        self.window.column(column, tap_column),
+                    );
+                    if let Some(value) = x.at(first_channel + channel, at_row, at_column) {
+                        let weight = i32::from(self.weight(out, channel, tap_row, tap_column));
+                        acc = acc.wrapping_add((i32::from(value) - zero_point) * weight);
+                    }
+                }
+            }
+        }
+        acc
+    }
+}

@@ -1,0 +1,221 @@
+//! The closed list of operations: one file each with its shape rule, its cost and its meaning.
+//!
+//! The meaning of a kind is its `reference`: plain loops over integers, bit exact, the oracle of every device.
+//! All kinds are of the exact class; none works in float.
+//! An operand is one image `[channels, height, width]`.
+//!
+//! | kind | stands for |
+//! |---|---|
+//! | [`Conv`] | convolution of any group count, and matmul and fully connected as its special cases |
+//! | [`Add`] | residual addition |
+//! | [`MaxPool`], [`AveragePool`] | pooling, global pooling included |
+//! | [`Concat`] | joining along channels |
+//! | [`Table`] | any function of one int8 value, such as a lone ReLU or a change of scale |
+
+mod add;
+mod average_pool;
+mod concat;
+mod conv;
+mod max_pool;
+mod table;
+mod window;
+
+pub use add::Add;
+pub use average_pool::AveragePool;
+pub use concat::Concat;
+pub use conv::Conv;
+pub use max_pool::MaxPool;
+pub use table::Table;
+pub use window::Window;
+
+use crate::network::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// What an einsum computes, with its constants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Convolution, matmul, fully connected.
+    Conv(Conv),
+    /// Residual addition.
+    Add(Add),
+    /// Maximum over windows.
+    MaxPool(MaxPool),
+    /// Average over windows.
+    AveragePool(AveragePool),
+    /// Joining along channels.
+    Concat(Concat),
+    /// A function of each value.
+    Table(Table),
+}
+
+/// An operand of a reference: the values and the tensor they belong to.
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'a> {
+    /// The shape, scale and zero point.
+    pub tensor: &'a Tensor,
+    /// The values, `[channels, height, width]`.
+    pub values: &'a [i8],
+}
+
+impl Value<'_> {
+    /// The value at a channel, row and column, or `None` in the padding around the image.
+    pub fn at(&self, channel: usize, row: isize, column: isize) -> Option<i8> {
+        let Tensor { height, width, .. } = *self.tensor;
+        let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
+        inside.then(|| self.values[(channel * height + row as usize) * width + column as usize])
+    }
+}
+
+/// Why the constants or operands of an operation contradict each other.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OpError {
+    /// The number of operands is wrong.
+    #[error("{expected} operands expected, {given} given")]
+    OperandCount {
+        /// The number that the kind takes.
+        expected: usize,
+        /// The number given.
+        given: usize,
+    },
+    /// Two operands do not have the shapes that the kind needs.
+    #[error("operand shapes {first:?} and {second:?} do not fit each other")]
+    OperandShapes {
+        /// One shape, `[channels, height, width]`.
+        first: [usize; 3],
+        /// The other.
+        second: [usize; 3],
+    },
+    /// The output tensor does not have the shape that the rule gives.
+    #[error("output shape is {given:?}, but the operands give {expected:?}")]
+    OutputShape {
+        /// The shape that the operands give.
+        expected: [usize; 3],
+        /// The shape of the output tensor.
+        given: [usize; 3],
+    },
+    /// The channels of the operand do not fit the weights.
+    #[error("operand has {given} channels, the weights want {expected}")]
+    Channels {
+        /// The channels that the weights want.
+        expected: usize,
+        /// The channels of the operand.
+        given: usize,
+    },
+    /// A list of constants has the wrong length.
+    #[error("{what} has {given} entries, {expected} are needed")]
+    Length {
+        /// The list.
+        what: &'static str,
+        /// The length needed.
+        expected: usize,
+        /// The length given.
+        given: usize,
+    },
+    /// The window does not fit the image.
+    #[error(
+        "window {kernel:?} with stride {stride:?} has no place in an image of {image:?} with its padding"
+    )]
+    Window {
+        /// Rows and columns of the window, dilation not counted.
+        kernel: [usize; 2],
+        /// The stride.
+        stride: [usize; 2],
+        /// Rows and columns of the image.
+        image: [usize; 2],
+    },
+    /// A scale that the hardware cannot hold.
+    #[error(transparent)]
+    Scale(#[from] crate::numerics::ScaleError),
+}
+
+impl Kind {
+    /// The name that messages and reports use, such as `conv`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Conv(_) => "conv",
+            Kind::Add(_) => "add",
+            Kind::MaxPool(_) => "max_pool",
+            Kind::AveragePool(_) => "average_pool",
+            Kind::Concat(_) => "concat",
+            Kind::Table(_) => "table",
+        }
+    }
+
+    /// The shape `[channels, height, width]` of the output for operands of the shapes `inputs`.
+    ///
+    /// # Errors
+    /// [`OpError`] if constants and operands do not fit together.
+    pub fn output_shape(&self, inputs: &[[usize; 3]]) -> Result<[usize; 3], OpError> {
+        match self {
+            Kind::Conv(op) => op.output_shape(one(inputs)?),
+            Kind::Add(op) => op.output_shape(two(inputs)?),
+            Kind::MaxPool(op) => op.output_shape(one(inputs)?),
+            Kind::AveragePool(op) => op.output_shape(one(inputs)?),
+            Kind::Concat(op) => op.output_shape(inputs),
+            Kind::Table(op) => op.output_shape(one(inputs)?),
+        }
+    }
+
+    /// The multiply-accumulates for an output of the shape `[channels, height, width]`, padding included.
+    pub fn macs(&self, output: [usize; 3]) -> u64 {
+        match self {
+            Kind::Conv(op) => op.macs(output),
+            Kind::Add(_)
+            | Kind::MaxPool(_)
+            | Kind::AveragePool(_)
+            | Kind::Concat(_)
+            | Kind::Table(_) => 0,
+        }
+    }
+
+    /// Computes the values of `output` from `inputs`, which must be valid for this kind.
+    pub fn reference(&self, inputs: &[Value], output: &Tensor) -> Vec<i8> {
+        match self {
+            Kind::Conv(op) => op.reference(inputs[0], output),
+            Kind::Add(op) => op.reference([inputs[0], inputs[1]]),
+            Kind::MaxPool(op) => op.reference(inputs[0], output),
+            Kind::AveragePool(op) => op.reference(inputs[0], output),
+            Kind::Concat(op) => op.reference(inputs),
+            Kind::Table(op) => op.reference(inputs[0]),
+        }
+    }
+}
+
+fn one(inputs: &[[usize; 3]]) -> Result<[usize; 3], OpError> {
+    match inputs {
+        [x] => Ok(*x),
+        _ => Err(OpError::OperandCount {
+            expected: 1,
+            given: inputs.len(),
+        }),
+    }
+}
+
+fn two(inputs: &[[usize; 3]]) -> Result<[[usize; 3]; 2], OpError> {
+    <[[usize; 3]; 2]>::try_from(inputs).map_err(|_| OpError::OperandCount {
+        expected: 2,
+        given: inputs.len(),
+    })
+}
+
+fn check_length(what: &'static str, expected: usize, given: usize) -> Result<(), OpError> {
+    if expected == given {
+        Ok(())
+    } else {
+        Err(OpError::Length {
+            what,
+            expected,
+            given,
+        })
+    }
+}
+
+/// The position of an int8 value in a 256-entry table: value -128 comes first.
+pub fn table_index(value: i8) -> usize {
+    usize::from((value as u8) ^ 0x80)
+}
+
+/// All int8 values in the order of a 256-entry table.
+pub fn table_values() -> impl Iterator<Item = i8> {
+    i8::MIN..=i8::MAX
+}

@@ -1,0 +1,114 @@
+//! The sliding window that convolution and pooling share.
+
+use super::{OpError, Value};
+use serde::{Deserialize, Serialize};
+
+/// A sliding window over rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The size `[rows, columns]`, without dilation.
+    pub kernel: [usize; 2],
+    /// The step `[rows, columns]` from one output to the next.
+    pub stride: [usize; 2],
+    /// The padding `[top, left, bottom, right]`.
+    pub pads: [usize; 4],
+    /// The distance `[rows, columns]` between neighbours in the window; 1 means dense.
+    pub dilation: [usize; 2],
+}
+
+impl Window {
+    /// A dense window without padding that moves by one.
+    pub fn dense(kernel: [usize; 2]) -> Self {
+        Window {
+            kernel,
+            stride: [1, 1],
+            pads: [0; 4],
+            dilation: [1, 1],
+        }
+    }
+
+    /// The number of positions in the window.
+    pub fn n_taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// The rows and columns of the output for an `image` of `[rows, columns]`.
+    ///
+    /// # Errors
+    /// [`OpError::Window`] if the window does not fit once, or a size, stride or dilation is 0 or absurdly large.
+    pub fn output_size(&self, image: [usize; 2]) -> Result<[usize; 2], OpError> {
+        let along = |axis: usize| -> Option<usize> {
+            let reach = self.kernel[axis]
+                .checked_sub(1)?
+                .checked_mul(self.dilation[axis])?
+                .checked_add(1)?;
+            let padded = image[axis]
+                .checked_add(self.pads[axis])?
+                .checked_add(self.pads[axis + 2])?;
+            if self.dilation[axis] == 0 || padded > i32::MAX as usize {
+                return None;
+            }
+            padded
+                .checked_sub(reach)?
+                .checked_div(self.stride[axis])?
+                .checked_add(1)
+        };
+        match (along(0), along(1)) {
+            (Some(rows), Some(columns)) => Ok([rows, columns]),
+            _ => Err(OpError::Window {
+                kernel: self.kernel,
+                stride: self.stride,
+                image,
+            }),
+        }
+    }
+
+    /// The row of the image, maybe in the padding, that tap row `tap` of output row `out` reads.
+    pub fn row(&self, out: usize, tap: usize) -> isize {
+        (out * self.stride[0] + tap * self.dilation[0]) as isize - self.pads[0] as isize
+    }
+
+    /// The column of the image, maybe in the padding, that tap column `tap` of output column `out` reads.
+    pub fn column(&self, out: usize, tap: usize) -> isize {
+        (out * self.stride[1] + tap * self.dilation[1]) as isize - self.pads[1] as isize
+    }
+}
+
+impl Window {
+    /// The shape of a pooled image of the shape `x`.
+    ///
+    /// # Errors
+    /// [`OpError::Window`] if the window does not fit, or could lie in the padding alone.
+    pub(super) fn pooled_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
+        let [channels, height, width] = x;
+        let [rows, columns] = self.output_size([height, width])?;
+        let touches = |axis: usize, last: isize, size: usize| {
+            let reach = ((self.kernel[axis] - 1) * self.dilation[axis]) as isize;
+            self.dilation[axis] == 1 && self.pads[axis] as isize <= reach && last < size as isize
+        };
+        let unpadded = self.pads == [0; 4];
+        if unpadded
+            || (touches(0, self.row(rows - 1, 0), height)
+                && touches(1, self.column(columns - 1, 0), width))
+        {
+            return Ok([channels, rows, columns]);
+        }
+        Err(OpError::Window {
+            kernel: self.kernel,
+            stride: self.stride,
+            image: [height, width],
+        })
+    }
+
+    /// The values of a window that lie inside the image.
+    pub(super) fn inside<'a>(
+        &'a self,
+        x: Value<'a>,
+        channel: usize,
+        row: usize,
+        column: usize,
+    ) -> impl Iterator<Item = i8> + 'a {
+        let taps = (0..self.kernel[0]).flat_map(|r| (0..self.kernel[1]).map(move |c| (r, c)));
+        taps.filter_map(move |(r, c)| x.at(channel, self.row(row, r), self.column(column, c)))
+    }
+}
