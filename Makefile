@@ -1,0 +1,36 @@
+# `make demo` and `make test` need Debian 12 and Rust; they install the rest (see scripts/setup).
+
+CARGO ?= cargo
+# Where the tools from Python packages are, for every command below.
+export TILEWRIGHT_VENV := $(CURDIR)/build/venv
+
+.PHONY: help setup demo test lint
+
+help:
+	@echo "make setup   install yosys, nextpnr, verilator and what else the tests use"
+	@echo "make demo    the whole main job on a bundled network, ending with a report"
+	@echo "make test    every test, RTL lint and formal proof"
+	@echo "make lint    formatting, clippy, documentation, licences, spelling"
+
+setup:
+	@scripts/setup
+
+demo: setup
+	$(CARGO) run --release -- demo
+
+test: setup
+	scripts/lint-rtl
+	scripts/formal
+	$(CARGO) test --workspace
+
+lint: setup
+	$(CARGO) metadata --locked --format-version 1 >/dev/null
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	scripts/lint-rtl
+	@if command -v cargo-deny >/dev/null; then cargo-deny --all-features check; \
+	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"; fi
+	@if command -v typos >/dev/null; then typos; \
+	else echo "skipped: typos is not installed (cargo install typos-cli)"; fi
