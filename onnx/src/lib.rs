@@ -1,1 +1,90 @@
 //! ONNX file to Network.
+//!
+//! [`import`] reads a quantised ONNX file and gives an [`ir::network::Network`]; [`check`] does the same work and lists
+//! everything that stands in the way, in one go. Both spellings of quantisation are understood: float operators between
+//! `DequantizeLinear` and `QuantizeLinear`, and the integer operators `QLinear*` and `QGemm`.
+//!
+//! - `proto`, `constant`: the file format, from the schema in `proto/onnx.proto`; external data stays in its folder.
+//! - `order`: address changes (reshape, transpose, flatten) as index arithmetic, so that they vanish.
+//! - `walk`, `ops`: one pass over the nodes in topological order, one function per operator.
+//! - [`export`]: the other direction, a Network as QDQ ONNX; [`zoo`] writes standard networks with it.
+//! - [`dataset`]: images, labels and logits from `.npz` files.
+//!
+//! Deliberately not here: operators outside the closed list, which are refused by name, and float execution.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/networks/digits_int8.onnx");
+//! let network = onnx::import(path.as_ref(), &onnx::Options::default())?;
+//! assert_eq!(network.einsums.len(), 5);
+//! # Ok(())
+//! # }
+//! ```
+
+mod constant;
+mod error;
+mod file;
+mod node;
+mod ops;
+mod order;
+mod proto;
+mod value;
+mod walk;
+
+pub mod dataset;
+
+pub use error::{ImportError, Problem};
+
+use ir::network::Network;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What the user decides about an import.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The sizes of symbolic dimensions by name, such as `N`. A first dimension without a size here is 1.
+    pub dims: BTreeMap<String, usize>,
+}
+
+/// What [`check`] found in a file.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The name of the graph.
+    pub name: String,
+    /// How often each operator occurs, by name.
+    pub operators: BTreeMap<String, usize>,
+    /// Everything that stands in the way, in the order of the nodes; empty if the file can be imported.
+    pub problems: Vec<Problem>,
+    /// The network, if there are no problems.
+    pub network: Option<Network>,
+}
+
+/// Reads the ONNX file at `path` as a network.
+///
+/// # Errors
+/// [`ImportError::Refused`] with every problem of the file, or another [`ImportError`] if it cannot be read at all.
+pub fn import(path: &Path, options: &Options) -> Result<Network, ImportError> {
+    into_network(check(path, options)?)
+}
+
+/// Reads the bytes of an ONNX file as a network; external data is refused, for there is no folder to find it in.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportError> {
+    into_network(walk::walk(&file::decode(bytes)?, None, options)?)
+}
+
+/// Lists everything that keeps the ONNX file at `path` from being imported.
+///
+/// # Errors
+/// [`ImportError`] if the file cannot be read or is not ONNX.
+pub fn check(path: &Path, options: &Options) -> Result<Report, ImportError> {
+    walk::walk(&file::read(path)?, path.parent(), options)
+}
+
+fn into_network(report: Report) -> Result<Network, ImportError> {
+    report.network.ok_or(ImportError::Refused {
+        problems: report.problems,
+    })
+}

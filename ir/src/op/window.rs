@@ -79,7 +79,7 @@ impl Window {
     ///
     /// # Errors
     /// [`OpError::Window`] if the window does not fit, or could lie in the padding alone.
-    pub(super) fn pooled_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
+    pub fn pooled_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
         let [channels, height, width] = x;
         let [rows, columns] = self.output_size([height, width])?;
         let touches = |axis: usize, last: isize, size: usize| {

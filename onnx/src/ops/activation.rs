@@ -1,0 +1,68 @@
+//! `Relu` and `Clip`: a range, which ends up in the clamp of the operator before, or in a table.
+
+use crate::error::Reason;
+use crate::node::Node;
+use crate::ops::quantise::copy;
+use crate::value::{Pending, Value};
+use crate::walk::{Walk, unexpected};
+use std::rc::Rc;
+
+/// `Relu`.
+pub(crate) fn relu(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    limit(walk, node, (0.0, f32::INFINITY))
+}
+
+/// `Clip` with constant bounds.
+pub(crate) fn clip(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let mut bounds = [f32::NEG_INFINITY, f32::INFINITY];
+    for (i, bound) in bounds.iter_mut().enumerate() {
+        if node.input(i + 1).is_none() {
+            continue;
+        }
+        *bound = match walk.value(node, i + 1)? {
+            Value::Constant(constant) => single(constant.floats()?)?,
+            Value::QuantConstant(constant) => {
+                let (steps, _) = constant.integers.integers()?;
+                let (&[step], &[scale], &[zero]) = (
+                    steps,
+                    constant.scales.as_slice(),
+                    constant.zero_points.as_slice(),
+                ) else {
+                    return Err(Reason::constant("a bound is not a single number"));
+                };
+                (step.saturating_sub(zero)) as f32 * scale
+            }
+            other => return Err(unexpected(i + 1, "a constant", &other)),
+        };
+    }
+    let [lo, hi] = bounds;
+    if lo.is_nan() || hi.is_nan() || lo > hi {
+        return Err(Reason::constant(format!(
+            "the bounds {lo} and {hi} are no range"
+        )));
+    }
+    limit(walk, node, (lo, hi))
+}
+
+fn single(values: &[f32]) -> Result<f32, Reason> {
+    match values {
+        [value] => Ok(*value),
+        _ => Err(Reason::constant("a bound is not a single number")),
+    }
+}
+
+fn limit(walk: &mut Walk, node: &Node, (lo, hi): (f32, f32)) -> Result<Value, Reason> {
+    let pending = match walk.value(node, 0)? {
+        Value::Pending(pending) => pending.as_ref().clone(),
+        Value::Real(view) => copy(walk, &node.label, &view)?,
+        other => {
+            return Err(unexpected(
+                0,
+                "a float result or a dequantised tensor",
+                &other,
+            ));
+        }
+    };
+    let range = (pending.range.0.clamp(lo, hi), pending.range.1.clamp(lo, hi));
+    Ok(Value::Pending(Rc::new(Pending { range, ..pending })))
+}

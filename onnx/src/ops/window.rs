@@ -1,0 +1,68 @@
+//! The window attributes that convolution and pooling share.
+
+use crate::error::Reason;
+use crate::node::Node;
+use ir::op::Window;
+
+/// Reads stride, dilation, padding and automatic padding of `node` for a `kernel` over an image of `[rows, columns]`.
+pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Result<Window, Reason> {
+    let stride = node.sizes("strides", 1)?;
+    let dilation = node.sizes("dilations", 1)?;
+    if stride.contains(&0) || dilation.contains(&0) || kernel.contains(&0) {
+        return Err(Reason::dimensions("a kernel size, stride or dilation is 0"));
+    }
+    let mut pads = node.sizes("pads", 0)?;
+    let is_line = node.ints("pads").is_some_and(|pads| pads.len() == 2);
+    if is_line {
+        pads = [0, pads[1], 0, pads[3]];
+    }
+    let mut window = Window {
+        kernel,
+        stride,
+        pads,
+        dilation,
+    };
+    match node.text("auto_pad", "NOTSET").as_str() {
+        "NOTSET" | "" => {}
+        "VALID" => window.pads = [0; 4],
+        "SAME_UPPER" => window.pads = same(&window, image, false),
+        "SAME_LOWER" => window.pads = same(&window, image, true),
+        other => return Err(Reason::unsupported(format!("`auto_pad` is `{other}`"))),
+    }
+    if node.int("ceil_mode", 0) != 0 {
+        widen(&mut window, image);
+    }
+    Ok(window)
+}
+
+/// The padding for which the output has `image / stride` rows and columns, rounded up.
+fn same(window: &Window, image: [usize; 2], more_before: bool) -> [usize; 4] {
+    let mut pads = [0; 4];
+    for axis in 0..2 {
+        let steps = image[axis].div_ceil(window.stride[axis]) - 1;
+        let needed =
+            steps * window.stride[axis] + (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        let total = needed.saturating_sub(image[axis]);
+        let before = if more_before {
+            total.div_ceil(2)
+        } else {
+            total / 2
+        };
+        pads[axis] = before;
+        pads[axis + 2] = total - before;
+    }
+    pads
+}
+
+/// Pads behind the image so that rounding down gives what rounding up would, without windows that start in the padding.
+fn widen(window: &mut Window, image: [usize; 2]) {
+    for axis in 0..2 {
+        let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        let padded = image[axis] + window.pads[axis] + window.pads[axis + 2];
+        let rest = padded.saturating_sub(reach) % window.stride[axis];
+        let last_start = padded.saturating_sub(reach) - rest + window.stride[axis];
+        if rest > 0 && last_start < image[axis] + window.pads[axis] {
+            window.pads[axis + 2] += window.stride[axis] - rest;
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The boundary of the graph: initialisers, inputs, outputs, and the order of the nodes.
+
+use super::{Draft, Walk};
+use crate::constant::count;
+use crate::error::{ImportError, Reason};
+use crate::node::Node;
+use crate::order::Order;
+use crate::proto::tensor_proto::DataType;
+use crate::proto::tensor_shape_proto::dimension::Value as Dim;
+use crate::proto::{GraphProto, TypeProto, ValueInfoProto, type_proto};
+use crate::value::{Value, View};
+use ir::network::{HostType, HostView, TensorId};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+impl<'a> Walk<'a> {
+    /// Notes where each initialiser is.
+    pub(super) fn read_initialisers(&mut self, graph: &'a GraphProto) {
+        for proto in &graph.initializer {
+            if self.initialisers.insert(proto.name(), proto).is_some() {
+                let reason = Reason::duplicate("two initialisers have this name");
+                self.problems
+                    .push(reason.at(format!("initialiser `{}`", proto.name())));
+            }
+        }
+    }
+
+    /// Makes a tensor of each graph input that is no initialiser.
+    pub(super) fn read_inputs(&mut self, graph: &GraphProto) {
+        for info in &graph.input {
+            if self.initialisers.contains_key(info.name()) {
+                continue;
+            }
+            let value = self.read_input(info).unwrap_or_else(|reason| {
+                self.problems
+                    .push(reason.at(format!("input `{}`", info.name())));
+                Value::Broken
+            });
+            self.values.insert(info.name().to_string(), value);
+        }
+    }
+
+    fn read_input(&mut self, info: &ValueInfoProto) -> Result<Value, Reason> {
+        if self.values.contains_key(info.name()) {
+            return Err(Reason::duplicate("two graph inputs have this name"));
+        }
+        let host_type = host_type(info)?;
+        let shape = self.input_shape(info)?;
+        let tensor = TensorId(self.drafts.len() as u32);
+        let order = Order::identity(count(&shape)?);
+        let name = info.name().to_string();
+        let host = HostView {
+            name: name.clone(),
+            shape: shape.clone(),
+            strides: [0; 3],
+            host_type,
+        };
+        self.drafts.push(Draft {
+            name,
+            image: None,
+            quant: None,
+            host: Some(host),
+            axes: Vec::new(),
+        });
+        self.inputs.push(tensor);
+        let view = View {
+            tensor,
+            shape,
+            order,
+        };
+        Ok(if host_type == HostType::Float32 {
+            Value::FloatInput(view)
+        } else {
+            Value::Integer(view)
+        })
+    }
+
+    fn input_shape(&self, info: &ValueInfoProto) -> Result<Vec<usize>, Reason> {
+        let shape = match tensor_type(info) {
+            Some(type_proto::Tensor {
+                shape: Some(shape), ..
+            }) => &shape.dim,
+            _ => {
+                return Err(Reason::dimensions("it has no shape").help("export with a static shape"));
+            }
+        };
+        let size =
+            |(axis, dim): (usize, &crate::proto::tensor_shape_proto::Dimension)| match &dim.value {
+                Some(Dim::DimValue(size)) => usize::try_from(*size)
+                    .ok()
+                    .filter(|&size| size > 0)
+                    .ok_or_else(|| Reason::dimensions(format!("dimension {axis} is {size}"))),
+                Some(Dim::DimParam(name)) => self.symbolic(axis, name),
+                None => self.symbolic(axis, ""),
+            };
+        let sizes: Vec<usize> = shape
+            .iter()
+            .enumerate()
+            .map(size)
+            .collect::<Result<_, _>>()?;
+        count(&sizes)?;
+        Ok(sizes)
+    }
+
+    fn symbolic(&self, axis: usize, name: &str) -> Result<usize, Reason> {
+        match self.options.dims.get(name) {
+            Some(0) => Err(Reason::dimensions(format!(
+                "dimension `{name}` is given as 0"
+            ))),
+            Some(&size) => Ok(size),
+            None if axis == 0 => Ok(1),
+            None => Err(
+                Reason::dimensions(format!("dimension {axis}, `{name}`, has no size"))
+                    .help(format!("give its size, as in `--dim {name}=224`")),
+            ),
+        }
+    }
+
+    /// Ties each graph output to its tensor.
+    pub(super) fn read_outputs(&mut self, graph: &GraphProto) -> Vec<TensorId> {
+        let mut outputs = Vec::new();
+        for info in &graph.output {
+            match self.read_output(info.name()) {
+                Ok(id) => outputs.extend(id),
+                Err(reason) => self
+                    .problems
+                    .push(reason.at(format!("output `{}`", info.name()))),
+            }
+        }
+        if graph.output.is_empty() {
+            self.problems
+                .push(Reason::dimensions("it has no outputs").at("graph"));
+        }
+        outputs
+    }
+
+    fn read_output(&mut self, name: &str) -> Result<Option<TensorId>, Reason> {
+        let (view, host_type) = match self.lookup(name)? {
+            Value::Broken => return Ok(None),
+            Value::Real(view) | Value::Host(view) => (view, HostType::Float32),
+            Value::Integer(view) if self.is_unsigned(view.tensor) => (view, HostType::Uint8),
+            Value::Integer(view) => (view, HostType::Int8),
+            other => {
+                return Err(Reason::unsupported(format!("it is {}", other.describe()))
+                    .help("quantise the output as static quantisation does, with a QuantizeLinear behind the last operator"));
+            }
+        };
+        let draft = &self.drafts[view.tensor.index()];
+        if draft.host.is_some() {
+            return Err(Reason::unsupported(format!(
+                "`{}` is an input or output of the graph already",
+                draft.name
+            )));
+        }
+        let image = draft.image.unwrap_or_default();
+        let steps = Order::identity(image.iter().product())
+            .through(&view.order.inverse())
+            .and_then(|o| o.steps(&image));
+        let Some(steps) = steps else {
+            return Err(Reason::unsupported(
+                "it is reshaped in a way that is no fixed stride",
+            ));
+        };
+        let strides = [steps[0], steps[1], steps[2]];
+        let host = HostView {
+            name: name.to_string(),
+            shape: view.shape,
+            strides,
+            host_type,
+        };
+        self.drafts[view.tensor.index()].host = Some(host);
+        Ok(Some(view.tensor))
+    }
+
+    /// The positions of the nodes in topological order, as near to the order of the file as possible.
+    pub(super) fn sorted(&mut self, nodes: &[Node]) -> Result<Vec<usize>, ImportError> {
+        let producers = self.producers(nodes);
+        let mut n_waiting = vec![0; nodes.len()];
+        let mut readers = vec![Vec::new(); nodes.len()];
+        for (idx, node) in nodes.iter().enumerate() {
+            for producer in node
+                .proto
+                .input
+                .iter()
+                .filter_map(|name| producers.get(name.as_str()))
+            {
+                n_waiting[idx] += 1;
+                readers[*producer].push(idx);
+            }
+        }
+        let mut ready: BinaryHeap<Reverse<usize>> = (0..nodes.len())
+            .filter(|&i| n_waiting[i] == 0)
+            .map(Reverse)
+            .collect();
+        let mut sorted = Vec::with_capacity(nodes.len());
+        while let Some(Reverse(idx)) = ready.pop() {
+            sorted.push(idx);
+            for &reader in &readers[idx] {
+                n_waiting[reader] -= 1;
+                if n_waiting[reader] == 0 {
+                    ready.push(Reverse(reader));
+                }
+            }
+        }
+        match n_waiting.iter().position(|&n| n > 0) {
+            Some(idx) => Err(ImportError::Cycle {
+                node: nodes[idx].label.clone(),
+            }),
+            None => Ok(sorted),
+        }
+    }
+
+    fn producers<'n>(&mut self, nodes: &[Node<'n>]) -> BTreeMap<&'n str, usize> {
+        let mut producers = BTreeMap::new();
+        for (idx, node) in nodes.iter().enumerate() {
+            for name in node.proto.output.iter().filter(|name| !name.is_empty()) {
+                let known = self.values.contains_key(name.as_str())
+                    || self.initialisers.contains_key(name.as_str());
+                if known || producers.insert(name.as_str(), idx).is_some() {
+                    let reason = Reason::duplicate(format!("`{name}` is provided twice"));
+                    self.problems.push(reason.at(format!(
+                        "node `{}` ({})",
+                        node.label,
+                        node.operator()
+                    )));
+                }
+            }
+        }
+        producers
+    }
+}
+
+fn tensor_type(info: &ValueInfoProto) -> Option<&type_proto::Tensor> {
+    match info.r#type.as_ref() {
+        Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..
+        }) => Some(tensor),
+        _ => None,
+    }
+}
+
+fn host_type(info: &ValueInfoProto) -> Result<HostType, Reason> {
+    match tensor_type(info).map(|tensor| tensor.elem_type()) {
+        Some(t) if t == DataType::Float as i32 => Ok(HostType::Float32),
+        Some(t) if t == DataType::Int8 as i32 => Ok(HostType::Int8),
+        Some(t) if t == DataType::Uint8 as i32 => Ok(HostType::Uint8),
+        _ => Err(Reason::unsupported(
+            "it is not a tensor of float, int8 or uint8",
+        )),
+    }
+}
