@@ -176,6 +176,23 @@ impl ToolError {
 /// Stops every external program that is running or will be started; for the command line's signal handler.
 ///
 /// Programs lead process groups of their own, so that the terminal's interrupt does not reach them by itself.
+///
+/// # Example
+/// ```
+/// use hw::flow::{JobDir, Limits, ToolError, interrupt, tool};
+///
+/// let mut job = JobDir::create(&std::env::temp_dir(), "interrupted")?;
+/// job.write("sim", "sleep 600")?;
+/// std::fs::copy("/bin/sh", job.path("sh")).expect("a shell is there");
+/// std::thread::spawn(|| {
+///     std::thread::sleep(std::time::Duration::from_millis(100));
+///     interrupt();
+/// });
+/// let error = tool::run_built("sh", &["sim"], &mut job, &Limits::default()).unwrap_err();
+/// assert!(matches!(error, ToolError::Interrupted { .. }));
+/// assert_eq!(error.exit_code(), 130);
+/// # Ok::<(), ToolError>(())
+/// ```
 pub fn interrupt() {
     process::interrupt();
 }
@@ -244,7 +261,8 @@ fn run_program(
     limits: &Limits,
 ) -> Result<Finished, ToolError> {
     let result = try_run(program, args, job, limits);
-    if result.is_err() {
+    // An interrupted run has nothing to inspect.
+    if !matches!(result, Ok(_) | Err(ToolError::Interrupted { .. })) {
         job.keep();
     }
     result
