@@ -96,30 +96,40 @@ module requantise #(
     zeros_norm_q <= {zeros16, zeros8, zeros4};
   end
 
-  // Cycle 2: normalised by 2 and 1, then rounded to 24 bits; `over` is a carry out of the rounding.
-  logic [30:0] norm4, norm5;
-  logic        zeros2, zeros1;
-  logic        up;
-  logic [24:0] round;
-  logic        neg_a_q, over_q;
-  logic [23:0] a_q;
+  // Cycle 2: normalised by 2 and 1, then rounded to 24 bits.
+  // `fill` looks at the bits below the half bit before they are moved: are they all equal to what
+  // is shifted in? For a positive sum they are then zero, for a negative sum they become zero, with
+  // a carry into the half bit, once the missing 1 is added.
+  logic        zeros2, zeros1, fill, up;
+  logic [30:5] norm4;
+  logic [30:6] norm5;
+  logic [23:0] round;
+  logic        neg_a_q, some_q, over;
+  logic [23:0] round_q, a;
   logic [4:0]  zeros_q;
 
-  assign zeros2 = norm_q[30:29] == '0;
-  assign norm4        = zeros2 ? {norm_q[28:0], {2{neg_norm_q}}} : norm_q;
-  assign zeros1 = !norm4[30];
-  assign norm5        = zeros1 ? {norm4[29:0], neg_norm_q} : norm4;
+  assign zeros2 = !norm_q[30] && !norm_q[29];
+  assign zeros1 = !norm_q[30] && (norm_q[29] || !norm_q[28]);
+  assign norm4  = zeros2 ? norm_q[28:3] : norm_q[30:5];
+  assign norm5  = zeros1 ? norm4[29:5] : norm4[30:6];
 
-  assign up = norm5[6] ? (neg_norm_q || norm5[7] || norm5[5:0] != '0)
-                       : (neg_norm_q && norm5[7] && norm5[5:0] == '1);
-  assign round = {1'b0, norm5[30:7]} + 25'(up);
+  assign fill = norm_q[2:0] == {3{neg_norm_q}} &&
+                (norm_q[3] == neg_norm_q || (zeros2 && zeros1)) &&
+                (norm_q[4] == neg_norm_q || zeros2) &&
+                (norm_q[5] == neg_norm_q || zeros2 || zeros1);
+  assign up   = neg_norm_q ? (norm5[6] || (norm5[7] && fill)) : (norm5[6] && (norm5[7] || !fill));
+  assign round = norm5[30:7] + 24'(up);
 
   always_ff @(posedge clk_i) begin
     neg_a_q <= neg_norm_q;
-    over_q  <= round[24];
-    a_q     <= {round[24] || round[23], round[22:0]};
+    some_q  <= norm5[30];
+    round_q <= round;
     zeros_q <= {zeros_norm_q, zeros2, zeros1};
   end
+
+  // Bit 30 was set unless the sum is zero. Where the rounding cleared it, it carried out.
+  assign a    = {some_q, round_q[22:0]};
+  assign over = some_q && !round_q[23];
 
   // The product, stable from cycle `Tail` on for one cycle.
   logic [47:0] product;
@@ -131,7 +141,7 @@ module requantise #(
     .load_i    ((Interval == 1) ? 1'b1 : valid[1]),
     .first_i   (valid[4]),
     .mantissa_i,
-    .a_i       (a_q),
+    .a_i       (a),
     .product_o (product)
   );
 
@@ -155,8 +165,8 @@ module requantise #(
     end
   end
 
-  assign place   = shift_q[(ShiftLine-1)*8 +: 7] + 7'(zeros_q) + 7'(!over_q);
-  assign nonzero = a_q[23] && shift_q[ShiftLine*8-1];
+  assign place   = shift_q[(ShiftLine-1)*8 +: 7] + 7'(zeros_q) + 7'(!over);
+  assign nonzero = some_q && shift_q[ShiftLine*8-1];
   // Sign, saturated, zero, place.
   assign out_d = {neg_a_q, nonzero && place[6],
                   !nonzero || (!place[6] && place[5:0] > 6'd9), place[3:0]};
@@ -173,17 +183,18 @@ module requantise #(
     end
   end
 
-  // First tail cycle: integer part, half bit, and whether the bits below are all zero or all one,
-  // where the product's rounding to 24 bits is taken into account.
+  // First tail cycle: integer part and rounding. `tie_above` and `tie_below`: the product's rounding
+  // to 24 bits leaves exactly, or completes exactly, a half.
   logic [3:0] down;
-  logic       clear, any_low, all_low, round_bit, sticky;
+  logic       clear, neg_int, any_low, all_low, round_bit, sticky, tie_above, tie_below, inc;
   logic [9:0] move0, move1, move2, move3, move4;
   logic [3:0] any, all;
-  logic [8:0] int_q;
-  logic       half_q, tie_above_q, tie_below_q;
+  logic [7:0] int_q;
+  logic       carry_q, big_q;
 
-  assign down  = out_q[PlaceA*7 +: 4];
-  assign clear = out_q[PlaceA*7+4];
+  assign down    = out_q[PlaceA*7 +: 4];
+  assign clear   = out_q[PlaceA*7+4];
+  assign neg_int = out_q[PlaceA*7+6];
 
   assign move0  = product[47:38];
   assign move1  = down[3] ? move0 >> 8 : move0;
@@ -204,23 +215,22 @@ module requantise #(
   assign round_bit = product[47] ? product[23] : product[22];
   assign sticky    = product[21:0] != '0 || (product[47] && product[22]);
 
+  assign tie_above = !any_low && !(round_bit && sticky);
+  assign tie_below = all_low && round_bit;
+
+  // Half to even, in the product's magnitude.
+  assign inc = move4[0] ? (move4[1] || !tie_above) : (move4[1] && tie_below);
+
+  // A negative value is the complement of its magnitude plus 1, of which `inc` takes 1 away.
   always_ff @(posedge clk_i) begin
-    if (clear) begin
-      int_q       <= '0;
-      half_q      <= 1'b0;
-      tie_above_q <= 1'b0;
-      tie_below_q <= 1'b0;
-    end else begin
-      int_q       <= move4[9:1];
-      half_q      <= move4[0];
-      tie_above_q <= !any_low && !(round_bit && sticky);
-      tie_below_q <= all_low && round_bit;
-    end
+    int_q   <= (clear ? 8'd0 : move4[8:1]) ^ {8{neg_int}};
+    carry_q <= (inc && !clear) != neg_int;
+    big_q   <= move4[9] && !clear;
   end
 
-  // Second tail cycle: last rounding, sign, zero point, clamp.
+  // Second tail cycle: zero point, clamp.
   logic [23:0] clamps;
-  logic        neg_y, saturate, inc, carry, below, above;
+  logic        neg_y, saturate, below, above;
   logic [7:0]  zp, lo, hi;
   logic [9:0]  y;
 
@@ -245,11 +255,9 @@ module requantise #(
 
   assign {zp, lo, hi} = clamps;
   assign neg_y        = out_q[PlaceB*7+6];
-  assign saturate     = out_q[PlaceB*7+5] || int_q[8];
+  assign saturate     = out_q[PlaceB*7+5] || big_q;
 
-  assign inc   = half_q ? (int_q[0] || !tie_above_q) : (int_q[0] && tie_below_q);
-  assign carry = inc != neg_y;
-  assign y     = {{2{zp[7]}}, zp} + {{2{neg_y}}, int_q[7:0] ^ {8{neg_y}}} + 10'(carry);
+  assign y     = {{2{zp[7]}}, zp} + {{2{neg_y}}, int_q} + 10'(carry_q);
   assign below = $signed(y) < $signed({{2{lo[7]}}, lo});
   assign above = $signed(y) > $signed({{2{hi[7]}}, hi});
 

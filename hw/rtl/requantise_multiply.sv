@@ -39,7 +39,6 @@ module requantise_multiply #(
   end else begin : gen_passes
     localparam int Digits = 12 / Interval;
     localparam int Bits   = 2 * Digits;
-    localparam int Sum    = 24 + Bits;
 
     // Digits of the mantissa, the top `Bits` of what is left; the bit below them is part of the
     // last digit.
@@ -69,46 +68,45 @@ module requantise_multiply #(
       end
     end
 
-    // Sum of the pass. The completing 1 of a digit rides in the free low bits of the next one.
-    logic [Sum-1:0] sum;
+    // Accumulation, highest pass first. The digits stand for the mantissa minus 2^24, so it starts
+    // with `a_i`. The completing 1 of a digit rides in the free low bits of the next one.
+    logic [47:0]    acc_q, acc_d;
+    logic [47:Bits] base;
+
+    assign base = {acc_q[47-Bits:24], first_i ? a_i : acc_q[23:0]};
 
     if (Digits == 6) begin : gen_sum6
-      logic [28:0] t01, t23;
-      logic [27:0] t45;
+      logic [28:0] t01, t23, t45;
       logic [32:0] t03;
+      logic [47:8] top;
 
       assign t01 = {{3{part_q[25]}}, part_q[0 +: 26]}
                  + {part_q[51], part_q[26 +: 26], 1'b0, part_q[25]};
       assign t23 = {{3{part_q[77]}}, part_q[52 +: 26]}
                  + {part_q[103], part_q[78 +: 26], 1'b0, part_q[77]};
-      assign t45 = {{2{part_q[129]}}, part_q[104 +: 26]}
-                 + {part_q[130 +: 26], 1'b0, part_q[129]};
+      assign t45 = {{3{part_q[129]}}, part_q[104 +: 26]}
+                 + {part_q[155], part_q[130 +: 26], 1'b0, part_q[129]};
 
-      assign t03[1:0]  = t01[1:0];
-      assign t03[32:2] = {{4{t01[28]}}, t01[28:2]} + {t23, 1'b0, part_q[51]};
-      assign sum[5:0]  = t03[5:0];
-      assign sum[35:6] = {{3{t03[32]}}, t03[32:6]} + {t45, 1'b0, part_q[103]};
+      assign t03[1:0]    = t01[1:0];
+      assign t03[32:2]   = {{4{t01[28]}}, t01[28:2]} + {t23, 1'b0, part_q[51]};
+      assign top[9:8]    = t45[1:0];
+      assign top[47:10]  = {{11{t45[28]}}, t45[28:2]} + {base, 1'b0, part_q[155]};
+      assign acc_d[5:0]  = t03[5:0];
+      assign acc_d[47:6] = {{15{t03[32]}}, t03[32:6]} + {top, 1'b0, part_q[103]};
     end else begin : gen_sum3
       logic [28:0] t01;
+      logic [47:4] top;
 
       assign t01 = {{3{part_q[25]}}, part_q[0 +: 26]}
                  + {part_q[51], part_q[26 +: 26], 1'b0, part_q[25]};
 
-      assign sum[1:0]  = t01[1:0];
-      assign sum[29:2] = {t01[28], t01[28:2]} + {part_q[52 +: 26], 1'b0, part_q[51]};
+      assign top         = {{18{part_q[77]}}, part_q[52 +: 26]} + {base, 1'b0, part_q[77]};
+      assign acc_d[1:0]  = t01[1:0];
+      assign acc_d[47:2] = {{19{t01[28]}}, t01[28:2]} + {top, 1'b0, part_q[51]};
     end
 
-    // Accumulation, highest pass first. The digits stand for the mantissa minus 2^24, so it starts
-    // with `a_i`.
-    logic [47:0]     acc_q;
-    logic [47:Bits]  base;
-
-    assign base = {acc_q[47-Bits:24], first_i ? a_i : acc_q[23:0]};
-
     always_ff @(posedge clk_i) begin
-      acc_q[Bits-3:0]  <= sum[Bits-3:0];
-      acc_q[47:Bits-2] <= {{(24-Bits){sum[Sum-1]}}, sum[Sum-1:Bits-2]}
-                        + {base, 1'b0, part_q[Digits*26-1]};
+      acc_q <= acc_d;
     end
 
     assign product_o = acc_q;
