@@ -1,0 +1,59 @@
+//! What the simulator and the RTL have in common: a program runs on a memory image, with cycles and spans.
+//!
+//! Devices, `verify` and the random programs all stand on [`Machine`]; it knows no networks.
+
+use ir::isa::{Engine, Instruction};
+use ir::program::Checked;
+use ir::MemoryModel;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Start and signal of one run instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Span {
+    /// The engine.
+    pub engine: Engine,
+    /// The position among the engine's run instructions.
+    pub nth: u32,
+    /// Cycle in which it starts.
+    pub start: u64,
+    /// Cycle in which it raises its signals.
+    pub signal: u64,
+}
+
+/// The result of one run of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineRun {
+    /// Cycles from the doorbell until the machine is quiet.
+    pub cycles: u64,
+    /// The hardware counters by name; `None` when the design has none.
+    pub counters: Option<Vec<(String, u64)>>,
+    /// Every run instruction, by engine, then in order.
+    pub spans: Vec<Span>,
+}
+
+/// Something that executes programs to the cycle.
+pub trait Machine {
+    /// The device's name.
+    fn name(&self) -> &'static str;
+
+    /// Runs `program` on `memory`, the whole memory, which holds the program's image and inputs.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] after `cycle_limit` cycles; otherwise what is wrong with program or machine.
+    fn run(&mut self, program: Checked, memory: &mut Vec<u8>, model: MemoryModel, cycle_limit: u64) -> Result<MachineRun, Error>;
+}
+
+/// The memory before a run: the program's image, and zeros.
+pub fn memory_image(program: Checked) -> Vec<u8> {
+    let mut memory = program.program.image(program.arch);
+    memory.resize(program.arch.memory.words as usize * program.arch.word_bytes() as usize, 0);
+    memory
+}
+
+/// Index in the program of the `nth` run instruction of `engine`.
+pub fn instruction_index(instructions: &[Instruction], engine: Engine, nth: u32) -> Option<usize> {
+    let is_run = |instruction: &Instruction| matches!(instruction, Instruction::Run(run) if run.opcode.engine() == engine);
+    instructions.iter().enumerate().filter(|(_, instruction)| is_run(instruction)).nth(nth as usize).map(|(index, _)| index)
+}
