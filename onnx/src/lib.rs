@@ -7,7 +7,7 @@
 //! - `proto`, `constant`: the file format, from the schema in `proto/onnx.proto`; external data stays in its folder.
 //! - `order`: address changes (reshape, transpose, flatten) as index arithmetic, so that they vanish.
 //! - `walk`, `ops`: one pass over the nodes in topological order, one function per operator.
-//! - [`export`]: the other direction, a Network as QDQ ONNX; [`zoo`] writes standard networks with it.
+//! - [`zoo`]: the other direction, standard networks as QDQ ONNX with seeded weights.
 //! - [`dataset`]: images, labels and logits from `.npz` files.
 //!
 //! Deliberately not here: operators outside the closed list, which are refused by name, and float execution.
@@ -32,6 +32,7 @@ mod value;
 mod walk;
 
 pub mod dataset;
+pub mod zoo;
 
 pub use error::{ImportError, Problem};
 

@@ -1,0 +1,198 @@
+//! Files that are damaged or malicious: each gives a coded error within a second, and none a panic.
+
+use onnx::{ImportError, Options};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+include!("support/graph.rs");
+
+/// Imports `model` and checks the codes of its problems, in order, and the time it takes.
+#[track_caller]
+fn check(model: &ModelProto, codes: &[&str]) {
+    let start = Instant::now();
+    let error = onnx::import_bytes(&model.encode_to_vec(), &Options::default()).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(1), "import took {:?}", start.elapsed());
+    let given: Vec<String> = match &error {
+        ImportError::Refused { problems } => problems.iter().map(|problem| problem.code.to_string()).collect(),
+        other => vec![miette::Diagnostic::code(other).unwrap().to_string()],
+    };
+    assert_eq!(given, codes, "{error:?}");
+}
+
+fn digits() -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx")).unwrap()
+}
+
+fn digits_model() -> ModelProto {
+    ModelProto::decode(digits().as_slice()).unwrap()
+}
+
+#[test]
+fn the_untouched_file_is_imported() {
+    onnx::import_bytes(&digits_model().encode_to_vec(), &Options::default()).unwrap();
+}
+
+#[test]
+fn a_truncated_file_is_refused_wherever_it_ends() {
+    let bytes = digits();
+    for end in (0..bytes.len()).step_by(97) {
+        assert!(onnx::import_bytes(&bytes[..end], &Options::default()).is_err());
+    }
+}
+
+#[test]
+fn flipped_bytes_never_panic() {
+    let bytes = digits();
+    let mut state = 1_u64;
+    let mut next = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    let (mut n_refused, start) = (0, Instant::now());
+    for _ in 0..1500 {
+        let mut damaged = bytes.clone();
+        for _ in 0..=next(4) {
+            // Most bytes are weights; damage the structure behind them as often.
+            let at = next(bytes.len());
+            damaged[at] = next(256) as u8;
+        }
+        n_refused += usize::from(onnx::import_bytes(&damaged, &Options::default()).is_err());
+    }
+    assert!(n_refused > 100, "only {n_refused} damaged files were refused");
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn an_empty_file_is_no_model() {
+    check(&ModelProto::default(), &["onnx::decode"]);
+}
+
+#[test]
+fn an_operator_set_outside_13_to_21_is_refused() {
+    let mut model = digits_model();
+    model.opset_import[0].version = Some(12);
+    check(&model, &["onnx::opset"]);
+    model.opset_import.clear();
+    check(&model, &["onnx::opset"]);
+}
+
+#[test]
+fn a_cycle_is_refused() {
+    let mut model = digits_model();
+    let graph = model.graph.as_mut().unwrap();
+    let last = graph.node.last().unwrap().output[0].clone();
+    let conv = graph.node.iter_mut().find(|node| node.op_type() == "Conv").unwrap();
+    conv.input[0] = last;
+    check(&model, &["onnx::cycle"]);
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    let mut model = digits_model();
+    let graph = model.graph.as_mut().unwrap();
+    graph.initializer.retain(|tensor| tensor.name() != "w1_quantized");
+    check(&model, &["onnx::missing_tensor"]);
+}
+
+#[test]
+fn duplicate_names_are_refused() {
+    let mut model = digits_model();
+    let graph = model.graph.as_mut().unwrap();
+    let twin = graph.initializer[0].clone();
+    graph.initializer.push(twin);
+    check(&model, &["onnx::duplicate_name"]);
+
+    let mut model = digits_model();
+    let graph = model.graph.as_mut().unwrap();
+    graph.node[1].output[0] = graph.node[0].output[0].clone();
+    let problems = onnx::import_bytes(&model.encode_to_vec(), &Options::default()).unwrap_err();
+    assert!(format!("{problems:?}").contains("onnx::duplicate_name"));
+}
+
+#[test]
+fn weights_of_the_wrong_size_are_refused() {
+    for dims in [vec![16, 1, 3, 4], vec![i64::MAX, i64::MAX, 3, 3], vec![-1, 1, 3, 3], vec![1 << 40]] {
+        let mut model = digits_model();
+        let graph = model.graph.as_mut().unwrap();
+        let weights = graph.initializer.iter_mut().find(|tensor| tensor.name() == "w0_quantized").unwrap();
+        let is_wrong_size = dims == [16, 1, 3, 4];
+        weights.dims = dims;
+        check(&model, &[if is_wrong_size { "onnx::constant" } else { "onnx::dimensions" }]);
+    }
+}
+
+#[test]
+fn absurd_attributes_are_refused() {
+    for (name, values) in [
+        ("pads", vec![i64::MAX; 4]),
+        ("pads", vec![1 << 30; 4]),
+        ("pads", vec![-1; 4]),
+        ("strides", vec![0, 0]),
+        ("strides", vec![1; 1000]),
+        ("kernel_shape", vec![1 << 31, 1 << 31]),
+        ("dilations", vec![1 << 30, 1 << 30]),
+    ] {
+        let mut model = digits_model();
+        let graph = model.graph.as_mut().unwrap();
+        let conv = graph.node.iter_mut().find(|node| node.op_type() == "Conv").unwrap();
+        conv.attribute.retain(|attribute| attribute.name() != name);
+        conv.attribute.push(ints(name, &values));
+        check(&model, &["onnx::dimensions"]);
+    }
+}
+
+#[test]
+fn huge_and_unknown_input_dimensions_are_refused() {
+    for size in [i64::MAX, 1 << 32, 0, -5] {
+        let mut model = digits_model();
+        set_dim(&mut model, 2, dimension::Value::DimValue(size));
+        check(&model, &["onnx::dimensions"]);
+    }
+    let mut model = digits_model();
+    set_dim(&mut model, 2, dimension::Value::DimParam("height".into()));
+    check(&model, &["onnx::dimensions"]);
+    let dims = [("height".to_string(), 8)].into();
+    onnx::import_bytes(&model.encode_to_vec(), &Options { dims }).unwrap();
+}
+
+#[test]
+fn external_data_stays_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let model_folder = folder.path().join("model");
+    std::fs::create_dir(&model_folder).unwrap();
+    std::fs::write(folder.path().join("secret"), [0; 144]).unwrap();
+    std::fs::write(model_folder.join("short"), [0; 10]).unwrap();
+    std::fs::write(model_folder.join("weights"), [1; 200]).unwrap();
+    std::os::unix::fs::symlink("../secret", model_folder.join("link")).unwrap();
+    let absolute = folder.path().join("secret").display().to_string();
+    for location in ["../secret", "link", "./../secret", &absolute, "absent", "", "short", "."] {
+        let problems = external(&model_folder, location);
+        assert_eq!(problems, ["onnx::external_data"], "{location}");
+    }
+    assert!(external(&model_folder, "weights").is_empty());
+}
+
+/// The problems of digits with its first weights at `location`.
+fn external(folder: &Path, location: &str) -> Vec<&'static str> {
+    let mut model = digits_model();
+    let graph = model.graph.as_mut().unwrap();
+    let weights = graph.initializer.iter_mut().find(|tensor| tensor.name() == "w0_quantized").unwrap();
+    weights.raw_data = None;
+    weights.data_location = Some(DataLocation::External as i32);
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()), ..Default::default() };
+    weights.external_data = vec![entry("location", location), entry("offset", "8")];
+    let path = folder.join("model.onnx");
+    std::fs::write(&path, model.encode_to_vec()).unwrap();
+    let report = onnx::check(&path, &Options::default()).unwrap();
+    report.problems.iter().map(|problem| problem.code).collect()
+}
+
+/// Replaces the dimension `axis` of the input.
+fn set_dim(model: &mut ModelProto, axis: usize, value: dimension::Value) {
+    let Some(type_proto::Value::TensorType(tensor)) =
+        &mut model.graph.as_mut().unwrap().input[0].r#type.as_mut().unwrap().value
+    else {
+        panic!("the input is a tensor")
+    };
+    tensor.shape.as_mut().unwrap().dim[axis].value = Some(value);
+}
