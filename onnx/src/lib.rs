@@ -28,6 +28,8 @@ mod node;
 mod ops;
 mod order;
 mod proto;
+#[cfg(test)]
+mod tests;
 mod value;
 mod walk;
 

@@ -109,7 +109,9 @@ pub fn write(name: &str, seed: u64) -> Result<Vec<u8>, ZooError> {
 /// [`ZooError::Name`] if there is no such network.
 pub fn build(name: &str, seed: u64) -> Result<(Network, Vec<u8>), ZooError> {
     let entry = ENTRIES.iter().find(|entry| entry.name == name);
-    let entry = entry.ok_or_else(|| ZooError::Name { name: name.to_string() })?;
+    let entry = entry.ok_or_else(|| ZooError::Name {
+        name: name.to_string(),
+    })?;
     let mut builder = Builder::new(entry.name, entry.image, entry.n_images, seed);
     let input = builder.input();
     let output = (entry.build)(&mut builder, input);

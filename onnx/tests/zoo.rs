@@ -20,15 +20,28 @@ fn check(name: &str, n_macs: u64) {
         }
     }
     for einsum in &network.einsums {
-        let (values, tensor) = (&values[einsum.output.index()], network.tensor(einsum.output));
+        let (values, tensor) = (
+            &values[einsum.output.index()],
+            network.tensor(einsum.output),
+        );
         let codes: BTreeSet<i8> = values.iter().copied().collect();
         // A layer of two outputs cannot show 64 codes on 16 images.
         let wanted = 64.min(values.len() / 2);
-        assert!(codes.len() >= wanted, "{name}, {}: {} codes of {wanted}", einsum.name, codes.len());
+        assert!(
+            codes.len() >= wanted,
+            "{name}, {}: {} codes of {wanted}",
+            einsum.name,
+            codes.len()
+        );
         // The floor of a ReLU is no saturation.
         let is_end = |&&v: &&i8| v == 127 || (v == -128 && tensor.zero_point != -128);
         let n_saturated = values.iter().filter(is_end).count();
-        assert!(n_saturated * 20 < values.len(), "{name}, {}: {n_saturated} of {}", einsum.name, values.len());
+        assert!(
+            n_saturated * 20 < values.len(),
+            "{name}, {}: {n_saturated} of {}",
+            einsum.name,
+            values.len()
+        );
     }
 }
 
@@ -67,6 +80,14 @@ fn residual_tables_differ_from_onnxruntime_in_a_handful_of_pairs() {
 #[test]
 fn an_unknown_name_lists_the_known_ones() {
     let error = zoo::write("resnet9", 1).unwrap_err();
-    assert_eq!(error.to_string(), "there is no network `resnet9` in the zoo");
-    assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("resnet8, mobilenet_v1_025"));
+    assert_eq!(
+        error.to_string(),
+        "there is no network `resnet9` in the zoo"
+    );
+    assert!(
+        miette::Diagnostic::help(&error)
+            .unwrap()
+            .to_string()
+            .contains("resnet8, mobilenet_v1_025")
+    );
 }

@@ -1,26 +1,39 @@
 //! Files that are damaged or malicious: each gives a coded error within a second, and none a panic.
 
-use onnx::{ImportError, Options};
+use super::graph::ints;
+use crate::proto::tensor_proto::DataLocation;
+use crate::proto::tensor_shape_proto::dimension;
+use crate::proto::{ModelProto, StringStringEntryProto, type_proto};
+use crate::{ImportError, Options};
+use prost::Message;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-include!("support/graph.rs");
 
 /// Imports `model` and checks the codes of its problems, in order, and the time it takes.
 #[track_caller]
 fn check(model: &ModelProto, codes: &[&str]) {
     let start = Instant::now();
-    let error = onnx::import_bytes(&model.encode_to_vec(), &Options::default()).unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(1), "import took {:?}", start.elapsed());
+    let error = crate::import_bytes(&model.encode_to_vec(), &Options::default()).unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "import took {:?}",
+        start.elapsed()
+    );
     let given: Vec<String> = match &error {
-        ImportError::Refused { problems } => problems.iter().map(|problem| problem.code.to_string()).collect(),
+        ImportError::Refused { problems } => problems
+            .iter()
+            .map(|problem| problem.code.to_string())
+            .collect(),
         other => vec![miette::Diagnostic::code(other).unwrap().to_string()],
     };
     assert_eq!(given, codes, "{error:?}");
 }
 
 fn digits() -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx")).unwrap()
+    std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx"),
+    )
+    .unwrap()
 }
 
 fn digits_model() -> ModelProto {
@@ -29,14 +42,14 @@ fn digits_model() -> ModelProto {
 
 #[test]
 fn the_untouched_file_is_imported() {
-    onnx::import_bytes(&digits_model().encode_to_vec(), &Options::default()).unwrap();
+    crate::import_bytes(&digits_model().encode_to_vec(), &Options::default()).unwrap();
 }
 
 #[test]
 fn a_truncated_file_is_refused_wherever_it_ends() {
     let bytes = digits();
     for end in (0..bytes.len()).step_by(97) {
-        assert!(onnx::import_bytes(&bytes[..end], &Options::default()).is_err());
+        assert!(crate::import_bytes(&bytes[..end], &Options::default()).is_err());
     }
 }
 
@@ -45,7 +58,9 @@ fn flipped_bytes_never_panic() {
     let bytes = digits();
     let mut state = 1_u64;
     let mut next = |n: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n
     };
     let (mut n_refused, start) = (0, Instant::now());
@@ -56,9 +71,12 @@ fn flipped_bytes_never_panic() {
             let at = next(bytes.len());
             damaged[at] = next(256) as u8;
         }
-        n_refused += usize::from(onnx::import_bytes(&damaged, &Options::default()).is_err());
+        n_refused += usize::from(crate::import_bytes(&damaged, &Options::default()).is_err());
     }
-    assert!(n_refused > 100, "only {n_refused} damaged files were refused");
+    assert!(
+        n_refused > 100,
+        "only {n_refused} damaged files were refused"
+    );
     assert!(start.elapsed() < Duration::from_secs(60));
 }
 
@@ -81,7 +99,11 @@ fn a_cycle_is_refused() {
     let mut model = digits_model();
     let graph = model.graph.as_mut().unwrap();
     let last = graph.node.last().unwrap().output[0].clone();
-    let conv = graph.node.iter_mut().find(|node| node.op_type() == "Conv").unwrap();
+    let conv = graph
+        .node
+        .iter_mut()
+        .find(|node| node.op_type() == "Conv")
+        .unwrap();
     conv.input[0] = last;
     check(&model, &["onnx::cycle"]);
 }
@@ -90,7 +112,9 @@ fn a_cycle_is_refused() {
 fn a_missing_tensor_is_named() {
     let mut model = digits_model();
     let graph = model.graph.as_mut().unwrap();
-    graph.initializer.retain(|tensor| tensor.name() != "w1_quantized");
+    graph
+        .initializer
+        .retain(|tensor| tensor.name() != "w1_quantized");
     check(&model, &["onnx::missing_tensor"]);
 }
 
@@ -105,19 +129,35 @@ fn duplicate_names_are_refused() {
     let mut model = digits_model();
     let graph = model.graph.as_mut().unwrap();
     graph.node[1].output[0] = graph.node[0].output[0].clone();
-    let problems = onnx::import_bytes(&model.encode_to_vec(), &Options::default()).unwrap_err();
+    let problems = crate::import_bytes(&model.encode_to_vec(), &Options::default()).unwrap_err();
     assert!(format!("{problems:?}").contains("onnx::duplicate_name"));
 }
 
 #[test]
 fn weights_of_the_wrong_size_are_refused() {
-    for dims in [vec![16, 1, 3, 4], vec![i64::MAX, i64::MAX, 3, 3], vec![-1, 1, 3, 3], vec![1 << 40]] {
+    for dims in [
+        vec![16, 1, 3, 4],
+        vec![i64::MAX, i64::MAX, 3, 3],
+        vec![-1, 1, 3, 3],
+        vec![1 << 40],
+    ] {
         let mut model = digits_model();
         let graph = model.graph.as_mut().unwrap();
-        let weights = graph.initializer.iter_mut().find(|tensor| tensor.name() == "w0_quantized").unwrap();
+        let weights = graph
+            .initializer
+            .iter_mut()
+            .find(|tensor| tensor.name() == "w0_quantized")
+            .unwrap();
         let is_wrong_size = dims == [16, 1, 3, 4];
         weights.dims = dims;
-        check(&model, &[if is_wrong_size { "onnx::constant" } else { "onnx::dimensions" }]);
+        check(
+            &model,
+            &[if is_wrong_size {
+                "onnx::constant"
+            } else {
+                "onnx::dimensions"
+            }],
+        );
     }
 }
 
@@ -134,7 +174,11 @@ fn absurd_attributes_are_refused() {
     ] {
         let mut model = digits_model();
         let graph = model.graph.as_mut().unwrap();
-        let conv = graph.node.iter_mut().find(|node| node.op_type() == "Conv").unwrap();
+        let conv = graph
+            .node
+            .iter_mut()
+            .find(|node| node.op_type() == "Conv")
+            .unwrap();
         conv.attribute.retain(|attribute| attribute.name() != name);
         conv.attribute.push(ints(name, &values));
         check(&model, &["onnx::dimensions"]);
@@ -152,7 +196,7 @@ fn huge_and_unknown_input_dimensions_are_refused() {
     set_dim(&mut model, 2, dimension::Value::DimParam("height".into()));
     check(&model, &["onnx::dimensions"]);
     let dims = [("height".to_string(), 8)].into();
-    onnx::import_bytes(&model.encode_to_vec(), &Options { dims }).unwrap();
+    crate::import_bytes(&model.encode_to_vec(), &Options { dims }).unwrap();
 }
 
 #[test]
@@ -165,7 +209,16 @@ fn external_data_stays_in_its_folder() {
     std::fs::write(model_folder.join("weights"), [1; 200]).unwrap();
     std::os::unix::fs::symlink("../secret", model_folder.join("link")).unwrap();
     let absolute = folder.path().join("secret").display().to_string();
-    for location in ["../secret", "link", "./../secret", &absolute, "absent", "", "short", "."] {
+    for location in [
+        "../secret",
+        "link",
+        "./../secret",
+        &absolute,
+        "absent",
+        "",
+        "short",
+        ".",
+    ] {
         let problems = external(&model_folder, location);
         assert_eq!(problems, ["onnx::external_data"], "{location}");
     }
@@ -176,21 +229,32 @@ fn external_data_stays_in_its_folder() {
 fn external(folder: &Path, location: &str) -> Vec<&'static str> {
     let mut model = digits_model();
     let graph = model.graph.as_mut().unwrap();
-    let weights = graph.initializer.iter_mut().find(|tensor| tensor.name() == "w0_quantized").unwrap();
+    let weights = graph
+        .initializer
+        .iter_mut()
+        .find(|tensor| tensor.name() == "w0_quantized")
+        .unwrap();
     weights.raw_data = None;
     weights.data_location = Some(DataLocation::External as i32);
-    let entry = |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()), ..Default::default() };
+    let entry = |key: &str, value: &str| StringStringEntryProto {
+        key: Some(key.into()),
+        value: Some(value.into()),
+        ..Default::default()
+    };
     weights.external_data = vec![entry("location", location), entry("offset", "8")];
     let path = folder.join("model.onnx");
     std::fs::write(&path, model.encode_to_vec()).unwrap();
-    let report = onnx::check(&path, &Options::default()).unwrap();
+    let report = crate::check(&path, &Options::default()).unwrap();
     report.problems.iter().map(|problem| problem.code).collect()
 }
 
 /// Replaces the dimension `axis` of the input.
 fn set_dim(model: &mut ModelProto, axis: usize, value: dimension::Value) {
-    let Some(type_proto::Value::TensorType(tensor)) =
-        &mut model.graph.as_mut().unwrap().input[0].r#type.as_mut().unwrap().value
+    let Some(type_proto::Value::TensorType(tensor)) = &mut model.graph.as_mut().unwrap().input[0]
+        .r#type
+        .as_mut()
+        .unwrap()
+        .value
     else {
         panic!("the input is a tensor")
     };

@@ -81,7 +81,9 @@ impl<'a> Walk<'a> {
                 shape: Some(shape), ..
             }) => &shape.dim,
             _ => {
-                return Err(Reason::dimensions("it has no shape").help("export with a static shape"));
+                return Err(
+                    Reason::dimensions("it has no shape").help("export with a static shape")
+                );
             }
         };
         let size =

@@ -47,7 +47,15 @@ impl Builder {
         };
         let (scale, zero_point) = (1.0 / 64.0, 0);
         let name_of_input = "image".to_string();
-        let input = Tensor { name: name_of_input, channels, height, width, scale, zero_point, host: Some(host) };
+        let input = Tensor {
+            name: name_of_input,
+            channels,
+            height,
+            width,
+            scale,
+            zero_point,
+            host: Some(host),
+        };
         let network = Network {
             name: name.to_string(),
             tensors: vec![input],
@@ -57,7 +65,12 @@ impl Builder {
             host_tail: Vec::new(),
         };
         let file = File::new(&network.tensors[0]);
-        Builder { network, values: vec![images(image, n_images, seed)], file, rng: ChaCha8Rng::seed_from_u64(seed) }
+        Builder {
+            network,
+            values: vec![images(image, n_images, seed)],
+            file,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        }
     }
 
     pub(super) fn input(&self) -> TensorId {
@@ -67,15 +80,26 @@ impl Builder {
     /// Appends a convolution with random weights.
     pub(super) fn conv(&mut self, x: TensorId, layer: Layer) -> TensorId {
         let [channels, height, width] = self.network.tensor(x).shape();
-        let mut window = Window { stride: [layer.stride; 2], ..Window::dense(layer.kernel) };
+        let mut window = Window {
+            stride: [layer.stride; 2],
+            ..Window::dense(layer.kernel)
+        };
         window.pads = match layer.pad {
             Pad::All(pad) => [pad; 4],
             Pad::Same => {
                 let total = |size: usize, kernel: usize| {
                     ((size.div_ceil(layer.stride) - 1) * layer.stride + kernel).saturating_sub(size)
                 };
-                let (rows, columns) = (total(height, layer.kernel[0]), total(width, layer.kernel[1]));
-                [rows / 2, columns / 2, rows - rows / 2, columns - columns / 2]
+                let (rows, columns) = (
+                    total(height, layer.kernel[0]),
+                    total(width, layer.kernel[1]),
+                );
+                [
+                    rows / 2,
+                    columns / 2,
+                    rows - rows / 2,
+                    columns - columns / 2,
+                ]
             }
         };
         let group_channels = channels / layer.groups;
@@ -85,7 +109,10 @@ impl Builder {
             group_channels,
             groups: layer.groups,
             window,
-            weights: (0..n_weights).map(|_| (self.rng.next_u32() % 255) as i8).map(|w| w.max(-127)).collect(),
+            weights: (0..n_weights)
+                .map(|_| (self.rng.next_u32() % 255) as i8)
+                .map(|w| w.max(-127))
+                .collect(),
             bias: vec![0; layer.out],
             scales: vec![1.0; layer.out],
             clamp: Clamp::FULL,
@@ -102,7 +129,10 @@ impl Builder {
             group_channels: channels,
             groups: 1,
             window: Window::dense([height, width]),
-            weights: (0..n_weights).map(|_| (self.rng.next_u32() % 255) as i8).map(|w| w.max(-127)).collect(),
+            weights: (0..n_weights)
+                .map(|_| (self.rng.next_u32() % 255) as i8)
+                .map(|w| w.max(-127))
+                .collect(),
             bias: vec![0; out],
             scales: vec![1.0; out],
             clamp: Clamp::FULL,
@@ -112,10 +142,20 @@ impl Builder {
 
     /// Chooses the weight scales and bias of `op` such that its channels are centred and as wide as each other, more or
     /// less, and its output scale such that the widest value just fits.
-    fn calibrated_conv(&mut self, x: TensorId, mut op: Conv, relu: bool, is_gemm: bool) -> TensorId {
-        let shape = op.output_shape(self.network.tensor(x).shape()).expect("zoo shapes fit");
+    fn calibrated_conv(
+        &mut self,
+        x: TensorId,
+        mut op: Conv,
+        relu: bool,
+        is_gemm: bool,
+    ) -> TensorId {
+        let shape = op
+            .output_shape(self.network.tensor(x).shape())
+            .expect("zoo shapes fit");
         let sums = self.sums(x, &op, shape);
-        let statistics: Vec<(f32, f32)> = (0..op.out_channels).map(|out| mean_and_deviation(&sums, out, shape)).collect();
+        let statistics: Vec<(f32, f32)> = (0..op.out_channels)
+            .map(|out| mean_and_deviation(&sums, out, shape))
+            .collect();
         let all: Vec<f32> = sums.iter().flatten().map(|&sum| sum as f32).collect();
         let spread = deviation(&all, mean(&all)).max(1.0);
         let x_scale = self.network.tensor(x).scale;
@@ -129,7 +169,9 @@ impl Builder {
         let steps: Vec<f32> = weight_scales.iter().map(|&scale| x_scale * scale).collect();
         let n_pixels = shape[1] * shape[2];
         let real = |sums: &Vec<i32>| -> Vec<f32> {
-            let value = |(i, &sum): (usize, &i32)| (sum + op.bias[i / n_pixels]) as f32 * steps[i / n_pixels];
+            let value = |(i, &sum): (usize, &i32)| {
+                (sum + op.bias[i / n_pixels]) as f32 * steps[i / n_pixels]
+            };
             sums.iter().enumerate().map(value).collect()
         };
         let real: Vec<Vec<f32>> = sums.iter().map(real).collect();
@@ -138,15 +180,29 @@ impl Builder {
         let y = self.output(shape, &real, relu, room);
         op.scales = steps.iter().map(|step| step / y.scale).collect();
         let einsum = self.einsum(if is_gemm { "fc" } else { "conv" }, Kind::Conv(op), vec![x]);
-        self.file.conv(&einsum, self.network.tensor(x), &y, &weight_scales, if is_gemm { None } else { Some(relu) });
+        self.file.conv(
+            &einsum,
+            self.network.tensor(x),
+            &y,
+            &weight_scales,
+            if is_gemm { None } else { Some(relu) },
+        );
         self.push(einsum, y)
     }
 
     /// The sums of `op` without bias, for each image.
     fn sums(&self, x: TensorId, op: &Conv, shape: [usize; 3]) -> Vec<Vec<i32>> {
         let tensor = self.network.tensor(x);
-        let output = Tensor { channels: shape[0], height: shape[1], width: shape[2], ..tensor.clone() };
-        self.values[x.index()].iter().map(|values| op.accumulators(Value { tensor, values }, &output)).collect()
+        let output = Tensor {
+            channels: shape[0],
+            height: shape[1],
+            width: shape[2],
+            ..tensor.clone()
+        };
+        self.values[x.index()]
+            .iter()
+            .map(|values| op.accumulators(Value { tensor, values }, &output))
+            .collect()
     }
 
     /// Appends a residual addition.
@@ -158,7 +214,12 @@ impl Builder {
         let y = self.output(a_tensor.shape(), &real, relu, 1.0);
         let op = Add::new(a_tensor, b_tensor, &y, Clamp::FULL);
         let einsum = self.einsum("add", Kind::Add(op), vec![a, b]);
-        self.file.add(&einsum, [self.network.tensor(a), self.network.tensor(b)], &y, relu);
+        self.file.add(
+            &einsum,
+            [self.network.tensor(a), self.network.tensor(b)],
+            &y,
+            relu,
+        );
         self.push(einsum, y)
     }
 
@@ -168,21 +229,44 @@ impl Builder {
         let average = |image: Vec<f32>| image.chunks(height * width).map(mean).collect();
         let real: Vec<Vec<f32>> = self.real(x).into_iter().map(average).collect();
         let y = self.output([channels, 1, 1], &real, false, 1.0);
-        let op = AveragePool { window: Window::dense([height, width]), count_include_pad: false, clamp: Clamp::FULL };
+        let op = AveragePool {
+            window: Window::dense([height, width]),
+            count_include_pad: false,
+            clamp: Clamp::FULL,
+        };
         let einsum = self.einsum("average", Kind::AveragePool(op), vec![x]);
-        self.file.global_average(&einsum, self.network.tensor(x), &y);
+        self.file
+            .global_average(&einsum, self.network.tensor(x), &y);
         self.push(einsum, y)
     }
 
     /// Appends a square maximum pooling.
-    pub(super) fn max_pool(&mut self, x: TensorId, kernel: usize, stride: usize, pad: usize) -> TensorId {
-        let window = Window { stride: [stride; 2], pads: [pad; 4], ..Window::dense([kernel; 2]) };
+    pub(super) fn max_pool(
+        &mut self,
+        x: TensorId,
+        kernel: usize,
+        stride: usize,
+        pad: usize,
+    ) -> TensorId {
+        let window = Window {
+            stride: [stride; 2],
+            pads: [pad; 4],
+            ..Window::dense([kernel; 2])
+        };
         let op = MaxPool { window };
         let tensor = self.network.tensor(x);
         let [channels, height, width] = op.output_shape(tensor.shape()).expect("zoo shapes fit");
-        let y = Tensor { name: self.tensor_name(), channels, height, width, host: None, ..tensor.clone() };
+        let y = Tensor {
+            name: self.tensor_name(),
+            channels,
+            height,
+            width,
+            host: None,
+            ..tensor.clone()
+        };
         let einsum = self.einsum("pool", Kind::MaxPool(op), vec![x]);
-        self.file.max_pool(&einsum, self.network.tensor(x), &y, &window);
+        self.file
+            .max_pool(&einsum, self.network.tensor(x), &y, &window);
         self.push(einsum, y)
     }
 
@@ -192,9 +276,16 @@ impl Builder {
         let shape = vec![1, tensor.channels];
         let (name, host_type) = ("logits".to_string(), HostType::Float32);
         let strides = strides(tensor.shape());
-        tensor.host = Some(HostView { name, shape, strides, host_type });
+        tensor.host = Some(HostView {
+            name,
+            shape,
+            strides,
+            host_type,
+        });
         self.network.outputs.push(output);
-        let bytes = self.file.finish(&self.network.name, self.network.tensor(output));
+        let bytes = self
+            .file
+            .finish(&self.network.name, self.network.tensor(output));
         (self.network, bytes)
     }
 
@@ -205,20 +296,41 @@ impl Builder {
 
     /// The real values of a tensor, for each image.
     fn real(&self, x: TensorId) -> Vec<Vec<f32>> {
-        let Tensor { scale, zero_point, .. } = *self.network.tensor(x);
-        let image = |image: &Vec<i8>| image.iter().map(|&value| dequantise(value, scale, zero_point)).collect();
+        let Tensor {
+            scale, zero_point, ..
+        } = *self.network.tensor(x);
+        let image = |image: &Vec<i8>| {
+            image
+                .iter()
+                .map(|&value| dequantise(value, scale, zero_point))
+                .collect()
+        };
         self.values[x.index()].iter().map(image).collect()
     }
 
     /// A tensor for the `real` values, whose scale leaves `room` times the widest.
-    fn output(&self, [channels, height, width]: [usize; 3], real: &[Vec<f32>], relu: bool, room: f32) -> Tensor {
+    fn output(
+        &self,
+        [channels, height, width]: [usize; 3],
+        real: &[Vec<f32>],
+        relu: bool,
+        room: f32,
+    ) -> Tensor {
         let lowest = real.iter().flatten().fold(0.0, |a: f32, &b| a.min(b));
         let lo = if relu { 0.0 } else { lowest };
         let hi = real.iter().flatten().fold(lo + 1e-3, |a: f32, &b| a.max(b));
         let (lo, hi) = (lo * room, hi * room);
         let scale = (hi - lo) / 255.0;
         let zero_point = quantise(-lo, scale, i8::MIN);
-        Tensor { name: self.tensor_name(), channels, height, width, scale, zero_point, host: None }
+        Tensor {
+            name: self.tensor_name(),
+            channels,
+            height,
+            width,
+            scale,
+            zero_point,
+            host: None,
+        }
     }
 
     fn tensor_name(&self) -> String {
@@ -228,7 +340,12 @@ impl Builder {
     fn einsum(&self, name: &str, kind: Kind, inputs: Vec<TensorId>) -> Einsum {
         let n_einsums = self.network.einsums.len();
         let output = TensorId(self.network.tensors.len() as u32);
-        Einsum { name: format!("{name}{n_einsums}"), kind, inputs, output }
+        Einsum {
+            name: format!("{name}{n_einsums}"),
+            kind,
+            inputs,
+            output,
+        }
     }
 
     /// Appends `einsum` and `output` and computes the values of every image.
@@ -239,7 +356,10 @@ impl Builder {
                 tensor: self.network.tensor(id),
                 values: &self.values[id.index()][image],
             };
-            einsum.kind.reference(&einsum.inputs.iter().map(operand).collect::<Vec<_>>(), &output)
+            einsum.kind.reference(
+                &einsum.inputs.iter().map(operand).collect::<Vec<_>>(),
+                &output,
+            )
         };
         let values = (0..n_images).map(run).collect();
         let id = einsum.output;
@@ -251,7 +371,11 @@ impl Builder {
 }
 
 /// Draws calibration or test images.
-pub(super) fn images([channels, height, width]: [usize; 3], n_images: usize, seed: u64) -> Vec<Vec<i8>> {
+pub(super) fn images(
+    [channels, height, width]: [usize; 3],
+    n_images: usize,
+    seed: u64,
+) -> Vec<Vec<i8>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x696d_6167_6573);
     let mut draw = |n: u32| (rng.next_u32() % n) as i32;
     let image = |_| {
@@ -275,7 +399,11 @@ pub(super) fn images([channels, height, width]: [usize; 3], n_images: usize, see
 /// The steps of channel, row and column in the row-major order, 0 where there is only one.
 fn strides([channels, height, width]: [usize; 3]) -> [usize; 3] {
     let step = |size: usize, step: usize| if size > 1 { step } else { 0 };
-    [step(channels, height * width), step(height, width), step(width, 1)]
+    [
+        step(channels, height * width),
+        step(height, width),
+        step(width, 1),
+    ]
 }
 
 fn mean(values: &[f32]) -> f32 {
@@ -284,15 +412,24 @@ fn mean(values: &[f32]) -> f32 {
 }
 
 fn deviation(values: &[f32], mean: f32) -> f32 {
-    let sum: f64 = values.iter().map(|&value| f64::from(value - mean).powi(2)).sum();
+    let sum: f64 = values
+        .iter()
+        .map(|&value| f64::from(value - mean).powi(2))
+        .sum();
     (sum / values.len().max(1) as f64).sqrt() as f32
 }
 
 fn mean_and_deviation(sums: &[Vec<i32>], out: usize, shape: [usize; 3]) -> (f32, f32) {
     let n_pixels = shape[1] * shape[2];
-    let channel = sums.iter().flat_map(|image| &image[out * n_pixels..][..n_pixels]);
+    let channel = sums
+        .iter()
+        .flat_map(|image| &image[out * n_pixels..][..n_pixels]);
     let values: Vec<f32> = channel.map(|&sum| sum as f32).collect();
     let mean = mean(&values);
     // One value has no spread of its own, and its mean is all there is of it.
-    if values.len() < 4 { (0.0, deviation(&values, 0.0)) } else { (mean, deviation(&values, mean)) }
+    if values.len() < 4 {
+        (0.0, deviation(&values, 0.0))
+    } else {
+        (mean, deviation(&values, mean))
+    }
 }
