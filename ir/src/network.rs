@@ -10,6 +10,8 @@
 
 mod host;
 mod run;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use host::{HostType, HostValues, HostView};

@@ -149,3 +149,112 @@ fn round_to_mantissa(value: u64) -> (u64, u32) {
     let n_dropped = n_bits.saturating_sub(MANTISSA_BITS);
     (rne_shift(value as i64, n_dropped) as u64, n_dropped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(acc: i32, scale: f32, zero_point: i8) {
+        let integer = Requantise::from_scale(scale).unwrap();
+        let given = integer.apply(acc, zero_point, Clamp::FULL);
+        let expected = requantise_f32(acc, scale, zero_point, Clamp::FULL);
+        assert_eq!(
+            given, expected,
+            "{acc} * {scale:e} + {zero_point}, {integer:?}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn both_forms_agree(acc: i32, mantissa in 0_u32..1 << 23, exponent in 1_u32..151, zero_point: i8) {
+            check(acc, f32::from_bits(exponent << 23 | mantissa), zero_point);
+        }
+
+        #[test]
+        fn both_forms_agree_where_the_result_is_small(acc in -5_000_000_i32..5_000_000, steps in 0.1_f32..200.0, zero_point: i8) {
+            check(acc, steps / acc.unsigned_abs().max(1) as f32, zero_point);
+        }
+
+        #[test]
+        fn both_forms_agree_near_ties(half in 0_i32..300, shift in 0_u32..24, off in -2_i32..=2, ulps in -2_i32..=2) {
+            // acc * 2^-(shift + 1) is a half, give or take the last bit of either factor.
+            let acc = (2 * half + 1) << shift;
+            let scale = f32::from_bits((0.5 / (1_u32 << shift) as f32).to_bits().wrapping_add_signed(ulps));
+            for acc in [acc.saturating_add(off), (-acc).saturating_sub(off)] {
+                check(acc, scale, 0);
+                check(acc, scale, -7);
+            }
+        }
+
+        #[test]
+        fn both_forms_agree_where_the_sum_has_more_than_24_bits(low in 0_i32..1 << 10, high in 0_i32..1 << 21, scale in 1e-8_f32..1e-5) {
+            check((high << 10) | low, scale, 0);
+            check(-((high << 10) | low), scale, 0);
+        }
+    }
+
+    #[test]
+    fn both_forms_agree_at_the_ends() {
+        for acc in [
+            i32::MIN,
+            i32::MIN + 1,
+            -1,
+            0,
+            1,
+            1 << 24,
+            (1 << 24) + 1,
+            i32::MAX - 1,
+            i32::MAX,
+        ] {
+            for scale in [
+                0.0,
+                f32::MIN_POSITIVE,
+                1e-13,
+                2_f32.powi(-40),
+                2_f32.powi(-32),
+                0.1,
+                1.0,
+                16_777_215.0,
+            ] {
+                check(acc, scale, 127);
+                check(acc, scale, -128);
+            }
+        }
+    }
+
+    #[test]
+    fn scales_outside_the_parameter_word_are_refused() {
+        for scale in [-1.0, f32::NAN, f32::INFINITY, 16_777_216.0] {
+            assert!(Requantise::from_scale(scale).is_err(), "{scale}");
+        }
+        let word = Requantise::from_scale(0.75).unwrap();
+        assert_eq!(
+            word,
+            Requantise {
+                mantissa: 0xc0_0000,
+                shift: 24
+            }
+        );
+        assert_eq!(Requantise::from_scale(1e-13).unwrap().mantissa, 0);
+    }
+
+    #[test]
+    fn halves_round_to_even() {
+        let rounded = |value: i64| rne_shift(value, 2);
+        assert_eq!([2, 6, 10, -2, -6, -10].map(rounded), [0, 2, 2, 0, -2, -2]);
+        assert_eq!([1, 3, 5, 7, -1, -3].map(rounded), [0, 1, 1, 2, 0, -1]);
+        assert_eq!(
+            [
+                quantise(2.5, 1.0, 0),
+                quantise(3.5, 1.0, 0),
+                quantise(1e30, 1.0, 0)
+            ],
+            [2, 4, 127]
+        );
+        assert_eq!(quantise(f32::NAN, 1.0, 9), 9);
+    }
+}

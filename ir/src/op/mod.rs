@@ -18,6 +18,8 @@ mod concat;
 mod conv;
 mod max_pool;
 mod table;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use add::Add;

@@ -3,6 +3,9 @@
 use super::{OpError, Value};
 use serde::{Deserialize, Serialize};
 
+/// The largest number of rows or columns of an image with its padding.
+const MAX_PADDED: usize = 1 << 24;
+
 /// A sliding window over rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -35,7 +38,8 @@ impl Window {
     /// The rows and columns of the output for an `image` of `[rows, columns]`.
     ///
     /// # Errors
-    /// [`OpError::Window`] if the window does not fit once, or a size, stride or dilation is 0 or absurdly large.
+    /// [`OpError::Window`] if the window does not fit once, a size, stride or dilation is 0, or the padded image has more
+    /// than 2^24 rows or columns.
     pub fn output_size(&self, image: [usize; 2]) -> Result<[usize; 2], OpError> {
         let along = |axis: usize| -> Option<usize> {
             let reach = self.kernel[axis]
@@ -45,7 +49,7 @@ impl Window {
             let padded = image[axis]
                 .checked_add(self.pads[axis])?
                 .checked_add(self.pads[axis + 2])?;
-            if self.dilation[axis] == 0 || padded > i32::MAX as usize {
+            if self.dilation[axis] == 0 || padded > MAX_PADDED {
                 return None;
             }
             padded
@@ -82,14 +86,14 @@ impl Window {
     pub fn pooled_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
         let [channels, height, width] = x;
         let [rows, columns] = self.output_size([height, width])?;
-        let touches = |axis: usize, last: isize, size: usize| {
-            let reach = ((self.kernel[axis] - 1) * self.dilation[axis]) as isize;
-            self.dilation[axis] == 1 && self.pads[axis] as isize <= reach && last < size as isize
+        // The first tap that is not before the image must be in the window, and not behind the image.
+        let sees = |axis: usize, start: isize, size: usize| {
+            let tap = ((-start).max(0) as usize).div_ceil(self.dilation[axis]);
+            let at = start + (tap * self.dilation[axis]) as isize;
+            tap < self.kernel[axis] && at < size as isize
         };
-        let unpadded = self.pads == [0; 4];
-        if unpadded
-            || (touches(0, self.row(rows - 1, 0), height)
-                && touches(1, self.column(columns - 1, 0), width))
+        if (0..rows).all(|row| sees(0, self.row(row, 0), height))
+            && (0..columns).all(|column| sees(1, self.column(column, 0), width))
         {
             return Ok([channels, rows, columns]);
         }
