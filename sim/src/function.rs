@@ -1,0 +1,114 @@
+//! What each operation does to memories and local memories, without time.
+
+mod exec;
+mod transfer;
+mod vec;
+
+use ir::arch::{Arch, clog2};
+use ir::isa::Run;
+use ir::program::Checked;
+
+use crate::error::SimError;
+use crate::hazard::{Hazard, Hazards};
+use crate::operation::Operation;
+use crate::state::{Memory, State};
+
+/// Why an operation cannot be done.
+enum Fault {
+    Hazard(Hazard),
+    Operand(String),
+}
+
+impl From<Hazard> for Fault {
+    fn from(hazard: Hazard) -> Fault {
+        Fault::Hazard(hazard)
+    }
+}
+
+/// The values of a machine in a run.
+pub(crate) struct Values<'a> {
+    checked: Checked<'a>,
+    state: &'a mut State,
+    memory: &'a mut Memory,
+    hazards: Hazards<'a>,
+    scratch: exec::Tile,
+}
+
+impl<'a> Values<'a> {
+    pub(crate) fn new(
+        checked: Checked<'a>,
+        state: &'a mut State,
+        memory: &'a mut Memory,
+    ) -> Values<'a> {
+        let memory_words = memory.bytes.len() / checked.arch.word_bytes() as usize;
+        Values {
+            checked,
+            state,
+            memory,
+            hazards: Hazards::new(checked, memory_words),
+            scratch: exec::Tile::default(),
+        }
+    }
+
+    /// Does `operation`, which is instruction `index`, from its first read to its last write.
+    ///
+    /// That is right although engines overlap: instructions come in the order of their starts, and those that
+    /// overlap touch nothing in common, or it is a hazard.
+    pub(crate) fn execute(
+        &mut self,
+        index: usize,
+        run: &Run,
+        operation: &Operation,
+    ) -> Result<(), SimError> {
+        self.hazards.begin(index, run);
+        let done = match operation {
+            Operation::Load(op, space) => self.load(op, *space),
+            Operation::Store(op) => self.store(op),
+            Operation::Exec(op) => self.exec(op),
+            Operation::Requantise(op) => self.requantise(op),
+            Operation::MaxPool(op) => self.max_pool(op),
+            Operation::Lookup(op) => self.lookup(op),
+        };
+        done.map_err(|fault| match fault {
+            Fault::Hazard(hazard) => SimError::Hazard(hazard),
+            Fault::Operand(reason) => SimError::Operand {
+                index,
+                instruction: self.checked.program.instructions[index].to_string(),
+                reason,
+            },
+        })
+    }
+
+    fn arch(&self) -> &'a Arch {
+        self.checked.arch
+    }
+}
+
+/// Activation addresses: they wrap at a power of two, and the banks may not fill it.
+#[derive(Clone, Copy)]
+struct Addresses {
+    mask: i64,
+    words: usize,
+}
+
+impl Addresses {
+    fn of(arch: &Arch) -> Addresses {
+        let bits = clog2(arch.activations.banks) + clog2(arch.activations.words);
+        Addresses {
+            mask: (1 << bits) - 1,
+            words: arch.activations.banks as usize * arch.activations.words as usize,
+        }
+    }
+
+    /// The word at `address`, counted from the first word of bank 0.
+    fn word(self, address: i64) -> Result<usize, Fault> {
+        let word = (address & self.mask) as usize;
+        if word < self.words {
+            Ok(word)
+        } else {
+            Err(Fault::Operand(format!(
+                "address {word} is in a bank that does not exist"
+            )))
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Proof that semaphores put all accesses in order.
+//!
+//! An engine works in order, and a token is raised when the last result of its instruction is readable.
+//! So an instruction on one engine comes after one on another if and only if a chain of tokens leads from it to
+//! here. Each semaphore has one producer and one consumer, so the n-th token taken is the n-th one raised, and
+//! vector clocks (Fidge 1988, Mattern 1989) decide the question exactly.
+//!
+//! The answer does not depend on cycles: what passes here is safe with any memory, and what does not pass is at
+//! best right by luck.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use ir::arch::Arch;
+use ir::isa::{Engine, Instruction, Run};
+use ir::program::{Checked, Program};
+
+/// A place that instructions read or write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A word of an activation bank.
+    Bank {
+        /// The bank.
+        bank: u32,
+        /// The word in it.
+        word: u32,
+    },
+    /// A word of the weight memory.
+    Weights(u32),
+    /// A word of the parameter memory, as LOAD counts them.
+    Parameters(u32),
+    /// A word of the tables, as LOAD counts them.
+    Tables(u32),
+    /// The sums of one pixel.
+    Accumulators {
+        /// The half.
+        half: u32,
+        /// The pixel in it.
+        pixel: u32,
+    },
+    /// A word of memory.
+    Memory(u32),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Bank { bank, word } => write!(f, "word {word} of bank {bank}"),
+            Place::Weights(word) => write!(f, "word {word} of the weights"),
+            Place::Parameters(word) => write!(f, "word {word} of the parameters"),
+            Place::Tables(word) => write!(f, "word {word} of the tables"),
+            Place::Accumulators { half, pixel } => {
+                write!(f, "pixel {pixel} of accumulator half {half}")
+            }
+            Place::Memory(word) => write!(f, "word {word} of memory"),
+        }
+    }
+}
+
+/// What is wrong about two accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HazardKind {
+    /// A word is read that may not have been written yet.
+    ReadAfterWrite,
+    /// A word is written that may still have to be read.
+    WriteAfterRead,
+    /// Two engines may use the read port of one bank at once.
+    ReadPort,
+    /// Two engines may use the write port of one bank at once.
+    WritePort,
+    /// An instruction reads a word that it has written itself.
+    OwnResult,
+    /// A STORE writes over the program.
+    Program,
+}
+
+/// An instruction that uses a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Index in the program.
+    pub index: usize,
+    /// The engine.
+    pub engine: Engine,
+    /// Its text.
+    pub instruction: String,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "instruction {} `{}` on {}",
+            self.index,
+            self.instruction,
+            self.engine.name()
+        )
+    }
+}
+
+/// Two accesses to one place that no chain of semaphores puts in order; always a bug in the compiler or in a
+/// hand-written program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("{second} {}, {place}, {}", self.verb(), self.rest())]
+#[diagnostic(
+    code(sim::hazard),
+    help("let the first instruction signal a semaphore that the second one waits for")
+)]
+pub struct Hazard {
+    /// What is wrong.
+    pub kind: HazardKind,
+    /// The place.
+    pub place: Place,
+    /// The access that must come first.
+    pub first: Access,
+    /// The access that does not wait for it.
+    pub second: Access,
+}
+
+impl Hazard {
+    fn verb(&self) -> &'static str {
+        match self.kind {
+            HazardKind::ReadAfterWrite | HazardKind::ReadPort | HazardKind::OwnResult => "reads",
+            HazardKind::WriteAfterRead | HazardKind::WritePort | HazardKind::Program => "writes",
+        }
+    }
+
+    fn rest(&self) -> String {
+        let first = &self.first;
+        match self.kind {
+            HazardKind::ReadAfterWrite => format!("but does not wait for {first}, which writes it"),
+            HazardKind::WriteAfterRead => format!("but does not wait for {first}, which reads it"),
+            HazardKind::ReadPort => format!("but does not wait for {first}, which reads this bank"),
+            HazardKind::WritePort => {
+                format!("but does not wait for {first}, which writes this bank")
+            }
+            HazardKind::OwnResult => "which it has written itself".to_owned(),
+            HazardKind::Program => "which holds the program".to_owned(),
+        }
+    }
+}
+
+/// The instruction that last touched something: its index plus 1, or 0 for none.
+type Touch = u32;
+
+/// The latest accesses to the words of one memory.
+#[derive(Default)]
+struct Region {
+    writers: Vec<Touch>,
+    /// By the engine that reads; empty for an engine that never does.
+    readers: [Vec<Touch>; 4],
+}
+
+impl Region {
+    fn new(words: usize, readers: &[Engine]) -> Region {
+        let reads = |engine: Engine| {
+            if readers.contains(&engine) {
+                vec![0; words]
+            } else {
+                Vec::new()
+            }
+        };
+        Region {
+            writers: vec![0; words],
+            readers: Engine::ALL.map(reads),
+        }
+    }
+}
+
+/// The instructions of which an engine knows that they have ended: how many of each engine.
+type Clock = [u32; 4];
+
+/// The checker, and its view of the instruction that runs now.
+pub(crate) struct Hazards<'a> {
+    program: &'a Program,
+    bank_shift: u32,
+    accumulator_pixels: usize,
+    program_words: usize,
+    /// Position of each instruction among the `run` instructions of its engine, from 1.
+    ordinal: Vec<u32>,
+    clocks: [Clock; 4],
+    /// What the producer of each token knew and did, for all tokens not yet taken.
+    tokens: Vec<VecDeque<Clock>>,
+    activations: Region,
+    weights: Region,
+    parameters: Region,
+    tables: Region,
+    accumulators: Region,
+    memory: Region,
+    /// Latest reader and writer of each bank by engine.
+    bank_readers: Vec<[Touch; 4]>,
+    bank_writers: Vec<[Touch; 4]>,
+    current: Touch,
+    engine: Engine,
+}
+
+impl<'a> Hazards<'a> {
+    pub(crate) fn new(checked: Checked<'a>, memory_words: usize) -> Hazards<'a> {
+        let (program, arch) = (checked.program, checked.arch);
+        let banks = arch.activations.banks as usize;
+        let activations = banks * arch.activations.words as usize;
+        let pixels = arch.accumulators.pixels as usize;
+        let parameters = arch.parameters.channels as usize * 8 / arch.word_bytes() as usize;
+        let vec = &[Engine::Vec];
+        Hazards {
+            program,
+            bank_shift: arch.activations.words.trailing_zeros(),
+            accumulator_pixels: pixels,
+            program_words: program_words(program, arch),
+            ordinal: ordinals(program),
+            clocks: [[0; 4]; 4],
+            tokens: vec![VecDeque::new(); arch.semaphores.count as usize],
+            activations: Region::new(activations, &[Engine::Exec, Engine::Vec, Engine::Store]),
+            weights: Region::new(arch.weights.words as usize, &[Engine::Exec]),
+            parameters: Region::new(parameters, vec),
+            tables: Region::new(arch.table_words() as usize, vec),
+            accumulators: Region::new(2 * pixels, vec),
+            memory: Region::new(memory_words, &[Engine::Load]),
+            bank_readers: vec![[0; 4]; banks],
+            bank_writers: vec![[0; 4]; banks],
+            current: 0,
+            engine: Engine::Load,
+        }
+    }
+
+    /// Begins instruction `index`: it learns what the producers of its tokens knew.
+    pub(crate) fn begin(&mut self, index: usize, run: &Run) {
+        self.engine = run.opcode.engine();
+        self.current = index as Touch + 1;
+        let e = self.engine.index();
+        for wait in run.waits.iter().flatten() {
+            let tokens = &mut self.tokens[wait.semaphore.0 as usize];
+            let latest = tokens.drain(..usize::from(wait.amount)).next_back();
+            let known = latest.expect("a taken token was raised");
+            for (mine, theirs) in self.clocks[e].iter_mut().zip(known) {
+                *mine = theirs.max(*mine);
+            }
+        }
+        self.clocks[e][e] = self.ordinal[index];
+        for semaphore in run.signals.iter().flatten() {
+            self.tokens[semaphore.0 as usize].push_back(self.clocks[e]);
+        }
+    }
+
+    /// Whether the current instruction comes after `touch`, or is it.
+    fn follows(&self, touch: Touch) -> bool {
+        if touch == 0 {
+            return true;
+        }
+        let index = touch as usize - 1;
+        let engine = engine_of(self.program, index);
+        self.clocks[self.engine.index()][engine.index()] >= self.ordinal[index]
+    }
+
+    pub(crate) fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
+        let e = self.engine.index();
+        if self.activations.readers[e][word] == self.current {
+            // Seen before, and EXEC writes no bank. A max-pool may have written it since.
+            if self.activations.writers[word] == self.current {
+                return Err(self.own_result(word));
+            }
+            return Ok(());
+        }
+        let writer = self.activations.writers[word];
+        if writer == self.current {
+            return Err(self.own_result(word));
+        }
+        if !self.follows(writer) {
+            return Err(self.hazard(HazardKind::ReadAfterWrite, self.bank_place(word), writer));
+        }
+        self.activations.readers[e][word] = self.current;
+        let bank = word >> self.bank_shift;
+        if self.bank_readers[bank][e] != self.current {
+            for other in self.bank_readers[bank] {
+                if !self.follows(other) {
+                    return Err(self.hazard(HazardKind::ReadPort, self.bank_place(word), other));
+                }
+            }
+            self.bank_readers[bank][e] = self.current;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_activation(&mut self, word: usize) -> Result<(), Hazard> {
+        let e = self.engine.index();
+        for readers in &self.activations.readers {
+            let reader = readers.get(word).copied().unwrap_or(0);
+            if !self.follows(reader) {
+                return Err(self.hazard(HazardKind::WriteAfterRead, self.bank_place(word), reader));
+            }
+        }
+        let bank = word >> self.bank_shift;
+        if self.bank_writers[bank][e] != self.current {
+            for other in self.bank_writers[bank] {
+                if !self.follows(other) {
+                    return Err(self.hazard(HazardKind::WritePort, self.bank_place(word), other));
+                }
+            }
+            self.bank_writers[bank][e] = self.current;
+        }
+        self.activations.writers[word] = self.current;
+        Ok(())
+    }
+
+    pub(crate) fn read_weights(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.weights, word, Place::Weights(word as u32))
+    }
+
+    pub(crate) fn write_weights(&mut self, word: usize) -> Result<(), Hazard> {
+        self.write(|h| &mut h.weights, word, Place::Weights(word as u32))
+    }
+
+    pub(crate) fn read_parameters(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.parameters, word, Place::Parameters(word as u32))
+    }
+
+    pub(crate) fn write_parameters(&mut self, word: usize) -> Result<(), Hazard> {
+        self.write(|h| &mut h.parameters, word, Place::Parameters(word as u32))
+    }
+
+    pub(crate) fn read_tables(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.tables, word, Place::Tables(word as u32))
+    }
+
+    pub(crate) fn write_tables(&mut self, word: usize) -> Result<(), Hazard> {
+        self.write(|h| &mut h.tables, word, Place::Tables(word as u32))
+    }
+
+    pub(crate) fn read_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
+        let (index, place) = self.accumulator(half, pixel);
+        self.read(|h| &mut h.accumulators, index, place)
+    }
+
+    pub(crate) fn write_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
+        let (index, place) = self.accumulator(half, pixel);
+        self.write(|h| &mut h.accumulators, index, place)
+    }
+
+    pub(crate) fn read_memory(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.memory, word, Place::Memory(word as u32))
+    }
+
+    pub(crate) fn write_memory(&mut self, word: usize) -> Result<(), Hazard> {
+        let place = Place::Memory(word as u32);
+        if word < self.program_words {
+            return Err(self.hazard(HazardKind::Program, place, self.current));
+        }
+        self.write(|h| &mut h.memory, word, place)
+    }
+
+    /// Reads a word of a memory with one writing engine.
+    fn read(
+        &mut self,
+        region: impl Fn(&mut Self) -> &mut Region,
+        word: usize,
+        place: Place,
+    ) -> Result<(), Hazard> {
+        let (e, current) = (self.engine.index(), self.current);
+        let of = region(self);
+        of.readers[e][word] = current;
+        let writer = of.writers[word];
+        if self.follows(writer) {
+            Ok(())
+        } else {
+            Err(self.hazard(HazardKind::ReadAfterWrite, place, writer))
+        }
+    }
+
+    /// Writes a word of a memory with one writing engine and one reading engine.
+    fn write(
+        &mut self,
+        region: impl Fn(&mut Self) -> &mut Region,
+        word: usize,
+        place: Place,
+    ) -> Result<(), Hazard> {
+        let current = self.current;
+        let of = region(self);
+        of.writers[word] = current;
+        let readers = of.readers.iter().filter_map(|readers| readers.get(word));
+        let reader = readers.copied().max().unwrap_or(0);
+        if self.follows(reader) {
+            Ok(())
+        } else {
+            Err(self.hazard(HazardKind::WriteAfterRead, place, reader))
+        }
+    }
+
+    fn accumulator(&self, half: usize, pixel: usize) -> (usize, Place) {
+        let place = Place::Accumulators {
+            half: half as u32,
+            pixel: pixel as u32,
+        };
+        (half * self.accumulator_pixels + pixel, place)
+    }
+
+    fn bank_place(&self, word: usize) -> Place {
+        Place::Bank {
+            bank: (word >> self.bank_shift) as u32,
+            word: (word & ((1 << self.bank_shift) - 1)) as u32,
+        }
+    }
+
+    #[cold]
+    fn own_result(&self, word: usize) -> Hazard {
+        self.hazard(HazardKind::OwnResult, self.bank_place(word), self.current)
+    }
+
+    #[cold]
+    fn hazard(&self, kind: HazardKind, place: Place, first: Touch) -> Hazard {
+        let access = |touch: Touch| {
+            let index = touch as usize - 1;
+            Access {
+                index,
+                engine: engine_of(self.program, index),
+                instruction: self.program.instructions[index].to_string(),
+            }
+        };
+        Hazard {
+            kind,
+            place,
+            first: access(first),
+            second: access(self.current),
+        }
+    }
+}
+
+fn engine_of(program: &Program, index: usize) -> Engine {
+    let engine = program.instructions[index].engine();
+    engine.expect("only an operation touches memories")
+}
+
+fn ordinals(program: &Program) -> Vec<u32> {
+    let mut seen = [0; 4];
+    let ordinal = |instruction: &Instruction| match instruction {
+        Instruction::Run(run) => {
+            let n = &mut seen[run.opcode.engine().index()];
+            *n += 1;
+            *n
+        }
+        _ => 0,
+    };
+    program.instructions.iter().map(ordinal).collect()
+}
+
+fn program_words(program: &Program, arch: &Arch) -> usize {
+    ir::program::instruction_words(arch, program.instructions.len()) as usize
+}

@@ -1,0 +1,138 @@
+//! When the memory accepts a burst and moves its words.
+
+use ir::arch::{Arch, Attachment};
+use ir::memory::{Channel, MemoryModel};
+
+use crate::error::SimError;
+
+/// How the memory answers: by its model behind a port, by its fixed rules inside the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemoryTiming {
+    /// Memory on chip: one access a cycle for all users.
+    OnChip,
+    /// Memory behind a port with independent read and write channels.
+    Port(MemoryModel),
+}
+
+impl MemoryTiming {
+    /// The kind that `arch` needs; `model` does not matter for memory on chip.
+    pub fn of(arch: &Arch, model: MemoryModel) -> MemoryTiming {
+        match arch.memory.attachment {
+            Attachment::OnChip => MemoryTiming::OnChip,
+            Attachment::Port => MemoryTiming::Port(model),
+        }
+    }
+}
+
+/// When the words of an accepted burst move, in cycles.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beats {
+    first: u64,
+    gap: u64,
+    pub(crate) last: u64,
+    /// When the write response arrives; of no meaning for a read.
+    pub(crate) response: u64,
+}
+
+impl Beats {
+    pub(crate) fn beat(&self, word: u64) -> u64 {
+        self.first + word * self.gap
+    }
+}
+
+/// The memory of one run.
+pub(crate) enum Memory {
+    OnChip {
+        /// The first cycle in which the next burst can be accepted.
+        free_from: u64,
+    },
+    Port {
+        model: MemoryModel,
+        read: Port,
+        write: Port,
+    },
+}
+
+/// One channel of the external port.
+#[derive(Default)]
+pub(crate) struct Port {
+    /// Number of the next burst.
+    number: u64,
+    free_from: u64,
+    last_beat: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(arch: &Arch, timing: MemoryTiming) -> Result<Memory, SimError> {
+        match (timing, arch.memory.attachment) {
+            (MemoryTiming::OnChip, Attachment::OnChip) => Ok(Memory::OnChip { free_from: 0 }),
+            (MemoryTiming::Port(model), Attachment::Port) => Ok(Memory::Port {
+                model,
+                read: Port::default(),
+                write: Port::default(),
+            }),
+            (MemoryTiming::OnChip, Attachment::Port) => Err(SimError::MemoryTiming {
+                timing: "on_chip",
+                attachment: "behind a port",
+            }),
+            (MemoryTiming::Port(model), Attachment::OnChip) => Err(SimError::MemoryTiming {
+                timing: model.name(),
+                attachment: "on chip",
+            }),
+        }
+    }
+
+    /// The first cycle in which a burst offered on `channel` would be accepted, as things stand.
+    pub(crate) fn free_from(&self, channel: Channel) -> u64 {
+        match (self, channel) {
+            (Memory::OnChip { free_from }, _) => *free_from,
+            (Memory::Port { read, .. }, Channel::Read) => read.free_from,
+            (Memory::Port { write, .. }, Channel::Write) => write.free_from,
+        }
+    }
+
+    /// Accepts a burst of `words` in `cycle`.
+    pub(crate) fn accept(&mut self, channel: Channel, cycle: u64, words: u32) -> Beats {
+        let words = u64::from(words);
+        match self {
+            Memory::OnChip { free_from } => {
+                *free_from = cycle + words;
+                // An access is one cycle after acceptance; a word read arrives one cycle later still.
+                let first = match channel {
+                    Channel::Read => cycle + 2,
+                    Channel::Write => cycle + 1,
+                };
+                Beats {
+                    first,
+                    gap: 1,
+                    last: first + words - 1,
+                    response: cycle + words + 1,
+                }
+            }
+            Memory::Port { model, read, write } => {
+                let port = match channel {
+                    Channel::Read => read,
+                    Channel::Write => write,
+                };
+                port.accept(*model, channel, cycle, words)
+            }
+        }
+    }
+}
+
+impl Port {
+    fn accept(&mut self, model: MemoryModel, channel: Channel, cycle: u64, words: u64) -> Beats {
+        let burst = model.burst(channel, self.number);
+        let first = (cycle + burst.latency).max(self.last_beat + 1);
+        let last = first + (words - 1) * burst.beat_gap;
+        self.number += 1;
+        self.last_beat = last;
+        self.free_from = cycle + 1 + model.burst(channel, self.number).accept_stall;
+        Beats {
+            first,
+            gap: burst.beat_gap,
+            last,
+            response: last + burst.response,
+        }
+    }
+}
