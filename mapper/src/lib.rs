@@ -1,1 +1,290 @@
 //! Network x Arch to Mapspace to Mapping to Program.
+//!
+//! [`compile`] is the whole way; [`fits`] says beforehand what every layer needs and what stands in the way.
+//!
+//! - `sums`: what convolution and pooling ask of the array, in one form.
+//! - `plan`: which tensors stay in a bank, and in how many rows at a time the others pass through.
+//! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
+//! - `lower`: the operations of all layers, in the order of their meaning, with every memory range they touch.
+//! - `order`, `sync`: program order, and the tokens that keep its meaning on engines that run at once.
+//! - `encode`: instructions, with registers written only when they change.
+//!
+//! Deliberately not here: running a program, or knowing how long it really takes; that is `sim` and `hw`.
+
+mod encode;
+mod error;
+mod fits;
+mod lower;
+mod op;
+mod order;
+mod plan;
+mod sums;
+mod sync;
+
+pub mod cost;
+pub mod mapspace;
+pub mod search;
+
+pub use error::MapError;
+pub use fits::{Fits, LayerFit, fits};
+
+use ir::arch::{Arch, Dataflow};
+use ir::memory::MemoryModel;
+use ir::network::{EinsumId, Network};
+use ir::op::Kind;
+use ir::program::{Program, TensorImage, instruction_words};
+use serde::{Deserialize, Serialize};
+
+use crate::cost::{Boundary, ClosedForm, Cost};
+use crate::encode::Bases;
+use crate::lower::{Lowered, Work};
+use crate::mapspace::{Choice, Mapspace};
+use crate::plan::{EinsumPlan, operand_rows, row_words, strips};
+use crate::search::{Certificate, Exhaustive, Problem, Search};
+use crate::sums::Sums;
+
+/// What is made small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Cycles, then traffic.
+    #[default]
+    Cycles,
+    /// Words moved between memory and chip, then cycles.
+    Traffic,
+}
+
+/// A part of a mapping that the user decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Name of the einsum.
+    pub einsum: String,
+    /// What stays in the array.
+    pub dataflow: Option<Dataflow>,
+    /// Output rows of a tile.
+    pub tile_rows: Option<usize>,
+    /// Output columns of a tile.
+    pub tile_cols: Option<usize>,
+    /// Column tiles whose weights are loaded together.
+    pub group_tiles: Option<usize>,
+}
+
+impl Pin {
+    fn allows(&self, choice: &Choice) -> bool {
+        self.dataflow.is_none_or(|d| d == choice.dataflow)
+            && self.tile_rows.is_none_or(|n| n == choice.tile_rows)
+            && self.tile_cols.is_none_or(|n| n == choice.tile_cols)
+            && self.group_tiles.is_none_or(|n| n == choice.group_tiles)
+    }
+}
+
+/// What the user decides about a compilation.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether every tensor between layers is also stored to memory, so that devices can be compared.
+    pub keep_all: bool,
+    /// What is made small.
+    pub objective: Objective,
+    /// Parts of mappings that are given; the search completes the rest.
+    pub pins: Vec<Pin>,
+    /// The memory that the cost model assumes behind a port.
+    pub memory: MemoryModel,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { keep_all: false, objective: Objective::Cycles, pins: Vec::new(), memory: MemoryModel::M1 }
+    }
+}
+
+/// What compilation knows about one layer.
+#[derive(Clone, Debug)]
+pub struct LayerReport {
+    /// Name of the einsum.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Multiply-accumulates of the network.
+    pub macs: u64,
+    /// The cost that the model predicts, for layers on the array.
+    pub cost: Option<Cost>,
+    /// What the search proves.
+    pub certificate: Option<Certificate>,
+    /// Instructions of the layer.
+    pub instructions: usize,
+}
+
+/// A program and what is known about it.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Instructions, constants and layout.
+    pub program: Program,
+    /// The layers, in order.
+    pub layers: Vec<LayerReport>,
+}
+
+/// Compiles `network` for `arch`.
+///
+/// The same arguments always give the same program. The program has passed [`Program::check`].
+///
+/// # Errors
+/// The first [`MapError`]; [`fits`] lists all of those that can be known before mapping.
+pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Compiled, MapError> {
+    let fits = fits(network, arch);
+    if let Some(problem) = fits.problems.into_iter().next() {
+        return Err(problem);
+    }
+    let sums: Vec<Option<Sums>> = (0..network.einsums.len()).map(|i| sums_of(network, i)).collect();
+    let plans = plan::plan(network, arch, options.keep_all)?;
+    let mut layers = Vec::new();
+    let mut work = Vec::new();
+    for (index, (sums, plan)) in sums.iter().zip(&plans).enumerate() {
+        let (one, layer) = map_layer(network, arch, options, index, sums.as_ref(), plan)?;
+        work.push(one);
+        layers.push(layer);
+    }
+    let lowered = lower::lower(network, arch, &plans, &work);
+    let program = assemble(network, arch, lowered)?;
+    for (index, layer) in layers.iter_mut().enumerate() {
+        layer.instructions = program.layer_of.iter().filter(|l| **l as usize == index).count();
+    }
+    program.check(arch).map_err(MapError::Check)?;
+    Ok(Compiled { program, layers })
+}
+
+/// The sums of an einsum that runs on the array.
+pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
+    let einsum = &network.einsums[index];
+    let (input, output) = (network.tensor(einsum.inputs[0]), network.tensor(einsum.output));
+    let sums = match &einsum.kind {
+        Kind::Conv(op) => Sums::conv(op, input, output),
+        Kind::AveragePool(op) => Sums::average_pool(op, input, output),
+        Kind::MaxPool(_) | Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => return None,
+    };
+    Some(sums.expect("a valid network has scales that the parameter word holds"))
+}
+
+fn map_layer<'a>(
+    network: &Network,
+    arch: &Arch,
+    options: &Options,
+    index: usize,
+    sums: Option<&'a Sums<'a>>,
+    plan: &EinsumPlan,
+) -> Result<(Work<'a>, LayerReport), MapError> {
+    let einsum = &network.einsums[index];
+    let mut layer = LayerReport {
+        name: einsum.name.clone(),
+        kind: einsum.kind.name(),
+        macs: network.macs(EinsumId(index as u32)),
+        cost: None,
+        certificate: None,
+        instructions: 0,
+    };
+    let Some(sums) = sums else { return Ok((Work::Vector, layer)) };
+    let passes = matches!(plan.output, plan::Access::Strips(_));
+    let mapspace = Mapspace::new(sums, arch, plan.strip_rows, passes);
+    let model = ClosedForm { memory: options.memory };
+    let boundary = boundary(network, arch, index, plan);
+    let problem = Problem { mapspace: &mapspace, boundary, model: &model, objective: options.objective, macs: layer.macs };
+    let pins: Vec<&Pin> = options.pins.iter().filter(|pin| pin.einsum == einsum.name).collect();
+    let allowed = |choice: &Choice| pins.iter().all(|pin| pin.allows(choice));
+    let found = Exhaustive.find(&problem, &allowed).map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
+    layer.cost = Some(found.cost);
+    layer.certificate = Some(found.certificate);
+    Ok((Work::Sums(sums, found.choice), layer))
+}
+
+fn no_mapping(network: &Network, arch: &Arch, index: usize, pins: &[&Pin], reasons: &[mapspace::Infeasible]) -> MapError {
+    let einsum = network.einsums[index].name.clone();
+    match pins.first() {
+        Some(pin) => MapError::Pin {
+            einsum,
+            pin: format!("{pin:?}"),
+            help: format!("remove the pin, or use sizes of its mapspace; what did not fit: {reasons:?}"),
+        },
+        None => MapError::Unsupported {
+            einsum,
+            reason: format!("no mapping fits arch `{}`: {reasons:?}", arch.name),
+            help: "raise the memories that did not fit".to_owned(),
+        },
+    }
+}
+
+/// What a layer moves besides its constants.
+fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Boundary {
+    let einsum = &network.einsums[index];
+    let strips = strips(network.tensor(einsum.output).height, plan.strip_rows);
+    let mut boundary = Boundary::default();
+    for (&id, access) in einsum.inputs.iter().zip(&plan.inputs) {
+        let row = u64::from(row_words(network, arch, id));
+        match access {
+            plan::Access::Bank(_) => {}
+            plan::Access::Fetch(area) => {
+                boundary.load_words += u64::from(area.words);
+                boundary.loads += 1;
+            }
+            plan::Access::Strips(_) => {
+                boundary.load_words += strips.iter().map(|s| operand_rows(network, index, s).len() as u64 * row).sum::<u64>();
+                boundary.loads += strips.len() as u64;
+            }
+        }
+    }
+    if plan.stored {
+        boundary.store_words = u64::from(row_words(network, arch, einsum.output)) * network.tensor(einsum.output).height as u64;
+        boundary.stores = strips.len() as u64;
+    }
+    boundary
+}
+
+/// Makes a program of the lowered operations.
+fn assemble(network: &Network, arch: &Arch, lowered: Lowered) -> Result<Program, MapError> {
+    let ops = order::order(lowered.ops);
+    let tokens = sync::synchronise(&ops, arch).map_err(|needed| MapError::Semaphores {
+        network: network.name.clone(),
+        arch: arch.name.clone(),
+        needed,
+        available: arch.semaphores.count,
+    })?;
+    let field = |(layer, overflow): (u16, _)| MapError::Field { einsum: network.einsums[layer as usize].name.clone(), overflow };
+    let constant_words = (lowered.constants.len() / arch.word_bytes() as usize) as u64;
+    let memory = |needed: u64| MapError::Memory {
+        network: network.name.clone(),
+        arch: arch.name.clone(),
+        needed,
+        available: arch.memory.words.into(),
+    };
+    let data_words = constant_words + lowered.tensor_words;
+    if data_words > arch.memory.words.into() {
+        return Err(memory(data_words));
+    }
+    // Addresses have a register of their own, so the number of instructions does not depend on them.
+    let draft = encode::encode(&ops, &tokens, arch, Bases { constants: 0, tensors: constant_words as u32 }).map_err(field)?;
+    let constants_word = instruction_words(arch, draft.0.len());
+    let memory_words = u64::from(constants_word) + data_words;
+    if memory_words > arch.memory.words.into() {
+        return Err(memory(memory_words));
+    }
+    let bases = Bases { constants: constants_word, tensors: constants_word + constant_words as u32 };
+    let (instructions, layer_of) = encode::encode(&ops, &tokens, arch, bases).map_err(field)?;
+    assert_eq!(instructions.len(), draft.0.len(), "addresses must not change the number of instructions");
+    let image = |id: &ir::network::TensorId| {
+        let image = lowered.images[id].clone();
+        TensorImage { word: image.word + bases.tensors, ..image }
+    };
+    let between = |id: &&ir::network::TensorId| !network.inputs.contains(id) && !network.outputs.contains(id);
+    Ok(Program {
+        network: network.name.clone(),
+        arch_hash: arch.hash(),
+        instructions,
+        layer_of,
+        layers: network.einsums.iter().map(|e| e.name.clone()).collect(),
+        semaphores: tokens.semaphores,
+        constants_word,
+        constants: lowered.constants,
+        memory_words: memory_words as u32,
+        inputs: network.inputs.iter().map(image).collect(),
+        outputs: network.outputs.iter().map(image).collect(),
+        intermediates: lowered.images.keys().filter(between).map(image).collect(),
+    })
+}

@@ -1,0 +1,260 @@
+//! Where activations lie: which tensors stay in a bank, and in how many rows at a time the others pass through.
+//!
+//! Einsums are planned in order. A tensor stays in one bank from its producer to its last consumer if there is room;
+//! otherwise it lies in memory and passes through the banks in strips of whole rows, two strips at a time if possible.
+//! Where an einsum finds no room at all, the largest tensor that stays without need is sent to memory, and planning
+//! starts again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use ir::arch::Arch;
+use ir::network::{Network, TensorId};
+use ir::op::Kind;
+
+use crate::error::MapError;
+use crate::sums::input_rows;
+
+/// Words of the activation banks, in one bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Area {
+    pub(crate) start: u32,
+    pub(crate) words: u32,
+}
+
+/// How an einsum reaches one of its tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It lies in a bank already, or is written to where it stays.
+    Bank(Area),
+    /// It is loaded whole, and stays.
+    Fetch(Area),
+    /// It passes through these areas in strips.
+    Strips(Vec<Area>),
+}
+
+/// The plan of one einsum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EinsumPlan {
+    /// Output rows of each strip; one strip where nothing passes through.
+    pub(crate) strip_rows: usize,
+    pub(crate) inputs: Vec<Access>,
+    pub(crate) output: Access,
+    /// Whether the output must be in memory.
+    pub(crate) stored: bool,
+}
+
+/// The words of one row of a tensor: all blocks of all columns.
+pub(crate) fn row_words(network: &Network, arch: &Arch, tensor: TensorId) -> u32 {
+    let t = network.tensor(tensor);
+    (t.channels.div_ceil(arch.word_bytes() as usize) * t.width) as u32
+}
+
+/// The input rows that the output rows `rows` of an einsum read of each operand.
+pub(crate) fn operand_rows(network: &Network, einsum: usize, rows: &Range<usize>) -> Range<usize> {
+    let einsum = &network.einsums[einsum];
+    let height = network.tensor(einsum.inputs[0]).height;
+    match &einsum.kind {
+        Kind::Conv(op) => input_rows(&op.window, height, rows),
+        Kind::AveragePool(op) => input_rows(&op.window, height, rows),
+        Kind::MaxPool(op) => input_rows(&op.window, height, rows),
+        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => rows.clone(),
+    }
+}
+
+/// Free room in the banks.
+#[derive(Clone)]
+struct Banks {
+    words: u32,
+    used: Vec<Vec<Area>>,
+}
+
+impl Banks {
+    fn new(arch: &Arch) -> Self {
+        Banks { words: arch.activations.words, used: vec![Vec::new(); arch.activations.banks as usize] }
+    }
+
+    /// Takes `words` of an empty bank, or of the bank with the fewest tensors that has room.
+    fn take(&mut self, words: u32) -> Option<Area> {
+        let mut order: Vec<usize> = (0..self.used.len()).collect();
+        order.sort_by_key(|&bank| self.used[bank].len());
+        order.into_iter().find_map(|bank| {
+            let start = self.gap(bank, words)?;
+            let area = Area { start: bank as u32 * self.words + start, words };
+            self.used[bank].push(area);
+            self.used[bank].sort();
+            Some(area)
+        })
+    }
+
+    fn gap(&self, bank: usize, words: u32) -> Option<u32> {
+        let base = bank as u32 * self.words;
+        let starts = std::iter::once(0).chain(self.used[bank].iter().map(|a| a.start - base + a.words));
+        let ends = self.used[bank].iter().map(|a| a.start - base).chain(std::iter::once(self.words));
+        starts.zip(ends).find(|(start, end)| end - start >= words).map(|(start, _)| start)
+    }
+
+    fn release(&mut self, area: Area) {
+        self.used.iter_mut().for_each(|bank| bank.retain(|a| *a != area));
+    }
+}
+
+/// Plans all einsums of `network`.
+pub(crate) fn plan(network: &Network, arch: &Arch, keep_all: bool) -> Result<Vec<EinsumPlan>, MapError> {
+    let mut spilled = BTreeSet::new();
+    loop {
+        let mut planner = Planner { network, arch, keep_all, spilled: &spilled, banks: Banks::new(arch), staying: BTreeMap::new() };
+        let plans: Result<Vec<EinsumPlan>, usize> = (0..network.einsums.len()).map(|i| planner.einsum(i).ok_or(i)).collect();
+        let stuck = match plans {
+            Ok(plans) => return Ok(plans),
+            Err(stuck) => stuck,
+        };
+        let victim = planner.staying.iter().max_by_key(|(id, area)| (!network.einsums[stuck].inputs.contains(id), area.words));
+        match victim {
+            Some((&id, _)) => spilled.insert(id),
+            None => return Err(no_room(network, arch, stuck)),
+        };
+    }
+}
+
+/// The least that an einsum needs: one row of the output, and of each operand the rows for it.
+fn no_room(network: &Network, arch: &Arch, index: usize) -> MapError {
+    let einsum = &network.einsums[index];
+    let rows = operand_rows(network, index, &(0..1)).len().max(1) as u32;
+    let inputs = einsum.inputs.iter().map(|&id| (id, rows * row_words(network, arch, id)));
+    let needs: Vec<_> = inputs.chain([(einsum.output, row_words(network, arch, einsum.output))]).collect();
+    let capacity = |what: String, needed: u32, available: u32| MapError::Capacity {
+        einsum: einsum.name.clone(),
+        arch: arch.name.clone(),
+        what,
+        needed: needed.into(),
+        available: available.into(),
+        unit: "words",
+        help: "raise `activations.words` in the arch".to_owned(),
+    };
+    match needs.iter().find(|(_, words)| *words > arch.activations.words) {
+        Some((id, words)) => {
+            let what = format!("one strip of `{}` in a bank", network.tensor(*id).name);
+            capacity(what, *words, arch.activations.words)
+        }
+        None => {
+            let total = needs.iter().map(|n| n.1).sum();
+            capacity("one strip of each tensor".to_owned(), total, arch.activations.words * arch.activations.banks)
+        }
+    }
+}
+
+struct Planner<'a> {
+    network: &'a Network,
+    arch: &'a Arch,
+    keep_all: bool,
+    spilled: &'a BTreeSet<TensorId>,
+    banks: Banks,
+    /// The tensors that stay in a bank at the moment.
+    staying: BTreeMap<TensorId, Area>,
+}
+
+impl Planner<'_> {
+    fn einsum(&mut self, index: usize) -> Option<EinsumPlan> {
+        let einsum = &self.network.einsums[index];
+        let modes = [(true, true), (false, true), (true, false), (false, false)];
+        let (plan, banks) = modes.into_iter().find_map(|(inputs, output)| {
+            let mut banks = self.banks.clone();
+            self.mode(index, &mut banks, inputs, output).map(|plan| (plan, banks))
+        })?;
+        self.banks = banks;
+        for (&id, access) in einsum.inputs.iter().zip(&plan.inputs).chain([(&einsum.output, &plan.output)]) {
+            match access {
+                Access::Bank(area) | Access::Fetch(area) => drop(self.staying.insert(id, *area)),
+                Access::Strips(areas) => areas.iter().for_each(|area| self.banks.release(*area)),
+            }
+        }
+        let later = |id: &TensorId| self.network.einsums[index + 1..].iter().any(|e| e.inputs.contains(id));
+        let done: Vec<TensorId> = self.staying.keys().filter(|id| !later(id)).copied().collect();
+        for id in done {
+            let area = self.staying.remove(&id).expect("the key is in the map");
+            self.banks.release(area);
+        }
+        Some(plan)
+    }
+
+    /// Plans with operands in memory loaded whole or not, and the output staying or not.
+    fn mode(&self, index: usize, banks: &mut Banks, fetch: bool, stay: bool) -> Option<EinsumPlan> {
+        let einsum = &self.network.einsums[index];
+        let whole = |id: TensorId| {
+            let rows = self.network.tensor(id).height as u32;
+            rows.checked_mul(row_words(self.network, self.arch, id)).filter(|w| *w <= self.arch.activations.words)
+        };
+        let mut known: BTreeMap<TensorId, Access> = BTreeMap::new();
+        for &id in &einsum.inputs {
+            if known.contains_key(&id) {
+                continue;
+            }
+            let access = match self.staying.get(&id) {
+                Some(area) => Access::Bank(*area),
+                None if fetch && !self.spilled.contains(&id) => Access::Fetch(banks.take(whole(id)?)?),
+                None => Access::Strips(Vec::new()),
+            };
+            known.insert(id, access);
+        }
+        let output = if stay && !self.spilled.contains(&einsum.output) {
+            Access::Bank(banks.take(whole(einsum.output)?)?)
+        } else {
+            Access::Strips(Vec::new())
+        };
+        let height = self.network.tensor(einsum.output).height;
+        let is_output = self.network.outputs.contains(&einsum.output);
+        let stored = is_output || self.keep_all || output == Access::Strips(Vec::new());
+        known.insert(einsum.output, output);
+        let passing: Vec<TensorId> = known.iter().filter(|(_, a)| matches!(a, Access::Strips(_))).map(|(id, _)| *id).collect();
+        let strip_rows = if passing.is_empty() {
+            height
+        } else {
+            let heights = strip_heights(height);
+            let candidates = [2, 1].into_iter().flat_map(|slots| heights.iter().map(move |h| (*h, slots)));
+            let (rows, areas) = candidates.into_iter().find_map(|(rows, slots)| {
+                let mut trial = banks.clone();
+                let areas = passing.iter().map(|&id| self.slots(index, id, rows, slots, &mut trial));
+                let areas: Vec<Vec<Area>> = areas.collect::<Option<_>>()?;
+                *banks = trial;
+                Some((rows, areas))
+            })?;
+            for (id, areas) in passing.into_iter().zip(areas) {
+                known.insert(id, Access::Strips(areas));
+            }
+            rows
+        };
+        Some(EinsumPlan {
+            strip_rows,
+            inputs: einsum.inputs.iter().map(|id| known[id].clone()).collect(),
+            output: known[&einsum.output].clone(),
+            stored,
+        })
+    }
+
+    /// Areas for strips of `rows` output rows of `tensor`, at most as many as there are strips.
+    fn slots(&self, index: usize, tensor: TensorId, rows: usize, slots: usize, banks: &mut Banks) -> Option<Vec<Area>> {
+        let height = self.network.tensor(self.network.einsums[index].output).height;
+        let strips = strips(height, rows);
+        let is_output = self.network.einsums[index].output == tensor;
+        let of = |strip: &Range<usize>| if is_output { strip.len() } else { operand_rows(self.network, index, strip).len() };
+        let most = strips.iter().map(of).max()?.max(1) as u32;
+        let words = most.checked_mul(row_words(self.network, self.arch, tensor))?;
+        if words > self.arch.activations.words {
+            return None;
+        }
+        (0..slots.min(strips.len())).map(|_| banks.take(words)).collect()
+    }
+}
+
+/// The output rows of all strips.
+pub(crate) fn strips(height: usize, rows: usize) -> Vec<Range<usize>> {
+    (0..height).step_by(rows.max(1)).map(|start| start..(start + rows).min(height)).collect()
+}
+
+/// All distinct heights of equal strips, from the whole image down to one row.
+pub(crate) fn strip_heights(height: usize) -> Vec<usize> {
+    let mut heights: Vec<usize> = (1..=height).map(|n| height.div_ceil(n)).collect();
+    heights.dedup();
+    heights
+}

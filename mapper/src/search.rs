@@ -1,0 +1,194 @@
+//! Search for the best mapping of one layer, with a certificate of what was looked at.
+
+use ir::arch::Arch;
+use serde::{Deserialize, Serialize};
+
+use crate::Objective;
+use crate::cost::{Boundary, Cost, CostModel};
+use crate::mapspace::{Choice, Infeasible, Mapspace};
+
+/// Why a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Every point was costed or pruned.
+    Exhausted,
+}
+
+/// What a search proves, in this model and space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Name of the search.
+    pub search: String,
+    /// Name of the cost model.
+    pub model: String,
+    /// Points of the space.
+    pub candidates: u64,
+    /// Points that do not fit the accumulators.
+    pub pruned_by_accumulators: u64,
+    /// Points that do not fit the weight memory.
+    pub pruned_by_weights: u64,
+    /// Points that do not fit the parameter memory.
+    pub pruned_by_parameters: u64,
+    /// Points whose dataflow cannot split the reduction.
+    pub pruned_by_reduction: u64,
+    /// Points that a bound excludes without their full cost.
+    pub pruned_by_bound: u64,
+    /// Points with a full cost.
+    pub costed: u64,
+    /// Cycles of the best point.
+    pub best_cycles: u64,
+    /// How far, in per mille of the best, the unexplored rest could be better; 0 when exhausted.
+    pub gap_per_mille: u32,
+    /// Why the search ended.
+    pub stop: StopReason,
+    /// Cycles that the multipliers need at full use.
+    pub compute_bound_cycles: u64,
+    /// Words that must be moved at least: constants, and tensors that are in memory.
+    pub compulsory_words: u64,
+}
+
+impl Certificate {
+    /// The larger of the roofline's two bounds: multipliers, and one word a cycle.
+    pub fn roofline_cycles(&self) -> u64 {
+        self.compute_bound_cycles.max(self.compulsory_words)
+    }
+
+    /// One sentence that says what is proven and where it holds.
+    pub fn sentence(&self) -> String {
+        format!(
+            "best of {} mappings in this model and space: {} cycles, gap {}.{} %, roofline {} cycles",
+            self.candidates,
+            self.best_cycles,
+            self.gap_per_mille / 10,
+            self.gap_per_mille % 10,
+            self.roofline_cycles()
+        )
+    }
+}
+
+/// The result of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The best point.
+    pub choice: Choice,
+    /// Its cost.
+    pub cost: Cost,
+    /// The proof.
+    pub certificate: Certificate,
+}
+
+/// A way to look through a mapspace; the seam for the general exact search.
+pub trait Search {
+    /// The name used on the command line and in reports.
+    fn name(&self) -> &'static str;
+    /// The best point that `allowed` lets through, or what stands in the way.
+    fn find(&self, problem: &Problem, allowed: &dyn Fn(&Choice) -> bool) -> Result<Found, Vec<Infeasible>>;
+}
+
+/// What is searched, and for what.
+pub struct Problem<'a> {
+    /// The space.
+    pub mapspace: &'a Mapspace<'a>,
+    /// What a layer moves besides constants.
+    pub boundary: Boundary,
+    /// The model of cost.
+    pub model: &'a dyn CostModel,
+    /// What is made small first.
+    pub objective: Objective,
+    /// Multiply-accumulates of the layer.
+    pub macs: u64,
+}
+
+/// Looks at every point; those whose compute time alone is no better than the best are not costed.
+pub struct Exhaustive;
+
+impl Search for Exhaustive {
+    fn name(&self) -> &'static str {
+        "exhaustive"
+    }
+
+    fn find(&self, problem: &Problem, allowed: &dyn Fn(&Choice) -> bool) -> Result<Found, Vec<Infeasible>> {
+        let choices = problem.mapspace.choices();
+        let mut certificate = problem.certificate(self.name(), choices.len() as u64);
+        let mut reasons = Vec::new();
+        let mut best: Option<((u64, u64, u64, Choice), Cost)> = None;
+        for choice in choices.into_iter().filter(|c| allowed(c)) {
+            if let Some(reason) = problem.mapspace.infeasible(&choice) {
+                *certificate.counter(reason) += 1;
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+                continue;
+            }
+            let best_cycles = best.as_ref().map_or(u64::MAX, |(_, cost)| cost.cycles);
+            if problem.objective == Objective::Cycles && problem.bound(&choice) > best_cycles {
+                certificate.pruned_by_bound += 1;
+                continue;
+            }
+            certificate.costed += 1;
+            let cost = problem.model.cost(problem.mapspace, &choice, &problem.boundary);
+            let key = problem.key(&choice, &cost);
+            if best.as_ref().is_none_or(|(other, _)| key < *other) {
+                best = Some((key, cost));
+            }
+        }
+        let ((_, _, _, choice), cost) = best.ok_or(reasons)?;
+        certificate.best_cycles = cost.cycles;
+        Ok(Found { choice, cost, certificate })
+    }
+}
+
+impl Problem<'_> {
+    /// Objective first, then the other, then instructions, then a fixed order.
+    fn key(&self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
+        let (first, second) = match self.objective {
+            Objective::Cycles => (cost.cycles, cost.traffic_words),
+            Objective::Traffic => (cost.traffic_words, cost.cycles),
+        };
+        (first, second, cost.instructions, *choice)
+    }
+
+    /// Cycles that no cost of the choice is below: the array's steps alone, without any overhead.
+    fn bound(&self, choice: &Choice) -> u64 {
+        let arch: &Arch = self.mapspace.arch;
+        let sums = self.mapspace.sums;
+        let pixels = (sums.output.height * sums.output.width) as u64;
+        let n_pixel_tiles = pixels.div_ceil((choice.tile_rows * choice.tile_cols) as u64);
+        (0..sums.n_tiles(arch)).map(|n| pixels * sums.whole(arch, n).steps() as u64 + n_pixel_tiles).sum()
+    }
+
+    fn certificate(&self, search: &str, candidates: u64) -> Certificate {
+        let arch = self.mapspace.arch;
+        let all = 0..self.mapspace.sums.n_tiles(arch);
+        let constants = self.mapspace.group_words(&all) as u64
+            + u64::from(arch.parameter_words(self.mapspace.group_parameters(&all) as u32));
+        Certificate {
+            search: search.to_owned(),
+            model: self.model.name().to_owned(),
+            candidates,
+            pruned_by_accumulators: 0,
+            pruned_by_weights: 0,
+            pruned_by_parameters: 0,
+            pruned_by_reduction: 0,
+            pruned_by_bound: 0,
+            costed: 0,
+            best_cycles: 0,
+            gap_per_mille: 0,
+            stop: StopReason::Exhausted,
+            compute_bound_cycles: self.macs.div_ceil(u64::from(arch.macs_per_cycle())),
+            compulsory_words: constants + self.boundary.load_words + self.boundary.store_words,
+        }
+    }
+}
+
+impl Certificate {
+    fn counter(&mut self, reason: Infeasible) -> &mut u64 {
+        match reason {
+            Infeasible::Accumulators => &mut self.pruned_by_accumulators,
+            Infeasible::Weights => &mut self.pruned_by_weights,
+            Infeasible::Parameters => &mut self.pruned_by_parameters,
+            Infeasible::Reduction => &mut self.pruned_by_reduction,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Sums over a window: what convolution and average pooling ask of the array, in one form.
+//!
+//! A column tile `n` is the output channels `n * cols ..`. It reads a range of input blocks; its weights are one tile of
+//! `cols` words for each block and window position, zero where an input channel does not belong to an output channel.
+//! The input's zero point is folded into the bias, and what lies in the padding has the value of the zero point.
+
+use std::ops::Range;
+
+use ir::arch::Arch;
+use ir::network::Tensor;
+use ir::numerics::{Clamp, Requantise};
+use ir::op::{AveragePool, Conv, OpError, Window};
+
+/// The weights of a [`Sums`].
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    /// Those of a convolution.
+    Conv(&'a Conv),
+    /// One where input and output channel are the same.
+    Unit,
+}
+
+/// Bias and scale of one output channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parameter {
+    pub(crate) bias: i32,
+    pub(crate) requantise: Requantise,
+}
+
+/// Output pixels that share one set of parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) rows: Range<usize>,
+    pub(crate) cols: Range<usize>,
+    pub(crate) set: usize,
+}
+
+/// A part of the reduction of one column tile: a box of blocks and window positions whose weights follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) blocks: Range<usize>,
+    pub(crate) kernel_y: Range<usize>,
+    pub(crate) kernel_x: Range<usize>,
+}
+
+impl Chunk {
+    /// Reduction steps, which is also the number of weight tiles.
+    pub(crate) fn steps(&self) -> usize {
+        self.blocks.len() * self.kernel_y.len() * self.kernel_x.len()
+    }
+}
+
+/// A layer of sums over a window.
+pub(crate) struct Sums<'a> {
+    weights: Weights<'a>,
+    pub(crate) window: Window,
+    pub(crate) input: &'a Tensor,
+    pub(crate) output: &'a Tensor,
+    pub(crate) clamp: Clamp,
+    pub(crate) regions: Vec<Region>,
+    /// The parameters of each output channel, for each set.
+    pub(crate) sets: Vec<Vec<Parameter>>,
+}
+
+impl<'a> Sums<'a> {
+    pub(crate) fn conv(op: &'a Conv, input: &'a Tensor, output: &'a Tensor) -> Result<Self, OpError> {
+        let n_weights = op.group_channels * op.window.n_taps();
+        let parameter = |(channel, requantise): (usize, Requantise)| {
+            let weights = &op.weights[channel * n_weights..(channel + 1) * n_weights];
+            let sum = weights.iter().fold(0i32, |sum, w| sum.wrapping_add(i32::from(*w)));
+            let bias = op.bias[channel].wrapping_sub(i32::from(input.zero_point).wrapping_mul(sum));
+            Parameter { bias, requantise }
+        };
+        let set = op.requantise()?.into_iter().enumerate().map(parameter).collect();
+        Ok(Sums {
+            weights: Weights::Conv(op),
+            window: simple(op.window, output),
+            input,
+            output,
+            clamp: op.clamp,
+            regions: vec![Region { rows: 0..output.height, cols: 0..output.width, set: 0 }],
+            sets: vec![set],
+        })
+    }
+
+    pub(crate) fn average_pool(op: &'a AveragePool, input: &'a Tensor, output: &'a Tensor) -> Result<Self, OpError> {
+        let count = |row, column| op.window_count(input.shape(), row, column);
+        let rows = runs(output.height, |row| count(row, 0));
+        let cols = runs(output.width, |column| count(0, column));
+        let mut counts: Vec<usize> = Vec::new();
+        let mut regions = Vec::new();
+        for rows in &rows {
+            for cols in &cols {
+                let n = count(rows.start, cols.start);
+                let set = counts.iter().position(|c| *c == n).unwrap_or(counts.len());
+                if set == counts.len() {
+                    counts.push(n);
+                }
+                regions.push(Region { rows: rows.clone(), cols: cols.clone(), set });
+            }
+        }
+        let bias = i32::from(input.zero_point).wrapping_mul(op.window.n_taps() as i32).wrapping_neg();
+        let set = |n: &usize| -> Result<Vec<Parameter>, OpError> {
+            let requantise = AveragePool::requantise(input.scale, output.scale, *n)?;
+            Ok(vec![Parameter { bias, requantise }; output.channels])
+        };
+        Ok(Sums {
+            weights: Weights::Unit,
+            window: simple(op.window, output),
+            input,
+            output,
+            clamp: op.clamp,
+            regions,
+            sets: counts.iter().map(set).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Column tiles.
+    pub(crate) fn n_tiles(&self, arch: &Arch) -> usize {
+        self.output.channels.div_ceil(arch.array.cols as usize)
+    }
+
+    /// The input blocks that column tile `n` reads.
+    pub(crate) fn blocks(&self, arch: &Arch, n: usize) -> Range<usize> {
+        let (cols, rows) = (arch.array.cols as usize, arch.array.rows as usize);
+        let first = n * cols;
+        let last = (first + cols).min(self.output.channels) - 1;
+        let (low, high) = match self.weights {
+            Weights::Unit => (first, last + 1),
+            Weights::Conv(op) => {
+                let per_group = op.out_channels / op.groups;
+                (first / per_group * op.group_channels, (last / per_group + 1) * op.group_channels)
+            }
+        };
+        low / rows..high.div_ceil(rows)
+    }
+
+    /// The whole reduction of column tile `n`.
+    pub(crate) fn whole(&self, arch: &Arch, n: usize) -> Chunk {
+        let [kernel_y, kernel_x] = self.window.kernel;
+        Chunk { blocks: self.blocks(arch, n), kernel_y: 0..kernel_y, kernel_x: 0..kernel_x }
+    }
+
+    /// The first column tile that has the same weights as `n`.
+    pub(crate) fn same_weights(&self, arch: &Arch, n: usize) -> usize {
+        match self.weights {
+            Weights::Conv(_) => n,
+            // A last tile with fewer channels may as well use all ones of the diagonal.
+            Weights::Unit => n % (arch.array.rows / arch.array.cols) as usize,
+        }
+    }
+
+    /// The weights of a chunk of column tile `n`, as the words that EXEC reads.
+    pub(crate) fn weight_bytes(&self, arch: &Arch, n: usize, chunk: &Chunk) -> Vec<u8> {
+        let (cols, rows) = (arch.array.cols as usize, arch.array.rows as usize);
+        let mut bytes = Vec::with_capacity(chunk.steps() * cols * rows);
+        for block in chunk.blocks.clone() {
+            for tap_row in chunk.kernel_y.clone() {
+                for tap_column in chunk.kernel_x.clone() {
+                    for col in 0..cols {
+                        let out = n * cols + col;
+                        bytes.extend((0..rows).map(|row| self.weight(out, block * rows + row, tap_row, tap_column) as u8));
+                    }
+                }
+            }
+        }
+        bytes
+    }
+
+    fn weight(&self, out: usize, channel: usize, tap_row: usize, tap_column: usize) -> i8 {
+        match self.weights {
+            Weights::Unit => i8::from(out == channel),
+            Weights::Conv(op) if out < op.out_channels => {
+                let group = out / (op.out_channels / op.groups);
+                let channels = group * op.group_channels..(group + 1) * op.group_channels;
+                if channels.contains(&channel) {
+                    op.weight(out, channel - channels.start, tap_row, tap_column)
+                } else {
+                    0
+                }
+            }
+            Weights::Conv(_) => 0,
+        }
+    }
+
+    /// The parameters of the column tiles in `tiles`, for all sets, in 8 bytes each.
+    pub(crate) fn parameter_bytes(&self, arch: &Arch, tiles: &Range<usize>) -> Vec<u8> {
+        let cols = arch.array.cols as usize;
+        let channels = || tiles.start * cols..tiles.end * cols;
+        let mut bytes = Vec::new();
+        for set in &self.sets {
+            for channel in channels() {
+                let Some(Parameter { bias, requantise }) = set.get(channel) else {
+                    bytes.extend([0; 8]);
+                    continue;
+                };
+                bytes.extend(bias.to_le_bytes());
+                bytes.extend((requantise.mantissa | u32::from(requantise.shift) << 24).to_le_bytes());
+            }
+        }
+        bytes.resize(bytes.len().next_multiple_of(arch.word_bytes() as usize), 0);
+        bytes
+    }
+}
+
+/// The rows of an image of `height` rows that the output rows `out` of a window read.
+pub(crate) fn input_rows(window: &Window, height: usize, out: &Range<usize>) -> Range<usize> {
+    let first = window.row(out.start, 0).clamp(0, height as isize) as usize;
+    let last = window.row(out.end - 1, window.kernel[0] - 1) + 1;
+    first..(last.clamp(0, height as isize) as usize).max(first)
+}
+
+/// The window with a stride and dilation of one where there is a single position.
+fn simple(mut window: Window, output: &Tensor) -> Window {
+    for (axis, size) in [output.height, output.width].into_iter().enumerate() {
+        if size == 1 {
+            window.stride[axis] = 1;
+        }
+        if window.kernel[axis] == 1 {
+            window.dilation[axis] = 1;
+        }
+    }
+    window
+}
+
+/// Ranges of neighbours in `0..n` for which `key` is the same.
+fn runs(n: usize, key: impl Fn(usize) -> usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for at in 0..n {
+        match runs.last_mut() {
+            Some(run) if key(run.start) == key(at) => run.end = at + 1,
+            _ => runs.push(at..at + 1),
+        }
+    }
+    runs
+}
