@@ -174,7 +174,9 @@ pub enum Reduction {
 }
 
 /// Which operand stays in the array while the others move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Dataflow {
     /// Weights stay for all pixels of a tile; partial sums move through the accumulators.
@@ -278,10 +280,16 @@ impl Arch {
     pub fn memory_bits(&self) -> Vec<(&'static str, u64)> {
         let word = u64::from(self.word_bytes()) * 8;
         let mut bits = vec![
-            ("activations", u64::from(self.activations.banks) * u64::from(self.activations.words) * word),
+            (
+                "activations",
+                u64::from(self.activations.banks) * u64::from(self.activations.words) * word,
+            ),
             ("weights", u64::from(self.weights.words) * word),
             ("parameters", u64::from(self.parameters.channels) * 64),
-            ("accumulators", 2 * u64::from(self.accumulators.pixels) * u64::from(self.array.cols) * 32),
+            (
+                "accumulators",
+                2 * u64::from(self.accumulators.pixels) * u64::from(self.array.cols) * 32,
+            ),
         ];
         if self.vector.table_lanes > 0 {
             bits.push(("tables", u64::from(self.vector.table_lanes) * 512 * 32));
@@ -302,5 +310,9 @@ impl Arch {
 
 /// Bits of an index below `n`; 0 for a single element.
 pub const fn clog2(n: u32) -> u32 {
-    if n <= 1 { 0 } else { u32::BITS - (n - 1).leading_zeros() }
+    if n <= 1 {
+        0
+    } else {
+        u32::BITS - (n - 1).leading_zeros()
+    }
 }

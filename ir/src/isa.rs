@@ -86,20 +86,38 @@ impl Field {
     /// The field's value in the register value `raw`.
     pub const fn extract(&self, raw: u32) -> i64 {
         let bits = ((raw >> self.lsb) & mask(self.width)) as i64;
-        if self.signed && bits >> (self.width - 1) != 0 { bits - (1 << self.width) } else { bits }
+        if self.signed && bits >> (self.width - 1) != 0 {
+            bits - (1 << self.width)
+        } else {
+            bits
+        }
     }
 }
 
 const fn mask(width: u32) -> u32 {
-    if width >= 32 { u32::MAX } else { (1 << width) - 1 }
+    if width >= 32 {
+        u32::MAX
+    } else {
+        (1 << width) - 1
+    }
 }
 
 macro_rules! field {
     ($name:ident, $lsb:literal, u $width:literal) => {
-        Field { name: stringify!($name), lsb: $lsb, width: $width, signed: false }
+        Field {
+            name: stringify!($name),
+            lsb: $lsb,
+            width: $width,
+            signed: false,
+        }
     };
     ($name:ident, $lsb:literal, i $width:literal) => {
-        Field { name: stringify!($name), lsb: $lsb, width: $width, signed: true }
+        Field {
+            name: stringify!($name),
+            lsb: $lsb,
+            width: $width,
+            signed: true,
+        }
     };
 }
 
@@ -238,7 +256,7 @@ registers! {
     VecZeroPoint = Vec 6, "zero_point", [value @ 0: i 8];
     /// Address of the first source word, modulo the address space.
     VecSource = Vec 7, "source", [address @ 0: u 20];
-    /// Address of the first word of the second operand.
+    /// Address of the first word of the second operand, which is walked with the same address changes as the first.
     VecSourceB = Vec 8, "source_b", [address @ 0: u 20];
     /// Source coordinates of the first step; negative in the padding.
     VecOrigin = Vec 9, "origin", [x @ 0: i 11, y @ 11: i 11];
@@ -272,19 +290,35 @@ impl Register {
     /// When the number of values differs from the number of fields: a bug in the caller.
     pub fn pack(self, values: &[i64]) -> Result<Instruction, FieldOverflow> {
         let fields = self.fields();
-        assert_eq!(fields.len(), values.len(), "register `{}` has {} fields", self.name(), fields.len());
+        assert_eq!(
+            fields.len(),
+            values.len(),
+            "register `{}` has {} fields",
+            self.name(),
+            fields.len()
+        );
         let mut raw = 0;
         for (field, &value) in fields.iter().zip(values) {
             if !field.holds(value) {
-                return Err(FieldOverflow { register: self, field: *field, value });
+                return Err(FieldOverflow {
+                    register: self,
+                    field: *field,
+                    value,
+                });
             }
             raw |= (value as u32 & mask(field.width)) << field.lsb;
         }
-        Ok(Instruction::Configure { register: self, value: raw })
+        Ok(Instruction::Configure {
+            register: self,
+            value: raw,
+        })
     }
 
     fn from_index(engine: Engine, index: u32) -> Option<Register> {
-        Register::ALL.iter().copied().find(|r| r.engine() == engine && r.index() == index)
+        Register::ALL
+            .iter()
+            .copied()
+            .find(|r| r.engine() == engine && r.index() == index)
     }
 }
 
@@ -329,7 +363,12 @@ pub struct Run {
 impl Run {
     /// An operation without waits, signals or flags.
     pub const fn new(opcode: Opcode) -> Run {
-        Run { opcode, waits: [None; 2], signals: [None; 2], flags: 0 }
+        Run {
+            opcode,
+            waits: [None; 2],
+            signals: [None; 2],
+            flags: 0,
+        }
     }
 
     /// Whether the flag `name` is set.
@@ -337,7 +376,12 @@ impl Run {
     /// # Panics
     /// When the operation has no such flag: a bug in the caller.
     pub fn flag(&self, name: &str) -> bool {
-        let bit = self.opcode.flags().iter().position(|flag| *flag == name).expect("the operation has this flag");
+        let bit = self
+            .opcode
+            .flags()
+            .iter()
+            .position(|flag| *flag == name)
+            .expect("the operation has this flag");
         self.flags >> bit & 1 == 1
     }
 }
@@ -382,10 +426,14 @@ impl Instruction {
         match self {
             Instruction::Nop => 0,
             Instruction::Configure { register, value } => {
-                (CONFIGURE_OPCODE + register.engine().index() as u32) << 28 | register.index() << 22 | value
+                (CONFIGURE_OPCODE + register.engine().index() as u32) << 28
+                    | register.index() << 22
+                    | value
             }
             Instruction::Run(run) => {
-                let wait = |w: Option<Wait>| w.map_or(0, |w| u32::from(w.semaphore.0) << 3 | u32::from(w.amount));
+                let wait = |w: Option<Wait>| {
+                    w.map_or(0, |w| u32::from(w.semaphore.0) << 3 | u32::from(w.amount))
+                };
                 let signal = |s: Option<Semaphore>| s.map_or(0, |s| u32::from(s.0) << 1 | 1);
                 (run.opcode as u32) << 28
                     | wait(run.waits[0]) << 21
@@ -403,7 +451,11 @@ impl Instruction {
     /// [`DecodeError`] for any word that `encode` cannot give.
     pub fn decode(word: u32) -> Result<Instruction, DecodeError> {
         let decoded = Instruction::decode_fields(word).ok_or(DecodeError(word))?;
-        if decoded.encode() == word { Ok(decoded) } else { Err(DecodeError(word)) }
+        if decoded.encode() == word {
+            Ok(decoded)
+        } else {
+            Err(DecodeError(word))
+        }
     }
 
     fn decode_fields(word: u32) -> Option<Instruction> {
@@ -414,12 +466,18 @@ impl Instruction {
         if opcode >= CONFIGURE_OPCODE {
             let engine = *Engine::ALL.get((opcode - CONFIGURE_OPCODE) as usize)?;
             let register = Register::from_index(engine, word >> 22 & 0x3f)?;
-            return Some(Instruction::Configure { register, value: word & mask(VALUE_BITS) });
+            return Some(Instruction::Configure {
+                register,
+                value: word & mask(VALUE_BITS),
+            });
         }
         let opcode = Opcode::ALL.iter().copied().find(|o| *o as u32 == opcode)?;
         let wait = |bits: u32| {
             let amount = (bits & 7) as u8;
-            (amount != 0).then_some(Wait { semaphore: Semaphore((bits >> 3 & 15) as u8), amount })
+            (amount != 0).then_some(Wait {
+                semaphore: Semaphore((bits >> 3 & 15) as u8),
+                amount,
+            })
         };
         let signal = |bits: u32| (bits & 1 == 1).then_some(Semaphore((bits >> 1 & 15) as u8));
         Some(Instruction::Run(Run {
@@ -452,15 +510,22 @@ mod tests {
     fn printable(instruction: &Instruction) -> bool {
         match instruction {
             Instruction::Nop => true,
-            Instruction::Run(run) => u32::from(run.flags) < 1 << run.opcode.flags().len() && slots_in_order(run),
+            Instruction::Run(run) => {
+                u32::from(run.flags) < 1 << run.opcode.flags().len() && slots_in_order(run)
+            }
             Instruction::Configure { register, value } => {
-                register.fields().iter().fold(*value, |rest, f| rest & !(mask(f.width) << f.lsb)) == 0
+                register
+                    .fields()
+                    .iter()
+                    .fold(*value, |rest, f| rest & !(mask(f.width) << f.lsb))
+                    == 0
             }
         }
     }
 
     fn slots_in_order(run: &Run) -> bool {
-        (run.waits[0].is_some() || run.waits[1].is_none()) && (run.signals[0].is_some() || run.signals[1].is_none())
+        (run.waits[0].is_some() || run.waits[1].is_none())
+            && (run.signals[0].is_some() || run.signals[1].is_none())
     }
 
     #[test]
@@ -473,7 +538,10 @@ mod tests {
                 used |= bits;
             }
             assert_eq!(used >> VALUE_BITS, 0, "{register:?}");
-            assert_eq!(Register::from_index(register.engine(), register.index()), Some(*register));
+            assert_eq!(
+                Register::from_index(register.engine(), register.index()),
+                Some(*register)
+            );
         }
     }
 }

@@ -53,9 +53,15 @@ pub enum MemoryModel {
 
 impl MemoryModel {
     /// M1 as used by presets and reports: 24 cycles, one beat a cycle.
-    pub const M1: MemoryModel = MemoryModel::Fixed { latency: 24, beat_gap: 1 };
+    pub const M1: MemoryModel = MemoryModel::Fixed {
+        latency: 24,
+        beat_gap: 1,
+    };
     /// M2 as used by `verify`.
-    pub const M2: MemoryModel = MemoryModel::Jitter { latency: 6, seed: 1 };
+    pub const M2: MemoryModel = MemoryModel::Jitter {
+        latency: 6,
+        seed: 1,
+    };
 
     /// The short name used on the command line and in reports: `m0`, `m1` or `m2`.
     pub const fn name(&self) -> &'static str {
@@ -69,10 +75,20 @@ impl MemoryModel {
     /// The timing of burst `number`, counted from 0 at the doorbell, on `channel`.
     pub fn burst(&self, channel: Channel, number: u64) -> Burst {
         match *self {
-            MemoryModel::Ideal => Burst { accept_stall: 0, latency: 1, beat_gap: 1, response: 1 },
+            MemoryModel::Ideal => Burst {
+                accept_stall: 0,
+                latency: 1,
+                beat_gap: 1,
+                response: 1,
+            },
             MemoryModel::Fixed { latency, beat_gap } => {
                 let latency = u64::from(latency.max(1));
-                Burst { accept_stall: 0, latency, beat_gap: u64::from(beat_gap.max(1)), response: latency }
+                Burst {
+                    accept_stall: 0,
+                    latency,
+                    beat_gap: u64::from(beat_gap.max(1)),
+                    response: latency,
+                }
             }
             MemoryModel::Jitter { latency, seed } => {
                 let bits = mix(seed ^ mix(number * 2 + channel as u64));

@@ -60,14 +60,18 @@ impl TensorImage {
     /// The bytes of `values` (`[channel][y][x]`); the unused lanes of the last block are 0.
     pub fn pack(&self, word_bytes: u32, values: &[i8]) -> Vec<u8> {
         let mut bytes = vec![0; (self.words(word_bytes) * word_bytes) as usize];
-        self.for_each(word_bytes, |index, offset| bytes[offset] = values[index] as u8);
+        self.for_each(word_bytes, |index, offset| {
+            bytes[offset] = values[index] as u8
+        });
         bytes
     }
 
     /// The values (`[channel][y][x]`) of `bytes`, which start at the tensor's first word.
     pub fn unpack(&self, word_bytes: u32, bytes: &[u8]) -> Vec<i8> {
         let mut values = vec![0; (self.channels * self.height * self.width) as usize];
-        self.for_each(word_bytes, |index, offset| values[index] = bytes[offset] as i8);
+        self.for_each(word_bytes, |index, offset| {
+            values[index] = bytes[offset] as i8
+        });
         values
     }
 
@@ -127,7 +131,11 @@ impl Program {
 
     /// The first bytes of memory: instructions, filled with nops, then constants.
     pub fn image(&self, arch: &Arch) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self.instructions.iter().flat_map(|i| i.encode().to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = self
+            .instructions
+            .iter()
+            .flat_map(|i| i.encode().to_le_bytes())
+            .collect();
         bytes.resize((self.constants_word * arch.word_bytes()) as usize, 0);
         bytes.extend_from_slice(&self.constants);
         bytes

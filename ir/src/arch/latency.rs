@@ -22,7 +22,11 @@ impl Arch {
     /// Where whole tiles are read it is one cycle, so that a tile that continues the sums of the one before never
     /// reads an accumulator that is still being written.
     pub fn exec_fill_cycles(&self) -> u64 {
-        if self.reads_whole_tiles() { 1 } else { u64::from(self.array.cols) }
+        if self.reads_whole_tiles() {
+            1
+        } else {
+            u64::from(self.array.cols)
+        }
     }
 
     /// Cycles of one reduction step over `pixels` in weight-stationary order, the last step of a tile excepted.
@@ -36,9 +40,9 @@ impl Arch {
     /// Cycles from a value entering a requantise unit to its result.
     pub fn requantise_latency(&self) -> u64 {
         match self.vector.requantise_interval {
-            1 => 8,
+            1 => 7,
             2 => 8,
-            _ => 8,
+            _ => 10,
         }
     }
 
@@ -50,7 +54,10 @@ impl Arch {
             Opcode::Requantise => {
                 let groups = u64::from(self.array.cols / self.vector.requantise_lanes);
                 let interval = u64::from(self.vector.requantise_interval);
-                (groups * interval, (groups - 1) * interval + self.requantise_latency() + 2)
+                (
+                    groups * interval,
+                    (groups - 1) * interval + self.requantise_latency() + 1,
+                )
             }
             Opcode::Add | Opcode::Table => {
                 let groups = u64::from(self.word_bytes() / self.vector.table_lanes.max(1));

@@ -45,7 +45,12 @@ pub enum CheckError {
     },
     /// No engine can go on.
     #[error("the program stops at {}", stuck.join("; "))]
-    #[diagnostic(code(program::deadlock), help("each waits for a token that an instruction behind it, or behind a full queue, would signal"))]
+    #[diagnostic(
+        code(program::deadlock),
+        help(
+            "each waits for a token that an instruction behind it, or behind a full queue, would signal"
+        )
+    )]
     Deadlock {
         /// What each engine waits for.
         stuck: Vec<String>,
@@ -88,38 +93,79 @@ impl Program {
     /// The first [`CheckError`].
     pub fn check<'a>(&'a self, arch: &'a Arch) -> Result<Checked<'a>, CheckError> {
         if self.arch_hash != arch.hash() {
-            return Err(CheckError::Arch { program: self.arch_hash, name: arch.name.clone(), arch: arch.hash() });
+            return Err(CheckError::Arch {
+                program: self.arch_hash,
+                name: arch.name.clone(),
+                arch: arch.hash(),
+            });
         }
         if self.memory_words > arch.memory.words {
-            return Err(CheckError::Memory { needed: self.memory_words, available: arch.memory.words });
+            return Err(CheckError::Memory {
+                needed: self.memory_words,
+                available: arch.memory.words,
+            });
         }
         for (index, instruction) in self.instructions.iter().enumerate() {
             self.check_instruction(arch, index, instruction)?;
         }
         Execution::new(self, arch).run()?;
-        Ok(Checked { program: self, arch })
+        Ok(Checked {
+            program: self,
+            arch,
+        })
     }
 
-    fn check_instruction(&self, arch: &Arch, index: usize, instruction: &Instruction) -> Result<(), CheckError> {
-        let Instruction::Run(run) = instruction else { return Ok(()) };
+    fn check_instruction(
+        &self,
+        arch: &Arch,
+        index: usize,
+        instruction: &Instruction,
+    ) -> Result<(), CheckError> {
+        let Instruction::Run(run) = instruction else {
+            return Ok(());
+        };
         if !arch.runs(run.opcode) {
-            return Err(CheckError::Unit { index, instruction: instruction.to_string() });
+            return Err(CheckError::Unit {
+                index,
+                instruction: instruction.to_string(),
+            });
         }
-        let fault = |reason: String| Err(CheckError::Semaphore { index, instruction: instruction.to_string(), reason });
+        let fault = |reason: String| {
+            Err(CheckError::Semaphore {
+                index,
+                instruction: instruction.to_string(),
+                reason,
+            })
+        };
         let engine = run.opcode.engine();
-        let users = run.waits.iter().flatten().map(|w| (w.semaphore, false)).chain(run.signals.iter().flatten().map(|s| (*s, true)));
+        let users = run
+            .waits
+            .iter()
+            .flatten()
+            .map(|w| (w.semaphore, false))
+            .chain(run.signals.iter().flatten().map(|s| (*s, true)));
         for (semaphore, signals) in users {
             let id = semaphore.0;
-            let Some(usage) = self.semaphores.get(id as usize).filter(|_| u32::from(id) < arch.semaphores.count) else {
+            let Some(usage) = self
+                .semaphores
+                .get(id as usize)
+                .filter(|_| u32::from(id) < arch.semaphores.count)
+            else {
                 return fault(format!("there is no semaphore {id}"));
             };
-            let (owner, side) = if signals { (usage.producer, "producer") } else { (usage.consumer, "consumer") };
+            let (owner, side) = if signals {
+                (usage.producer, "producer")
+            } else {
+                (usage.consumer, "consumer")
+            };
             if owner != engine {
                 return fault(format!("the {side} of semaphore {id} is {}", owner.name()));
             }
         }
         match (run.waits, run.signals) {
-            ([Some(a), Some(b)], _) if a.semaphore == b.semaphore => fault("it waits for one semaphore twice".to_owned()),
+            ([Some(a), Some(b)], _) if a.semaphore == b.semaphore => {
+                fault("it waits for one semaphore twice".to_owned())
+            }
             (_, [Some(a), Some(b)]) if a == b => fault("it signals one semaphore twice".to_owned()),
             _ => Ok(()),
         }
@@ -137,7 +183,13 @@ struct Execution<'a> {
 impl<'a> Execution<'a> {
     fn new(program: &'a Program, arch: &Arch) -> Self {
         let tokens = vec![0; program.semaphores.len()];
-        Execution { program, depth: arch.queues.depth as usize, next: 0, queues: Default::default(), tokens }
+        Execution {
+            program,
+            depth: arch.queues.depth as usize,
+            next: 0,
+            queues: Default::default(),
+            tokens,
+        }
     }
 
     fn run(mut self) -> Result<(), CheckError> {
@@ -150,8 +202,11 @@ impl<'a> Execution<'a> {
                 break;
             }
         }
-        if self.next < self.program.instructions.len() || self.queues.iter().any(|q| !q.is_empty()) {
-            return Err(CheckError::Deadlock { stuck: self.stuck() });
+        if self.next < self.program.instructions.len() || self.queues.iter().any(|q| !q.is_empty())
+        {
+            return Err(CheckError::Deadlock {
+                stuck: self.stuck(),
+            });
         }
         match self.tokens.iter().position(|t| *t > 0) {
             None => Ok(()),
@@ -185,7 +240,10 @@ impl<'a> Execution<'a> {
                 if !self.take(run) {
                     break;
                 }
-                run.signals.iter().flatten().for_each(|s| self.tokens[s.0 as usize] += 1);
+                run.signals
+                    .iter()
+                    .flatten()
+                    .for_each(|s| self.tokens[s.0 as usize] += 1);
             }
             self.queues[engine.index()].pop_front();
             moved = true;
@@ -194,9 +252,16 @@ impl<'a> Execution<'a> {
     }
 
     fn take(&mut self, run: &Run) -> bool {
-        let ready = run.waits.iter().flatten().all(|w| self.tokens[w.semaphore.0 as usize] >= u32::from(w.amount));
+        let ready = run
+            .waits
+            .iter()
+            .flatten()
+            .all(|w| self.tokens[w.semaphore.0 as usize] >= u32::from(w.amount));
         if ready {
-            run.waits.iter().flatten().for_each(|w| self.tokens[w.semaphore.0 as usize] -= u32::from(w.amount));
+            run.waits
+                .iter()
+                .flatten()
+                .for_each(|w| self.tokens[w.semaphore.0 as usize] -= u32::from(w.amount));
         }
         ready
     }
@@ -204,9 +269,16 @@ impl<'a> Execution<'a> {
     fn stuck(&self) -> Vec<String> {
         let heads = Engine::ALL.iter().filter_map(|engine| {
             let index = *self.queues[engine.index()].front()?;
-            Some(format!("instruction {index} `{}`", self.program.instructions[index]))
+            Some(format!(
+                "instruction {index} `{}`",
+                self.program.instructions[index]
+            ))
         });
-        let fetch = self.program.instructions.get(self.next).map(|i| format!("dispatch of instruction {} `{i}`: queue full", self.next));
+        let fetch = self
+            .program
+            .instructions
+            .get(self.next)
+            .map(|i| format!("dispatch of instruction {} `{i}`: queue full", self.next));
         heads.chain(fetch).collect()
     }
 }

@@ -1,0 +1,113 @@
+//! Arch to Design: the hand-written cells, with generated packages and top.
+//!
+//! The cells in `hw/rtl` are the same for every design. Generated are `isa_pkg` (from the instruction
+//! set), `arch_pkg` (from the Arch) and `tilewright_core`, which joins the core with its memory.
+
+mod packages;
+mod top;
+
+use std::path::Path;
+
+use ir::Arch;
+use ir::arch::Attachment;
+
+/// The emitted hardware of an Arch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Design {
+    /// Name of the Arch.
+    pub name: String,
+    /// Name of the top module.
+    pub top: String,
+    /// File names and contents, packages first.
+    pub files: Vec<(String, String)>,
+    /// Hash of the Arch, which the design carries.
+    pub arch_hash: u64,
+}
+
+/// Which multipliers and memories the design uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Technology {
+    /// Behavioural models that every tool reads.
+    Generic,
+    /// Multipliers and single-port memories of the iCE40 UltraPlus, instantiated by hand.
+    Ice40,
+}
+
+/// The module that simulation drives: the core and, if it is on chip, its memory.
+pub const CORE_TOP: &str = "tilewright_core";
+
+macro_rules! cells {
+    ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("../rtl/", $name)))),+] };
+}
+
+/// Cells that every technology shares.
+const CELLS: &[(&str, &str)] = cells![
+    "accumulators.sv",
+    "array_dot.sv",
+    "array_systolic.sv",
+    "banks.sv",
+    "burst_length.sv",
+    "core.sv",
+    "counters.sv",
+    "exec_control.sv",
+    "fetch.sv",
+    "fifo.sv",
+    "load.sv",
+    "loops.sv",
+    "max_pool.sv",
+    "memory_on_chip.sv",
+    "parameters.sv",
+    "read_arbiter.sv",
+    "requantise.sv",
+    "requantise_lanes.sv",
+    "requantise_multiply.sv",
+    "semaphores.sv",
+    "sequencer.sv",
+    "store.sv",
+    "tables.sv",
+    "vec.sv",
+    "weights_column.sv",
+    "weights_tile.sv",
+    "prim/prim_ram_1r1w.sv",
+];
+
+const GENERIC: &[(&str, &str)] = cells!["prim/prim_mac_pair.sv", "prim/prim_spram_64.sv"];
+const ICE40: &[(&str, &str)] = cells!["ice40/prim_mac_pair.sv", "ice40/prim_spram_64.sv"];
+
+/// Generates the Design of `arch` in `technology`, with [`CORE_TOP`] as its top.
+pub fn generate(arch: &Arch, technology: Technology) -> Design {
+    let mut files = vec![
+        ("isa_pkg.sv".to_owned(), packages::isa()),
+        ("arch_pkg.sv".to_owned(), packages::arch(arch)),
+    ];
+    let primitives = match technology {
+        Technology::Generic => GENERIC,
+        Technology::Ice40 => ICE40,
+    };
+    for (path, text) in CELLS.iter().chain(primitives) {
+        let on_chip = arch.memory.attachment == Attachment::OnChip;
+        if on_chip || !path.contains("memory_on_chip") && !path.contains("spram") {
+            files.push((file_name(path), (*text).to_owned()));
+        }
+    }
+    files.push((format!("{CORE_TOP}.sv"), top::core(arch)));
+    Design {
+        name: arch.name.clone(),
+        top: CORE_TOP.to_owned(),
+        files,
+        arch_hash: arch.hash(),
+    }
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path)
+        .file_name()
+        .and_then(|n| n.to_str())
+        .expect("cells have file names")
+        .to_owned()
+}
+
+/// The SystemVerilog package of the instruction set, the same for all designs.
+pub fn isa_package() -> String {
+    packages::isa()
+}
