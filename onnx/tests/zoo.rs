@@ -91,3 +91,18 @@ fn an_unknown_name_lists_the_known_ones() {
             .contains("resnet8, mobilenet_v1_025")
     );
 }
+
+#[test]
+#[ignore = "takes minutes in the dev profile: run with `--release -- --ignored`"]
+fn large_networks_are_the_same_after_import() {
+    for (name, n_macs) in [
+        ("mobilenet_v2", 300_774_272),
+        ("resnet18", 1_814_073_344),
+        ("resnet50", 4_089_184_256),
+    ] {
+        let (built, file) = zoo::build(name, 7).unwrap();
+        let network = onnx::import_bytes(&file, &onnx::Options::default()).unwrap();
+        assert_eq!(network, built);
+        assert_eq!(network.total_macs(), n_macs, "{name}");
+    }
+}

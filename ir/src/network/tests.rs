@@ -52,7 +52,7 @@ fn the_reference_computes_every_tensor() {
         .from_host(&HostValues::Float32(vec![0.0, 1.0, 2.0, 3.0]))
         .unwrap();
     assert_eq!(x, [1, 5, 3, 7]);
-    let tensors = network.reference(&[x.clone()]).unwrap();
+    let tensors = network.reference(std::slice::from_ref(&x)).unwrap();
     assert_eq!(
         tensors,
         [x.clone(), vec![2, 10, 6, 14], vec![4, 20, 12, 28]]

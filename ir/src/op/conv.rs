@@ -59,7 +59,7 @@ impl Conv {
         let [channels, height, width] = x;
         if self.groups == 0
             || self.in_channels() != channels
-            || self.out_channels % self.groups != 0
+            || !self.out_channels.is_multiple_of(self.groups)
         {
             return Err(OpError::Channels {
                 expected: self.in_channels(),

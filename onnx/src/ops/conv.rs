@@ -130,8 +130,9 @@ fn convolution(
     let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
     if declared != kernel
         || groups == 0
+        || out_channels == 0
         || group_channels.checked_mul(groups) != Some(image[0])
-        || out_channels % groups != 0
+        || !out_channels.is_multiple_of(groups)
     {
         return Err(Reason::dimensions(format!(
             "weights of the shape {:?} in {groups} groups do not fit {} channels and the kernel {declared:?}",

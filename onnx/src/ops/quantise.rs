@@ -152,6 +152,9 @@ impl QuantConstant {
             ))
             .help("quantise weights symmetrically (`WeightSymmetric` in onnxruntime)"));
         }
+        if self.scales.is_empty() {
+            return Err(Reason::constant("weights have no scale"));
+        }
         if self.scales.len() > 1 && (self.axis != axis || self.scales.len() != n) {
             return Err(Reason::unsupported(format!(
                 "weights have {} scales along axis {}, one scale or {n} along axis {axis} are supported",

@@ -56,12 +56,12 @@ fn same(window: &Window, image: [usize; 2], more_before: bool) -> [usize; 4] {
 
 /// Pads behind the image so that rounding down gives what rounding up would, without windows that start in the padding.
 fn widen(window: &mut Window, image: [usize; 2]) {
-    for axis in 0..2 {
+    for (axis, &size) in image.iter().enumerate() {
         let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
-        let padded = image[axis] + window.pads[axis] + window.pads[axis + 2];
+        let padded = size + window.pads[axis] + window.pads[axis + 2];
         let rest = padded.saturating_sub(reach) % window.stride[axis];
         let last_start = padded.saturating_sub(reach) - rest + window.stride[axis];
-        if rest > 0 && last_start < image[axis] + window.pads[axis] {
+        if rest > 0 && last_start < size + window.pads[axis] {
             window.pads[axis + 2] += window.stride[axis] - rest;
         }
     }
