@@ -68,6 +68,10 @@ pub enum Error {
         /// What the caller did.
         what: &'static str,
     },
+    /// The simulator refuses the program: a hazard, an operand without meaning, too many tokens.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Simulation(Box<sim::SimError>),
     /// The verilated model cannot be built.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -76,6 +80,13 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Load(#[from] LoadError),
+    /// Network, arch and program do not fit each other, or the file is no artifact.
+    #[error("the artifact cannot be used: {reason}")]
+    #[diagnostic(code(artifact::unsound))]
+    Unsound {
+        /// Why not.
+        reason: String,
+    },
     /// An artifact cannot be read or written.
     #[error("cannot {action} artifact `{path}`: {reason}", path = path.display())]
     #[diagnostic(code(artifact::file))]

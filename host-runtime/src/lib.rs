@@ -1,9 +1,19 @@
 //! Device and Session: reference, simulator, rtl.
 
+pub mod artifact;
+pub mod compare;
+pub mod device;
 pub mod error;
+pub mod fuzz;
 pub mod machine;
 pub mod rtl;
+pub mod simulated;
 pub mod slave;
 pub mod verilated;
 
+pub use artifact::Artifact;
+pub use device::{Device, Outcome, Session, Settings, TimeBase, devices};
 pub use error::Error;
+pub use machine::{Machine, MachineRun, Span};
+pub use rtl::RtlMachine;
+pub use simulated::SimMachine;

@@ -34,21 +34,44 @@ pub struct MachineRun {
 }
 
 /// Something that executes programs to the cycle.
-pub trait Machine {
+///
+/// Registers and local memories keep what a run left in them, as on a board, until [`Machine::reset`].
+pub trait Machine: Send {
     /// The device's name.
     fn name(&self) -> &'static str;
 
-    /// Runs `program` on `memory`, the whole memory, which holds the program's image and inputs.
+    /// Rings the doorbell: the next calls of [`Machine::advance`] run `program`.
+    fn begin(&mut self, program: Checked, model: MemoryModel);
+
+    /// Advances the run under way by about `cycles` cycles; the result when it ends.
+    ///
+    /// `memory` is the memory from word 0 on, `memory_words` of the program, with its image and inputs.
     ///
     /// # Errors
-    /// [`Error::Timeout`] after `cycle_limit` cycles; otherwise what is wrong with program or machine.
-    fn run(&mut self, program: Checked, memory: &mut Vec<u8>, model: MemoryModel, cycle_limit: u64) -> Result<MachineRun, Error>;
+    /// What is wrong with program or machine, which is then reset.
+    fn advance(&mut self, program: Checked, memory: &mut Vec<u8>, cycles: u64) -> Result<Option<MachineRun>, Error>;
+
+    /// Ends a run under way; the reason says in which cycle and what each engine was doing.
+    fn stop(&mut self, program: Checked) -> Error;
+
+    /// Runs `program` on `memory` from doorbell to end.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] after `cycle_limit` cycles; otherwise as [`Machine::advance`].
+    fn run(&mut self, program: Checked, memory: &mut Vec<u8>, model: MemoryModel, cycle_limit: u64) -> Result<MachineRun, Error> {
+        self.begin(program, model);
+        match self.advance(program, memory, cycle_limit)? {
+            Some(run) => Ok(run),
+            None => Err(self.stop(program)),
+        }
+    }
 }
 
-/// The memory before a run: the program's image, and zeros.
+/// The memory before a run: the program's image, and zeros up to the program's `memory_words`.
 pub fn memory_image(program: Checked) -> Vec<u8> {
     let mut memory = program.program.image(program.arch);
-    memory.resize(program.arch.memory.words as usize * program.arch.word_bytes() as usize, 0);
+    let needed = program.program.memory_words as usize * program.arch.word_bytes() as usize;
+    memory.resize(needed.max(memory.len()), 0);
     memory
 }
 

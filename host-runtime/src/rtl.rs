@@ -23,12 +23,6 @@ pub const TOP: &str = "tilewright_core";
 /// Where the memory of a design with memory on chip is.
 const MEMORY: &str = "tilewright_core.u_memory.u_spram.mem";
 
-/// The hardware counters in the order of `counters_o`, 32 bits each: four for each engine, then FETCH's.
-pub fn counter_names() -> Vec<String> {
-    let engine = Engine::ALL.iter().flat_map(|e| ["busy", "configure", "wait", "empty"].map(|c| format!("{}_{c}", e.name())));
-    engine.chain(["dispatch", "blocked", "starved", "done"].map(|c| format!("fetch_{c}"))).collect()
-}
-
 /// A verilated design with its ports.
 pub struct Core {
     model: Model,
@@ -111,7 +105,7 @@ impl Core {
             }
         };
         let counters = match arch.counters {
-            ir::arch::Counters::Full => Some(model.port("counters_o", 32 * counter_names().len() as u32)?),
+            ir::arch::Counters::Full => Some(model.port("counters_o", 32 * sim::Counters::NAMES.len() as u32)?),
             ir::arch::Counters::Basic => None,
         };
         let word_bytes = arch.word_bytes() as usize;
@@ -142,7 +136,9 @@ impl Core {
     }
 
     /// Rings the doorbell for a program of `chunks` chunks at word 0; the cycle of the doorbell is the first one.
-    pub fn start(&mut self, chunks: u32, model: MemoryModel) -> Run {
+    ///
+    /// The memory has `words` words; bursts beyond it are faults.
+    pub fn start(&mut self, chunks: u32, words: u32, model: MemoryModel) -> Run {
         let Ports { start, prog_base, prog_chunks, .. } = self.ports;
         self.model.set(prog_base, 0);
         self.model.set(prog_chunks, u64::from(chunks));
@@ -150,7 +146,7 @@ impl Core {
         let arch = &self.arch;
         Run {
             cycle: 0,
-            slave: Slave::new(model, arch.word_bytes(), arch.memory.words, arch.memory.burst_words),
+            slave: Slave::new(model, arch.word_bytes(), words, arch.memory.burst_words),
             starts: Default::default(),
             signals: Default::default(),
         }
@@ -205,25 +201,20 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::Fault`] when the machine breaks a rule of its port or raises its fault line.
-    pub fn advance(&mut self, run: &mut Run, memory: &mut Vec<u8>, cycles: u64) -> Result<Option<MachineRun>, Error> {
-        let before = run.cycle;
-        self.exchange_memory(before == 0, memory);
+    pub fn advance(&mut self, run: &mut Run, memory: &mut [u8], cycles: u64) -> Result<Option<MachineRun>, Error> {
+        if let (0, Attached::OnChip { memory: port }) = (run.cycle, &self.attached) {
+            self.model.bytes_mut(*port)[..memory.len()].copy_from_slice(memory);
+        }
         for _ in 0..cycles {
             if self.cycle(run, memory)? {
                 if let Attached::OnChip { memory: port } = self.attached {
-                    memory.copy_from_slice(self.model.bytes(port));
+                    let length = memory.len();
+                    memory.copy_from_slice(&self.model.bytes(port)[..length]);
                 }
                 return self.result(run).map(Some);
             }
         }
         Ok(None)
-    }
-
-    /// Brings the host's image into a memory on chip before the doorbell.
-    fn exchange_memory(&mut self, before: bool, memory: &[u8]) {
-        if let (true, Attached::OnChip { memory: port }) = (before, &self.attached) {
-            self.model.bytes_mut(*port).copy_from_slice(memory);
-        }
     }
 
     fn result(&mut self, run: &mut Run) -> Result<MachineRun, Error> {
@@ -253,7 +244,7 @@ impl Core {
     fn counters(&self) -> Option<Vec<(String, u64)>> {
         let bytes = self.model.bytes(self.counters?);
         let values = bytes.chunks_exact(4).map(|b| u64::from(u32::from_le_bytes(b.try_into().expect("four bytes"))));
-        Some(counter_names().into_iter().zip(values).collect())
+        Some(sim::Counters::NAMES.iter().map(|name| (*name).to_owned()).zip(values).collect())
     }
 }
 
@@ -319,6 +310,7 @@ impl Run {
 pub struct RtlMachine {
     core: Core,
     built: Built,
+    run: Option<Run>,
 }
 
 impl RtlMachine {
@@ -335,17 +327,21 @@ impl RtlMachine {
                 None => error,
             }
         })?;
-        Ok(RtlMachine { core: Core::load(arch, &built.path)?, built })
+        Ok(RtlMachine { core: Core::load(arch, &built.path)?, built, run: None })
+    }
+
+    /// The generated design of `arch`.
+    ///
+    /// # Errors
+    /// As [`RtlMachine::new`].
+    pub fn of(arch: &Arch, optimise: Optimise) -> Result<RtlMachine, Error> {
+        let design = hw::generate(arch, hw::Technology::Generic);
+        RtlMachine::new(arch, &design.files, optimise)
     }
 
     /// How the model was built, for the provenance of results.
     pub fn built(&self) -> &Built {
         &self.built
-    }
-
-    /// The core, to be driven in slices.
-    pub fn core(&mut self) -> &mut Core {
-        &mut self.core
     }
 }
 
@@ -354,19 +350,29 @@ impl Machine for RtlMachine {
         NAME
     }
 
-    fn run(&mut self, program: Checked, memory: &mut Vec<u8>, model: MemoryModel, cycle_limit: u64) -> Result<MachineRun, Error> {
-        let mut run = self.core.start(program.program.chunks(program.arch), model);
-        let result = self.core.advance(&mut run, memory, cycle_limit);
-        match result {
-            Ok(Some(result)) => Ok(result),
+    fn begin(&mut self, program: Checked, model: MemoryModel) {
+        let Checked { program, arch } = program;
+        self.run = Some(self.core.start(program.chunks(arch), program.memory_words, model));
+    }
+
+    fn advance(&mut self, _: Checked, memory: &mut Vec<u8>, cycles: u64) -> Result<Option<MachineRun>, Error> {
+        let mut run = self.run.take().expect("a run is under way");
+        match self.core.advance(&mut run, memory, cycles) {
             Ok(None) => {
-                self.core.reset();
-                Err(Error::Timeout { device: NAME, cycle: run.cycles(), state: run.state(&program.program.instructions) })
+                self.run = Some(run);
+                Ok(None)
             }
+            Ok(result) => Ok(result),
             Err(error) => {
                 self.core.reset();
                 Err(error)
             }
         }
+    }
+
+    fn stop(&mut self, program: Checked) -> Error {
+        let run = self.run.take().expect("a run is under way");
+        self.core.reset();
+        Error::Timeout { device: NAME, cycle: run.cycles(), state: run.state(&program.program.instructions) }
     }
 }

@@ -81,7 +81,7 @@ fn stand_in_obeys_the_memory_model_to_the_cycle() {
         for words in [1u32, 7, 16] {
             let mut memory: Vec<u8> = (0..1024 * 16).map(|i| (i * 7 % 251) as u8).collect();
             let before = memory.clone();
-            let mut run = core.start(words, model);
+            let mut run = core.start(words, 1024, model);
             assert!(core.advance(&mut run, &mut memory, 3).unwrap().is_none(), "a slice is no run");
             let result = core.advance(&mut run, &mut memory, 1000).unwrap().unwrap();
 
@@ -139,7 +139,7 @@ fn speed_of_the_stand_in() {
         let mut memory = vec![0; 1024 * 16];
         let (mut cycles, clock) = (0, Instant::now());
         for _ in 0..20_000 {
-            let mut run = core.start(16, MemoryModel::M2);
+            let mut run = core.start(16, 1024, MemoryModel::M2);
             cycles += core.advance(&mut run, &mut memory, 1000).unwrap().unwrap().cycles;
         }
         println!("{optimise:?}: {:.2} M cycles/s", cycles as f64 / clock.elapsed().as_secs_f64() / 1e6);

@@ -1,0 +1,370 @@
+//! Random operations on one arch, and their assembly into a program.
+
+use std::ops::Range;
+
+use ir::arch::{Arch, Dataflow};
+use ir::isa::Engine;
+use ir::program::{Program, instruction_words};
+
+use super::emit::{Emitter, Item};
+use super::op::{Op, Place, Space, Window};
+use super::random::Random;
+
+/// Where things are in memory, in words.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    instruction_limit: usize,
+    data: Range<u32>,
+    parameters: Range<u32>,
+    tables: Range<u32>,
+    /// Where programs store and load again.
+    scratch: Range<u32>,
+    /// Where the banks are stored at the end.
+    results: Range<u32>,
+}
+
+impl Layout {
+    fn new(arch: &Arch) -> Option<Layout> {
+        let instruction_limit = 4096;
+        let start = instruction_words(arch, instruction_limit);
+        let n_results: u32 = windows(arch).iter().map(|range| range.end - range.start).sum();
+        let parameters = arch.parameter_words(arch.parameters.channels.min(96));
+        let tables = if arch.vector.table_lanes > 0 { arch.table_words() } else { 0 };
+        let mut next = start;
+        let mut region = |words: u32| {
+            next += words;
+            next - words..next
+        };
+        let (data, parameters, tables, scratch, results) = (region(300), region(parameters), region(tables), region(100), region(n_results));
+        (results.end <= arch.memory.words).then_some(Layout { instruction_limit, data, parameters, tables, scratch, results })
+    }
+}
+
+/// The parts of the banks that programs use: the ends of each bank, as linear ranges, some across two banks.
+fn windows(arch: &Arch) -> Vec<Range<u32>> {
+    let (words, banks) = (arch.activations.words, arch.activations.banks);
+    if words * banks <= 512 {
+        return vec![0..words * banks];
+    }
+    let (low, high) = (words.min(48), words.min(64) - words.min(48));
+    let mut list = vec![0..low];
+    list.extend((1..banks).map(|bank| bank * words - high..bank * words + low));
+    list.push(words * banks - high..words * banks);
+    list.retain(|range| !range.is_empty());
+    list
+}
+
+/// A random program as its operations; instructions follow from it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The seed of everything.
+    pub seed: u64,
+    pub(super) items: Vec<Item>,
+    semaphores: Vec<(Engine, Engine)>,
+    layout: Layout,
+}
+
+impl Case {
+    /// A random case of about `n_operations` operations beside those that fill the memories and store the banks.
+    ///
+    /// `None` when the memory of the arch is too small.
+    pub fn random(arch: &Arch, seed: u64, n_operations: usize) -> Option<Case> {
+        let mut random = Random::new(seed);
+        let layout = Layout::new(arch)?;
+        let semaphores = semaphores(arch, &mut random);
+        let mut case = Case { seed, items: Vec::new(), semaphores, layout };
+        let mut emitter = case.emitter(arch);
+        let mut items = Vec::new();
+        let push = |items: &mut Vec<Item>, emitter: &mut Emitter, op: Op, random: &mut Random| {
+            let item = Item { op, seed: random.bits() };
+            let pushed = emitter.push(&item, 0);
+            if pushed {
+                items.push(item);
+            }
+            pushed
+        };
+        for op in case.fill(arch, &mut random) {
+            push(&mut items, &mut emitter, op, &mut random);
+        }
+        let (mut wanted, mut tries) = (n_operations, n_operations * 60);
+        while wanted > 0 && tries > 0 {
+            tries -= 1;
+            let op = case.operation(arch, &emitter, &mut random);
+            if op.is_some_and(|op| push(&mut items, &mut emitter, op, &mut random)) {
+                wanted -= 1;
+            }
+        }
+        for op in case.stores(arch) {
+            // A store that finds no token has more to choose from after an operation on another engine.
+            for _ in 0..40 {
+                if push(&mut items, &mut emitter, op.clone(), &mut random) {
+                    break;
+                }
+                if let Some(other) = case.operation(arch, &emitter, &mut random) {
+                    push(&mut items, &mut emitter, other, &mut random);
+                }
+            }
+        }
+        case.items = items;
+        Some(case)
+    }
+
+    /// The case without the items for which `drop` holds, and without those that make no sense any more.
+    pub(super) fn without(&self, arch: &Arch, drop: impl Fn(usize) -> bool) -> Case {
+        let mut case = Case { items: Vec::new(), ..self.clone() };
+        let mut emitter = case.emitter(arch);
+        for (_, item) in self.items.iter().enumerate().filter(|(index, _)| !drop(*index)) {
+            if emitter.push(item, 0) {
+                case.items.push(item.clone());
+            }
+        }
+        case
+    }
+
+    /// Operations in the case.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The program; its layers are the operations.
+    pub fn program(&self, arch: &Arch) -> Program {
+        let mut emitter = self.emitter(arch);
+        let mut layers = Vec::new();
+        for (index, item) in self.items.iter().enumerate() {
+            if emitter.push(item, index as u16) {
+                layers.push(item.op.variant());
+            }
+        }
+        let constants_word = instruction_words(arch, self.layout.instruction_limit);
+        Program {
+            network: format!("fuzz_{}", self.seed),
+            arch_hash: arch.hash(),
+            semaphores: emitter.semaphores(),
+            instructions: emitter.instructions,
+            layer_of: emitter.layer_of,
+            layers,
+            constants_word,
+            constants: self.constants(arch),
+            memory_words: self.layout.results.end,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            intermediates: Vec::new(),
+        }
+    }
+
+    fn emitter<'a>(&self, arch: &'a Arch) -> Emitter<'a> {
+        Emitter::new(arch, &self.semaphores, self.layout.data.start..self.layout.tables.end, self.layout.instruction_limit)
+    }
+
+    /// Random data, parameters that a compiler could write, and table entries whose sums fit.
+    fn constants(&self, arch: &Arch) -> Vec<u8> {
+        let mut random = Random::new(!self.seed);
+        let word = arch.word_bytes();
+        let bytes = |range: &Range<u32>| (range.len() as u32 * word) as usize;
+        let mut constants: Vec<u8> = (0..bytes(&self.layout.data)).map(|_| random.bits() as u8).collect();
+        for _ in 0..bytes(&self.layout.parameters) / 8 {
+            let bias = random.between(-(1 << 18), 1 << 18) as i32;
+            let (mantissa, shift) = if random.chance(4) { (0, 0) } else { (1 << 23 | random.below(1 << 23), random.between(18, 46)) };
+            constants.extend(bias.to_le_bytes());
+            constants.extend(&mantissa.to_le_bytes()[..3]);
+            constants.push(shift as u8);
+        }
+        for _ in 0..bytes(&self.layout.tables) / 4 {
+            let bits = random.between(16, 30) as u32;
+            constants.extend((random.between(-(1 << bits) + 1, (1 << bits) - 1) as i32).to_le_bytes());
+        }
+        constants
+    }
+
+    /// LOADs that fill all local memories, in pieces and in random order.
+    fn fill(&self, arch: &Arch, random: &mut Random) -> Vec<Op> {
+        let mut spans: Vec<(Space, Range<u32>)> = windows(arch).into_iter().map(|range| (Space::Activations, range)).collect();
+        let tile_words = arch.array.cols;
+        let tiles = arch.weight_tiles().min((200 / tile_words).max(12));
+        spans.push((Space::Weights, 0..tiles * tile_words));
+        if arch.weight_tiles() > tiles {
+            spans.push((Space::Weights, arch.weights.words - tile_words..arch.weights.words));
+        }
+        spans.push((Space::Parameters, 0..self.layout.parameters.len() as u32));
+        if !self.layout.tables.is_empty() {
+            spans.push((Space::Tables, 0..arch.table_words()));
+        }
+        let mut loads = Vec::new();
+        for (space, range) in spans {
+            let mut local = range.start;
+            while local < range.end {
+                let source = match space {
+                    Space::Parameters => &self.layout.parameters,
+                    Space::Tables => &self.layout.tables,
+                    Space::Activations | Space::Weights => &self.layout.data,
+                };
+                let words = (range.end - local).min(random.between(1, 120) as u32).min(source.len() as u32);
+                let memory = source.start + random.below(source.len() as u32 - words + 1);
+                loads.push(Op::Load { space, memory, local, words });
+                local += words;
+            }
+        }
+        random.shuffle(&mut loads);
+        loads
+    }
+
+    /// STOREs of all that programs use of the banks.
+    fn stores(&self, arch: &Arch) -> Vec<Op> {
+        let mut memory = self.layout.results.start;
+        let store = |range: Range<u32>| {
+            memory += range.len() as u32;
+            Op::Store { source: range.start, memory: memory - range.len() as u32, words: range.len() as u32 }
+        };
+        windows(arch).into_iter().map(store).collect()
+    }
+
+    fn operation(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+        match random.below(100) {
+            0..22 => self.load(arch, random),
+            22..32 => self.store(arch, random),
+            32..62 => exec(arch, emitter, random),
+            62..82 => requantise(arch, emitter, random),
+            82..91 if arch.vector.max_pool => max_pool(arch, random),
+            91..100 if arch.vector.table_lanes > 0 => lookup(arch, random),
+            _ => None,
+        }
+    }
+
+    fn load(&self, arch: &Arch, random: &mut Random) -> Option<Op> {
+        let space = *random.pick(&Space::ALL);
+        let source = match space {
+            Space::Parameters => &self.layout.parameters,
+            Space::Tables => &self.layout.tables,
+            Space::Activations | Space::Weights if random.chance(50) => &self.layout.scratch,
+            Space::Activations | Space::Weights => &self.layout.data,
+        };
+        let words = random.between(1, 40) as u32;
+        let memory = source.start + random.below((source.len() as u32).checked_sub(words)?);
+        let local = match space {
+            Space::Activations => bank_range(arch, words, random)?,
+            _ => random.below(space.words(arch).min(200).checked_sub(words)? + 1),
+        };
+        Some(Op::Load { space, memory, local, words })
+    }
+
+    fn store(&self, arch: &Arch, random: &mut Random) -> Option<Op> {
+        let words = random.between(1, 40) as u32;
+        let memory = self.layout.scratch.start + random.below(self.layout.scratch.len() as u32 - words + 1);
+        Some(Op::Store { source: bank_range(arch, words, random)?, memory, words })
+    }
+}
+
+/// The pairs of engines with a semaphore: a ring, which reaches everyone, and others as far as there are semaphores.
+fn semaphores(arch: &Arch, random: &mut Random) -> Vec<(Engine, Engine)> {
+    let mut ring = Engine::ALL;
+    random.shuffle(&mut ring);
+    let mut pairs: Vec<_> = (0..4).map(|i| (ring[i], ring[(i + 1) % 4])).collect();
+    let all = Engine::ALL.iter().flat_map(|a| Engine::ALL.iter().filter(move |b| *b != a).map(move |b| (*a, *b)));
+    let mut others: Vec<_> = all.filter(|pair| !pairs.contains(pair)).collect();
+    random.shuffle(&mut others);
+    pairs.extend(others);
+    pairs.truncate(arch.semaphores.count as usize);
+    random.shuffle(&mut pairs);
+    pairs
+}
+
+/// The first of `words` words that lie in one of the windows.
+fn bank_range(arch: &Arch, words: u32, random: &mut Random) -> Option<u32> {
+    let windows = windows(arch);
+    let window = random.pick(&windows);
+    let room = (window.end - window.start).checked_sub(words)?;
+    Some(window.start + random.below(room + 1))
+}
+
+/// A window on an image that lies in the banks as a compiler would lay it, or nearly so.
+fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> {
+    let [width, height] = [random.between(1, 7), random.between(1, 6)];
+    let blocks = if random.chance(60) { 1 } else { random.between(2, 3) };
+    let base = i64::from(bank_range(arch, (width * height * blocks) as u32, random)?);
+    let small = |random: &mut Random| if random.chance(50) { [1, 1] } else { [random.between(1, 3), random.between(1, 3)] };
+    let (kernel, stride, dilation) = (small(random), small(random), small(random));
+    let origin = if random.chance(50) { [0, 0] } else { [random.between(-3, 1), random.between(-3, 1)] };
+    let pixels = [random.between(1, 6), random.between(1, 6)];
+    let row = width * blocks;
+    let mut strides = [dilation[0], dilation[1] * row, width, stride[0], stride[1] * row];
+    if random.chance(12) {
+        strides[random.below(5) as usize] = random.between(-9, 9);
+    }
+    let source = base + origin[0] + origin[1] * row;
+    let fits = pixels[0] * pixels[1] <= pixel_limit;
+    fits.then_some(Window { source, origin, extent: [width, height], stride, dilation, kernel, blocks, pixels, strides })
+}
+
+fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+    let window = window(arch, random, i64::from(arch.accumulators.pixels))?;
+    let output = match (arch.has(Dataflow::OutputStationary), arch.has(Dataflow::WeightStationary)) {
+        (true, true) => random.chance(50),
+        (output, _) => output,
+    };
+    let half = random.chance(50);
+    let pixels = (window.pixels[0] * window.pixels[1]) as u32;
+    let accumulate = !output && random.chance(60) && (0..pixels).all(|pixel| emitter.holds(Place::Sums(half, pixel)));
+    let steps = window.steps() as u32;
+    let last = arch.weight_tiles().checked_sub(steps)?;
+    let tile = if random.chance(5) { last } else { random.below(last.min(12) + 1) };
+    Some(Op::Exec { half, accumulate, output, window, padding: random.between(-128, 127), tile })
+}
+
+fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+    let half = random.chance(50);
+    let pixels = [random.between(1, 6), random.between(1, 6)];
+    let row = pixels[0] + random.between(0, 3);
+    let destination = bank_range(arch, (row * pixels[1]) as u32, random)?;
+    let ready = (0..pixels[0] * pixels[1]).all(|pixel| emitter.holds(Place::Sums(half, pixel as u32)));
+    let per_tile = arch.array.cols / arch.vector.requantise_lanes;
+    let tiles = arch.parameters.channels.min(96) / arch.array.cols;
+    let op = Op::Requantise {
+        half,
+        pixels,
+        destination,
+        row,
+        group: random.below(arch.word_bytes() / arch.array.cols),
+        parameters: random.below(tiles) * per_tile,
+        clamp: clamp(random),
+        zero_point: random.between(-128, 127),
+    };
+    ready.then_some(op)
+}
+
+fn max_pool(arch: &Arch, random: &mut Random) -> Option<Op> {
+    let window = window(arch, random, 1 << 11)?;
+    let (block, row) = (window.pixels[0] + random.between(0, 2), 0);
+    let row = row + block * window.blocks + random.between(0, 3);
+    let destination = bank_range(arch, (row * window.pixels[1]) as u32, random)?;
+    Some(Op::MaxPool { window, destination, block, row })
+}
+
+fn lookup(arch: &Arch, random: &mut Random) -> Option<Op> {
+    let pixels = [random.between(1, 7), random.between(1, 4)];
+    let row = pixels[0] + random.between(0, 3);
+    let strides = if random.chance(80) { [1, pixels[0] + random.between(0, 3)] } else { [random.between(-2, 3), random.between(-9, 12)] };
+    let words = (pixels[0] * pixels[1] * 2) as u32;
+    let second = if random.chance(60) { Some(bank_range(arch, words, random)?) } else { None };
+    Some(Op::Lookup {
+        second,
+        source: bank_range(arch, words, random)?,
+        strides,
+        pixels,
+        destination: bank_range(arch, (row * pixels[1]) as u32, random)?,
+        row,
+        clamp: clamp(random),
+    })
+}
+
+fn clamp(random: &mut Random) -> [i64; 2] {
+    if random.chance(60) {
+        return [-128, 127];
+    }
+    let low = random.between(-128, 60);
+    [low, random.between(low, 127)]
+}
