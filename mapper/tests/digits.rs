@@ -1,38 +1,32 @@
-//! The digits network compiles for the presets, and the program passes its check.
+//! The digits network compiles for the presets and gives the reference's values on the simulator.
 
-use std::path::Path;
+mod common;
 
-use ir::arch::Arch;
-use ir::network::Network;
+use common::{compile_and_verify, digits, preset};
 use mapper::{Options, compile};
 
-fn digits() -> Network {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx");
-    onnx::import(&path, &onnx::Options::default()).expect("digits is supported")
-}
-
-fn preset(name: &str) -> Arch {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/archs/{name}.toml"));
-    ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("presets are legal")
+#[test]
+fn digits_equals_the_reference_on_the_presets() {
+    for name in ["nano", "edge"] {
+        let arch = preset(name);
+        let (compiled, outcome) = compile_and_verify(&digits(), &arch).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let predicted: u64 = compiled.layers.iter().filter_map(|l| l.cost).map(|c| c.cycles).sum();
+        println!(
+            "{name}: {} instructions, {} semaphores, {predicted} cycles predicted, {} simulated",
+            compiled.program.instructions.len(),
+            compiled.program.semaphores.len(),
+            outcome.cycles,
+        );
+        for (layer, report) in outcome.layers.iter().zip(&compiled.layers) {
+            let busy: Vec<u64> = layer.iter().map(|e| e.busy).collect();
+            println!("  {} {:?} simulated busy load/exec/vec/store {busy:?}", report.name, report.cost);
+        }
+    }
 }
 
 #[test]
-fn digits_compiles_for_the_presets() {
-    for name in ["nano", "edge"] {
-        for keep_all in [false, true] {
-            let arch = preset(name);
-            let compiled = compile(&digits(), &arch, &Options { keep_all, ..Options::default() })
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
-            compiled.program.check(&arch).expect("a compiled program is sound");
-            let predicted: u64 = compiled.layers.iter().filter_map(|l| l.cost).map(|c| c.cycles).sum();
-            println!(
-                "{name} keep_all={keep_all}: {} instructions, {} semaphores, {predicted} cycles predicted",
-                compiled.program.instructions.len(),
-                compiled.program.semaphores.len()
-            );
-            if std::env::var_os("SHOW").is_some() {
-                println!("{}", compiled.program.disassembly());
-            }
-        }
-    }
+fn a_compilation_is_the_same_each_time() {
+    let (network, arch) = (digits(), preset("edge"));
+    let program = || compile(&network, &arch, &Options::default()).expect("digits fits").program;
+    assert_eq!(program(), program());
 }

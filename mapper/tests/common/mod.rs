@@ -1,0 +1,318 @@
+//! What the tests share: presets, a comparison with the reference, and random networks and archs.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+
+use ir::arch::{Arch, Attachment, Dataflow, Reduction};
+use ir::memory::MemoryModel;
+use ir::network::{Einsum, Network, Tensor, TensorId};
+use ir::numerics::Clamp;
+use ir::op::{Add, AveragePool, Concat, Conv, Kind, MaxPool, Table, Window, table_values};
+use mapper::{Compiled, MapError, Options, compile};
+use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
+
+/// The arch of `examples/archs`.
+pub fn preset(name: &str) -> Arch {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/archs/{name}.toml"));
+    ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("presets are legal")
+}
+
+/// The digits network of `examples/networks`.
+pub fn digits() -> Network {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx");
+    onnx::import(&path, &onnx::Options::default()).expect("digits is supported")
+}
+
+/// Runs a compiled network on the simulator with random inputs and compares every tensor in memory with the reference.
+pub fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: u64) -> Result<Outcome, String> {
+    let checked = compiled.program.check(arch).map_err(|e| e.to_string())?;
+    let mut random = Random(seed);
+    let inputs: Vec<Vec<i8>> = network
+        .inputs
+        .iter()
+        .map(|id| (0..network.tensor(*id).n_values()).map(|_| random.next() as i8).collect())
+        .collect();
+    let reference = network.reference(&inputs).map_err(|e| e.to_string())?;
+    let mut memory = Memory::of(checked);
+    let word_bytes = arch.word_bytes();
+    for (image, values) in compiled.program.inputs.iter().zip(&inputs) {
+        let start = (image.word * word_bytes) as usize;
+        let bytes = image.pack(word_bytes, values);
+        memory.bytes[start..start + bytes.len()].copy_from_slice(&bytes);
+    }
+    let timing = MemoryTiming::of(arch, MemoryModel::M1);
+    let outcome = simulate(checked, &mut memory, timing, Mode::Full).map_err(|e| format!("{e}: {e:?}"))?;
+    for image in compiled.program.outputs.iter().chain(&compiled.program.intermediates) {
+        let values = image.unpack(word_bytes, &memory.bytes[(image.word * word_bytes) as usize..]);
+        let expected = &reference[image.tensor as usize];
+        if let Some(at) = values.iter().zip(expected).position(|(a, b)| a != b) {
+            let tensor = &network.tensors[image.tensor as usize];
+            return Err(format!(
+                "tensor `{}` {:?} differs at {at}: {} instead of {}",
+                tensor.name,
+                tensor.shape(),
+                values[at],
+                expected[at]
+            ));
+        }
+    }
+    Ok(outcome)
+}
+
+/// Compiles, and verifies with every tensor kept.
+pub fn compile_and_verify(network: &Network, arch: &Arch) -> Result<(Compiled, Outcome), String> {
+    let keep = Options { keep_all: true, ..Options::default() };
+    let kept = compile(network, arch, &keep).map_err(|e: MapError| e.to_string())?;
+    verify(network, arch, &kept, 7)?;
+    let compiled = compile(network, arch, &Options::default()).map_err(|e| e.to_string())?;
+    let outcome = verify(network, arch, &compiled, 7)?;
+    Ok((compiled, outcome))
+}
+
+/// SplitMix64: small, seeded, good enough for shapes and weights.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `low..=high`.
+    pub fn within(&mut self, low: usize, high: usize) -> usize {
+        low + (self.next() % (high - low + 1) as u64) as usize
+    }
+
+    pub fn pick<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.within(0, list.len() - 1)].clone()
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+}
+
+/// Builds a network einsum by einsum.
+pub struct Build {
+    pub network: Network,
+    pub random: Random,
+}
+
+impl Build {
+    pub fn new(seed: u64, image: [usize; 3]) -> Self {
+        let mut build = Build {
+            network: Network {
+                name: format!("random{seed}"),
+                tensors: Vec::new(),
+                einsums: Vec::new(),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                host_tail: Vec::new(),
+            },
+            random: Random(seed),
+        };
+        let id = build.tensor(image);
+        build.network.inputs.push(id);
+        build
+    }
+
+    pub fn tensor(&mut self, [channels, height, width]: [usize; 3]) -> TensorId {
+        let id = TensorId(self.network.tensors.len() as u32);
+        let zero_point = self.random.next() as i8 / 4;
+        let scale = self.random.within(50, 150) as f32 / 1000.0;
+        let name = format!("t{}", id.0);
+        self.network.tensors.push(Tensor { name, channels, height, width, scale, zero_point, host: None });
+        id
+    }
+
+    pub fn push(&mut self, kind: Kind, inputs: &[TensorId], output: TensorId) -> TensorId {
+        let name = format!("{}{}", kind.name(), self.network.einsums.len());
+        self.network.einsums.push(Einsum { name, kind, inputs: inputs.to_vec(), output });
+        output
+    }
+
+    fn clamp(&mut self) -> Clamp {
+        if self.random.chance(50) { Clamp::FULL } else { Clamp { lo: -60, hi: 100 } }
+    }
+
+    /// A convolution, if its window fits.
+    pub fn conv(&mut self, input: TensorId, out_channels: usize, groups: usize, window: Window) -> Option<TensorId> {
+        let [channels, height, width] = self.network.tensor(input).shape();
+        let [rows, columns] = window.output_size([height, width]).ok()?;
+        let group_channels = channels / groups;
+        let n = out_channels * group_channels * window.n_taps();
+        let weights = (0..n).map(|_| self.random.next() as i8).collect();
+        let bias = (0..out_channels).map(|_| self.random.next() as i16 as i32).collect();
+        let base = 0.5 / ((group_channels * window.n_taps()) as f32 * 64.0);
+        let scales = (0..out_channels).map(|_| base * self.random.within(50, 150) as f32 / 100.0).collect();
+        let clamp = self.clamp();
+        let output = self.tensor([out_channels, rows, columns]);
+        let op = Conv { out_channels, group_channels, groups, window, weights, bias, scales, clamp };
+        Some(self.push(Kind::Conv(op), &[input], output))
+    }
+
+    pub fn window(&mut self, image: [usize; 3]) -> Window {
+        let kernel = [self.random.within(1, 4.min(image[1])), self.random.within(1, 4.min(image[2]))];
+        let mut pads = [0; 4];
+        for (axis, pad) in pads.iter_mut().enumerate() {
+            *pad = self.random.within(0, kernel[axis % 2] - 1);
+        }
+        let stride = [self.random.within(1, 2), self.random.within(1, 2)];
+        let dilation = if self.random.chance(20) { [2, 1] } else { [1, 1] };
+        Window { kernel, stride, pads, dilation }
+    }
+
+    /// One random einsum on a random tensor.
+    pub fn step(&mut self, vector: bool) {
+        let input = TensorId(self.random.within(0, self.network.tensors.len() - 1) as u32);
+        let shape = self.network.tensor(input).shape();
+        let channels = shape[0];
+        match self.random.within(0, if vector { 9 } else { 6 }) {
+            0..=2 => {
+                let window = self.window(shape);
+                let out = self.random.within(1, 40);
+                self.conv(input, out, 1, window);
+            }
+            3 => {
+                let window = self.window(shape);
+                self.conv(input, channels, channels, window);
+            }
+            4 => {
+                let groups = *[4, 3, 2, 1].iter().find(|g| channels.is_multiple_of(**g)).expect("one divides all");
+                let out = groups * self.random.within(1, 12);
+                let window = self.window(shape);
+                self.conv(input, out, groups, window);
+            }
+            5 => {
+                let window = Window::dense([shape[1], shape[2]]);
+                let out = self.random.within(1, 20);
+                self.conv(input, out, 1, window);
+            }
+            6 => {
+                let mut window = self.window(shape);
+                window.dilation = [1, 1];
+                if self.random.chance(40) {
+                    window = Window::dense([shape[1], shape[2]]);
+                }
+                let clamp = self.clamp();
+                let op = AveragePool { window, count_include_pad: self.random.chance(50), clamp };
+                if let Ok(shape) = op.output_shape(shape) {
+                    let output = self.tensor(shape);
+                    self.push(Kind::AveragePool(op), &[input], output);
+                }
+            }
+            7 => {
+                let mut window = self.window(shape);
+                window.dilation = [1, 1];
+                let op = MaxPool { window };
+                if let Ok(shape) = op.output_shape(shape) {
+                    let output = self.tensor(shape);
+                    let (scale, zero_point) = (self.network.tensor(input).scale, self.network.tensor(input).zero_point);
+                    let tensor = &mut self.network.tensors[output.index()];
+                    (tensor.scale, tensor.zero_point) = (scale, zero_point);
+                    self.push(Kind::MaxPool(op), &[input], output);
+                }
+            }
+            8 => {
+                let same: Vec<TensorId> = (0..self.network.tensors.len() as u32)
+                    .map(TensorId)
+                    .filter(|id| self.network.tensor(*id).shape() == shape)
+                    .collect();
+                let other = self.random.pick(&same);
+                let clamp = self.clamp();
+                let output = self.tensor(shape);
+                let tensor = |id| self.network.tensor(id);
+                let op = Add::new(tensor(input), tensor(other), tensor(output), clamp);
+                self.push(Kind::Add(op), &[input, other], output);
+            }
+            _ if self.random.chance(50) => {
+                let output = self.tensor(shape);
+                let values = (0..256).map(|_| self.random.next() as i8).collect();
+                self.push(Kind::Table(Table { values }), &[input], output);
+            }
+            _ => {
+                let same: Vec<TensorId> = (0..self.network.tensors.len() as u32)
+                    .map(TensorId)
+                    .filter(|id| self.network.tensor(*id).shape()[1..] == shape[1..])
+                    .collect();
+                let other = self.random.pick(&same);
+                let identity: Vec<i8> = table_values().collect();
+                let tables = (0..2)
+                    .map(|_| if self.random.chance(50) { identity.clone() } else { (0..256).map(|_| self.random.next() as i8).collect() })
+                    .collect();
+                let channels = channels + self.network.tensor(other).channels;
+                let output = self.tensor([channels, shape[1], shape[2]]);
+                self.push(Kind::Concat(Concat { tables }), &[input, other], output);
+            }
+        }
+    }
+
+    /// Every tensor without a consumer is an output; a network without einsums gets one.
+    pub fn finish(mut self) -> Network {
+        if self.network.einsums.is_empty() {
+            self.conv(TensorId(0), 5, 1, Window::dense([1, 1]));
+        }
+        let ids = (0..self.network.tensors.len() as u32).map(TensorId);
+        let ends: Vec<TensorId> = ids
+            .filter(|id| !self.network.inputs.contains(id) && self.network.consumers(*id).next().is_none())
+            .collect();
+        self.network.outputs = ends;
+        self.network
+    }
+}
+
+/// A random network of up to `most` einsums.
+pub fn random_network(seed: u64, most: usize, vector: bool) -> Network {
+    let mut random = Random(seed ^ 0x5eed);
+    let image = [random.within(1, 20), random.within(1, 14), random.within(1, 14)];
+    let mut build = Build::new(seed, image);
+    for _ in 0..random.within(1, most) {
+        build.step(vector);
+    }
+    build.finish()
+}
+
+/// A random legal arch.
+pub fn random_arch(seed: u64) -> Arch {
+    let mut random = Random(seed ^ 0xa4c4);
+    let mut arch = preset("edge");
+    arch.name = format!("random{seed}");
+    let rows = random.pick(&[8, 8, 16, 32]);
+    arch.array.rows = rows;
+    arch.array.cols = random.pick(&[1, 2, 4, 8, 16, 32]).min(rows);
+    arch.array.reduction = random.pick(&[Reduction::Dot, Reduction::Systolic]);
+    arch.array.dataflows = match (arch.array.reduction, random.within(0, 2)) {
+        (Reduction::Systolic, _) | (_, 0) => vec![Dataflow::WeightStationary],
+        (_, 1) => vec![Dataflow::OutputStationary],
+        _ => vec![Dataflow::WeightStationary, Dataflow::OutputStationary],
+    };
+    arch.memory.words = 1 << 20;
+    arch.memory.burst_words = random.pick(&[1, 4, 8, 16]);
+    arch.fetch.chunk_words = random.pick(&[1, 2, 4]).min(arch.memory.burst_words);
+    arch.fetch.chunks = random.pick(&[1, 2]);
+    arch.queues.depth = random.pick(&[1, 2, 3, 4, 8]);
+    arch.semaphores.count = random.pick(&[12, 16]);
+    arch.semaphores.bits = random.pick(&[1, 2, 3]);
+    arch.load.outstanding = random.pick(&[1, 2, 4]);
+    arch.activations.banks = random.pick(&[2, 3, 4, 6]);
+    arch.activations.words = random.pick(&[64, 128, 256, 512, 1024]);
+    arch.weights.words = random.pick(&[2, 4, 16, 64, 256, 1024]) * arch.array.cols;
+    arch.parameters.channels = random.pick(&[2 * rows, 64, 256, 1024]).max(2 * rows);
+    arch.accumulators.pixels = random.pick(&[4, 8, 32, 128, 512]);
+    arch.vector.requantise_lanes = random.pick(&[1, 2, 4, 8, 16]).min(arch.array.cols);
+    arch.vector.requantise_interval = random.pick(&[1, 2, 4]);
+    arch.vector.max_pool = true;
+    arch.vector.table_lanes = random.pick(&[1, 2, 4]);
+    if rows == 8 && random.chance(30) {
+        arch.memory.attachment = Attachment::OnChip;
+        arch.memory.words = 16384;
+        arch.host = ir::arch::Host::Uart;
+        arch.memory.burst_words = random.pick(&[4, 8]);
+    }
+    assert_eq!(arch.problems(), Vec::<String>::new());
+    arch
+}

@@ -1,0 +1,28 @@
+//! Random networks on random archs: each is refused with a reason, or equals the reference on the simulator.
+
+mod common;
+
+use common::{compile_and_verify, random_arch, random_network};
+
+#[test]
+fn random_networks_equal_the_reference_or_are_refused() {
+    let count: u64 = std::env::var("CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let first: u64 = std::env::var("SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mut refused = std::collections::BTreeMap::new();
+    let mut failed = Vec::new();
+    for seed in first..first + count {
+        let (network, arch) = (random_network(seed, 6, true), random_arch(seed));
+        if let Some(problem) = mapper::fits(&network, &arch).problems.first() {
+            let text = problem.to_string();
+            let words: Vec<&str> = text.split(' ').filter(|w| !w.contains('`') && !w.chars().any(|c| c.is_ascii_digit())).collect();
+            *refused.entry(words.join(" ")).or_insert(0) += 1;
+            continue;
+        }
+        if let Err(error) = compile_and_verify(&network, &arch) {
+            failed.push(format!("seed {seed}: {error}"));
+        }
+    }
+    println!("refused: {refused:#?}");
+    assert!(failed.is_empty(), "{} of {count} failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(refused.values().sum::<u64>() < count / 2, "most cases must run");
+}
