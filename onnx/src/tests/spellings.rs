@@ -126,6 +126,19 @@ fn bias_comes_as_integers_or_floats() {
 }
 
 #[test]
+fn uint8_weights_are_rebased_if_they_are_symmetric() {
+    let graph = |zero| {
+        let graph = qdq(&[1, 1, 1, 1], Int8, 0).quant("w", 0.25, Uint8, zero);
+        let graph = graph.integers("w", &[1, 1, 1, 1], Uint8, &[131]);
+        let graph = graph.node("w.r = DequantizeLinear w w.s w.z", vec![]);
+        end(graph.node("r = Conv x.r w.r", vec![]), 0.125)
+    };
+    assert_eq!(graph(128).run(&[5]), [15]);
+    let message = "weights have the zero point -1, only 0 is supported";
+    assert_eq!(graph(127).problems()[0].message, message);
+}
+
+#[test]
 fn relu_and_clip_end_up_in_the_clamp() {
     let graph = weights(qdq(&[1, 1, 1, 1], Int8, 0), &[1, 1, 1, 1])
         .floats("six", &[], &[6.0])
