@@ -13,19 +13,19 @@ use mapper::{Compiled, MapError, Options, compile};
 use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
 
 /// The arch of `examples/archs`.
-pub fn preset(name: &str) -> Arch {
+pub(crate) fn preset(name: &str) -> Arch {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/archs/{name}.toml"));
     ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("presets are legal")
 }
 
 /// The digits network of `examples/networks`.
-pub fn digits() -> Network {
+pub(crate) fn digits() -> Network {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx");
     onnx::import(&path, &onnx::Options::default()).expect("digits is supported")
 }
 
 /// Runs a compiled network on the simulator with random inputs and compares every tensor in memory with the reference.
-pub fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: u64) -> Result<Outcome, String> {
+pub(crate) fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: u64) -> Result<Outcome, String> {
     let checked = compiled.program.check(arch).map_err(|e| e.to_string())?;
     let mut random = Random(seed);
     let inputs: Vec<Vec<i8>> = network
@@ -61,7 +61,7 @@ pub fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: u64) ->
 }
 
 /// Compiles, and verifies with every tensor kept.
-pub fn compile_and_verify(network: &Network, arch: &Arch) -> Result<(Compiled, Outcome), String> {
+pub(crate) fn compile_and_verify(network: &Network, arch: &Arch) -> Result<(Compiled, Outcome), String> {
     let keep = Options { keep_all: true, ..Options::default() };
     let kept = compile(network, arch, &keep).map_err(|e: MapError| e.to_string())?;
     verify(network, arch, &kept, 7)?;
@@ -71,10 +71,10 @@ pub fn compile_and_verify(network: &Network, arch: &Arch) -> Result<(Compiled, O
 }
 
 /// SplitMix64: small, seeded, good enough for shapes and weights.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -83,27 +83,27 @@ impl Random {
     }
 
     /// A number in `low..=high`.
-    pub fn within(&mut self, low: usize, high: usize) -> usize {
+    pub(crate) fn within(&mut self, low: usize, high: usize) -> usize {
         low + (self.next() % (high - low + 1) as u64) as usize
     }
 
-    pub fn pick<T: Clone>(&mut self, list: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, list: &[T]) -> T {
         list[self.within(0, list.len() - 1)].clone()
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 }
 
 /// Builds a network einsum by einsum.
-pub struct Build {
-    pub network: Network,
-    pub random: Random,
+pub(crate) struct Build {
+    pub(crate) network: Network,
+    pub(crate) random: Random,
 }
 
 impl Build {
-    pub fn new(seed: u64, image: [usize; 3]) -> Self {
+    pub(crate) fn new(seed: u64, image: [usize; 3]) -> Self {
         let mut build = Build {
             network: Network {
                 name: format!("random{seed}"),
@@ -120,7 +120,7 @@ impl Build {
         build
     }
 
-    pub fn tensor(&mut self, [channels, height, width]: [usize; 3]) -> TensorId {
+    pub(crate) fn tensor(&mut self, [channels, height, width]: [usize; 3]) -> TensorId {
         let id = TensorId(self.network.tensors.len() as u32);
         let zero_point = self.random.next() as i8 / 4;
         let scale = self.random.within(50, 150) as f32 / 1000.0;
@@ -129,7 +129,7 @@ impl Build {
         id
     }
 
-    pub fn push(&mut self, kind: Kind, inputs: &[TensorId], output: TensorId) -> TensorId {
+    pub(crate) fn push(&mut self, kind: Kind, inputs: &[TensorId], output: TensorId) -> TensorId {
         let name = format!("{}{}", kind.name(), self.network.einsums.len());
         self.network.einsums.push(Einsum { name, kind, inputs: inputs.to_vec(), output });
         output
@@ -140,7 +140,7 @@ impl Build {
     }
 
     /// A convolution, if its window fits.
-    pub fn conv(&mut self, input: TensorId, out_channels: usize, groups: usize, window: Window) -> Option<TensorId> {
+    pub(crate) fn conv(&mut self, input: TensorId, out_channels: usize, groups: usize, window: Window) -> Option<TensorId> {
         let [channels, height, width] = self.network.tensor(input).shape();
         let [rows, columns] = window.output_size([height, width]).ok()?;
         let group_channels = channels / groups;
@@ -155,7 +155,7 @@ impl Build {
         Some(self.push(Kind::Conv(op), &[input], output))
     }
 
-    pub fn window(&mut self, image: [usize; 3]) -> Window {
+    pub(crate) fn window(&mut self, image: [usize; 3]) -> Window {
         let kernel = [self.random.within(1, 4.min(image[1])), self.random.within(1, 4.min(image[2]))];
         let mut pads = [0; 4];
         for (axis, pad) in pads.iter_mut().enumerate() {
@@ -167,7 +167,7 @@ impl Build {
     }
 
     /// One random einsum on a random tensor.
-    pub fn step(&mut self, vector: bool) {
+    pub(crate) fn step(&mut self, vector: bool) {
         let input = TensorId(self.random.within(0, self.network.tensors.len() - 1) as u32);
         let shape = self.network.tensor(input).shape();
         let channels = shape[0];
@@ -252,7 +252,7 @@ impl Build {
     }
 
     /// Every tensor without a consumer is an output; a network without einsums gets one.
-    pub fn finish(mut self) -> Network {
+    pub(crate) fn finish(mut self) -> Network {
         if self.network.einsums.is_empty() {
             self.conv(TensorId(0), 5, 1, Window::dense([1, 1]));
         }
@@ -266,7 +266,7 @@ impl Build {
 }
 
 /// A random network of up to `most` einsums.
-pub fn random_network(seed: u64, most: usize, vector: bool) -> Network {
+pub(crate) fn random_network(seed: u64, most: usize, vector: bool) -> Network {
     let mut random = Random(seed ^ 0x5eed);
     let image = [random.within(1, 20), random.within(1, 14), random.within(1, 14)];
     let mut build = Build::new(seed, image);
@@ -277,7 +277,7 @@ pub fn random_network(seed: u64, most: usize, vector: bool) -> Network {
 }
 
 /// A random legal arch.
-pub fn random_arch(seed: u64) -> Arch {
+pub(crate) fn random_arch(seed: u64) -> Arch {
     let mut random = Random(seed ^ 0xa4c4);
     let mut arch = preset("edge");
     arch.name = format!("random{seed}");
