@@ -37,6 +37,48 @@ module fifo #(
   assign push = valid_i && ready_o;
   assign pop  = valid_o && ready_i;
 
+`ifdef FORMAL
+  // Any one word is followed from its push to its pop: `f_ahead` words are before it.
+  localparam int Level = $clog2(Depth + 1);
+  (* anyseq *) logic f_pick;
+  logic             f_past = 1'b0, f_held = 1'b0, f_stall = 1'b0;
+  logic [Level-1:0] f_count = '0, f_ahead = '0;
+  logic [Width-1:0] f_data, f_stall_data;
+
+  initial assume (!rst_ni);
+
+  always_ff @(posedge clk_i) begin
+    f_past       <= 1'b1;
+    f_stall      <= rst_ni && valid_o && !ready_i;
+    f_stall_data <= data_o;
+    if (f_past) assume (rst_ni);
+    if (!rst_ni) begin
+      f_held  <= 1'b0;
+      f_count <= '0;
+    end else begin
+      f_count <= f_count + Level'(push) - Level'(pop);
+      if (f_held) begin
+        if (pop) begin
+          f_held  <= f_ahead != '0;
+          f_ahead <= f_ahead - Level'(1);
+        end
+      end else if (push && f_pick) begin
+        f_held  <= 1'b1;
+        f_ahead <= f_count - Level'(pop);
+        f_data  <= data_i;
+      end
+
+      assert (valid_o == (f_count != '0));
+      assert (ready_o == (f_count < Level'(Depth)));
+      assert (f_count <= Level'(Depth));
+      if (f_stall) assert (valid_o && data_o == f_stall_data);
+      if (f_held) assert (f_ahead < f_count);
+      if (f_held && f_ahead == '0) assert (data_o == f_data);
+      cover (f_held && f_ahead == Level'(Depth - 1));
+    end
+  end
+`endif
+
   if (UseRam == 0) begin : gen_flops
     // Thermometer code: bit i is set while more than i words are held. Word 0 is the head.
     logic [Depth-1:0]       held_q;
@@ -72,6 +114,18 @@ module fifo #(
         end
       end
     end
+
+`ifdef FORMAL
+    // What induction has to know.
+    always_ff @(posedge clk_i) begin
+      if (rst_ni) begin
+        for (int i = 0; i < Depth; i++) begin
+          assert (held_q[i] == (Level'(i) < f_count));
+          if (f_held && f_ahead == Level'(i)) assert (word_q[i*Width +: Width] == f_data);
+        end
+      end
+    end
+`endif
   end else begin : gen_ram
     localparam int AddrWidth = $clog2(Depth);
     localparam int Last      = Depth - 1;
@@ -124,6 +178,34 @@ module fifo #(
       .re_i   (!collide),
       .raddr_i(read_d),
       .rdata_o(ram_data)
+`ifdef FORMAL
+      ,
+      .f_addr_i(f_addr),
+      .f_word_o(f_word)
+`endif
     );
+
+`ifdef FORMAL
+    // What induction has to know.
+    logic [AddrWidth-1:0] f_addr;
+    logic [AddrWidth:0]   f_sum, f_end;
+    logic [Width-1:0]     f_word;
+
+    assign f_sum  = (AddrWidth+1)'(read_q) + (AddrWidth+1)'(f_ahead);
+    assign f_end  = (AddrWidth+1)'(read_q) + (AddrWidth+1)'(f_count);
+    assign f_addr = AddrWidth'((f_sum >= (AddrWidth+1)'(Depth)) ? f_sum - (AddrWidth+1)'(Depth)
+                                                                : f_sum);
+
+    always_ff @(posedge clk_i) begin
+      if (rst_ni) begin
+        assert (read_q <= AddrWidth'(Last) && write_q <= AddrWidth'(Last));
+        assert ((AddrWidth+1)'(write_q) == ((f_end >= (AddrWidth+1)'(Depth))
+                                            ? f_end - (AddrWidth+1)'(Depth) : f_end));
+        assert (full_q == (f_count == Level'(Depth)));
+        assert (some_q == (f_count != '0));
+        if (f_held) assert (f_word == f_data);
+      end
+    end
+`endif
   end
 endmodule

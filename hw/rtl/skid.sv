@@ -48,4 +48,47 @@ module skid #(
     if (!spare_q) spare_data_q <= data_i;
     if (pop || !head_q) data_q <= spare_q ? spare_data_q : data_i;
   end
+
+`ifdef FORMAL
+  // Any one word is followed from its push to its pop: `f_ahead` words are before it.
+  (* anyseq *) logic f_pick;
+  logic             f_past = 1'b0, f_held = 1'b0, f_stall = 1'b0;
+  logic [1:0]       f_count = '0, f_ahead = '0;
+  logic [Width-1:0] f_data, f_stall_data;
+
+  initial assume (!rst_ni);
+
+  always_ff @(posedge clk_i) begin
+    f_past       <= 1'b1;
+    f_stall      <= rst_ni && valid_o && !ready_i;
+    f_stall_data <= data_o;
+    if (f_past) assume (rst_ni);
+    if (!rst_ni) begin
+      f_held  <= 1'b0;
+      f_count <= '0;
+    end else begin
+      f_count <= f_count + 2'(push) - 2'(pop);
+      if (f_held) begin
+        if (pop) begin
+          f_held  <= f_ahead != '0;
+          f_ahead <= f_ahead - 2'd1;
+        end
+      end else if (push && f_pick) begin
+        f_held  <= 1'b1;
+        f_ahead <= f_count - 2'(pop);
+        f_data  <= data_i;
+      end
+
+      assert (valid_o == (f_count != '0));
+      assert (ready_o == (f_count < 2'd2));
+      assert (f_count <= 2'd2);
+      if (f_stall) assert (valid_o && data_o == f_stall_data);
+      if (f_held) begin
+        assert (f_ahead < f_count);
+        assert (((f_ahead == '0) ? data_q : spare_data_q) == f_data);
+      end
+      cover (f_held && f_ahead == 2'd1);
+    end
+  end
+`endif
 endmodule

@@ -19,6 +19,12 @@ module prim_ram_1r1w #(
   input  logic                     re_i,
   input  logic [$clog2(Depth)-1:0] raddr_i,
   output logic [Width-1:0]         rdata_o
+`ifdef FORMAL
+  ,
+  // A second look at the contents, for proofs.
+  input  logic [$clog2(Depth)-1:0] f_addr_i,
+  output logic [Width-1:0]         f_word_o
+`endif
 );
   localparam int LaneWidth = Width / Lanes;
 
@@ -42,4 +48,13 @@ module prim_ram_1r1w #(
   always_ff @(posedge clk_i) begin
     if (re_i) rdata_o <= mem[raddr_i];
   end
+
+`ifdef FORMAL
+  assign f_word_o = mem[f_addr_i];
+
+  // The user's part of the contract.
+  always_ff @(posedge clk_i) begin
+    assert (!(re_i && (|we_i) && raddr_i == waddr_i));
+  end
+`endif
 endmodule
