@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use ir::isa::Engine;
 use ir::memory::MemoryModel;
 use ir::network::{NetworkError, TensorId};
 use ir::program::Checked;
@@ -346,7 +345,3 @@ fn in_order(device: &'static str, holds: bool, what: &'static str) -> Result<(),
     if holds { Ok(()) } else { Err(Error::Order { device, what }) }
 }
 
-/// The name of an engine's `nth` run instruction, for messages.
-pub fn span_name(engine: Engine, nth: u32) -> String {
-    format!("run instruction {nth} of {}", engine.name())
-}

@@ -10,6 +10,7 @@ pub mod rtl;
 pub mod simulated;
 pub mod slave;
 pub mod verilated;
+pub mod verify;
 
 pub use artifact::Artifact;
 pub use device::{Device, Outcome, Session, Settings, TimeBase, devices};

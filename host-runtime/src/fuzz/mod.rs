@@ -66,8 +66,8 @@ pub fn fuzz(arch: &Arch, other: Option<&mut dyn Machine>, models: &[MemoryModel]
         for &model in models {
             match run_case(arch, &case, &mut other, model) {
                 Ok(run) => report.note(arch, &case, &run),
-                Err(_) => {
-                    report.failure = Some(shrink(arch, &case, &mut other, model));
+                Err(first) => {
+                    report.failure = Some(shrink(arch, &case, &mut other, model, *first));
                     return Ok(report);
                 }
             }
@@ -99,8 +99,11 @@ fn run_case(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, mode
 }
 
 /// Drops operations as long as the case still fails, first many at once, then one by one.
-fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model: MemoryModel) -> Failure {
+///
+/// A smaller case counts only if it differs in the same way: another fault of a smaller program would lead astray.
+fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model: MemoryModel, first: Difference) -> Failure {
     let operations_before = case.len();
+    let mut difference = first;
     let mut case = case.clone();
     let mut chunk = case.len().div_ceil(2).max(1);
     let mut budget = 400;
@@ -109,10 +112,13 @@ fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model:
         while start < case.len() && budget > 0 {
             budget -= 1;
             let smaller = case.without(arch, |index| (start..start + chunk).contains(&index));
-            if smaller.len() < case.len() && run_case(arch, &smaller, other, model).is_err() {
-                case = smaller;
-            } else {
-                start += chunk;
+            let fails = match run_case(arch, &smaller, other, model) {
+                Err(found) if smaller.len() < case.len() && !smaller.is_empty() => same_kind(&found, &difference).then_some(*found),
+                _ => None,
+            };
+            match fails {
+                Some(found) => (case, difference) = (smaller, found),
+                None => start += chunk,
             }
         }
         if chunk == 1 || budget == 0 {
@@ -120,11 +126,11 @@ fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model:
         }
         chunk = chunk.div_ceil(2);
     }
-    let difference = match run_case(arch, &case, other, model) {
-        Err(difference) => *difference,
-        Ok(_) => Difference::text("fuzz", "the failure does not come again: a machine keeps something from run to run"),
-    };
     Failure { case, model, difference, operations_before }
+}
+
+fn same_kind(a: &Difference, b: &Difference) -> bool {
+    std::mem::discriminant(&a.what) == std::mem::discriminant(&b.what)
 }
 
 /// What the cases met: operations by what delayed them, and the options of instructions.
