@@ -531,11 +531,11 @@ module core (
 
   assign quiet = !fetch_dispatch && !fetch_blocked && !fetch_starved && (head_valid == 4'b0000) &&
                  (draining == 4'b0000);
-  assign busy_o = busy_q;
+  assign busy_o = busy_q && !quiet;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) busy_q <= 1'b0;
-    else         busy_q <= start_i || (busy_q && !quiet);
+    else         busy_q <= start_i || busy_o;
   end
 
   counters #(
@@ -544,7 +544,7 @@ module core (
     .clk_i,
     .rst_ni,
     .clear_i (start_i),
-    .enable_i(busy_q && !quiet),
+    .enable_i(busy_o),
     .event_i (1'b1),
     .count_o (cycles_o)
   );
@@ -566,7 +566,7 @@ module core (
       .clk_i,
       .rst_ni,
       .clear_i (start_i),
-      .enable_i(busy_q && !quiet),
+      .enable_i(busy_o),
       .event_i (events),
       .count_o (counters_o)
     );
