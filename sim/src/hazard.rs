@@ -110,7 +110,7 @@ pub struct Hazard {
     pub kind: HazardKind,
     /// The place.
     pub place: Place,
-    /// The access that must come first.
+    /// The access that comes first in the program.
     pub first: Access,
     /// The access that does not wait for it.
     pub second: Access,
@@ -254,7 +254,7 @@ impl<'a> Hazards<'a> {
     pub(crate) fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
         let e = self.engine.index();
         if self.activations.readers[e][word] == self.current {
-            // Seen before, and EXEC writes no bank. A max-pool may have written it since.
+            // Read before and in order then; but a max-pool may have written it since.
             if self.activations.writers[word] == self.current {
                 return Err(self.own_result(word));
             }
@@ -404,8 +404,9 @@ impl<'a> Hazards<'a> {
         self.hazard(HazardKind::OwnResult, self.bank_place(word), self.current)
     }
 
+    /// The finding that the current instruction and `other` are not in order; the program's order says which is first.
     #[cold]
-    fn hazard(&self, kind: HazardKind, place: Place, first: Touch) -> Hazard {
+    fn hazard(&self, kind: HazardKind, place: Place, other: Touch) -> Hazard {
         let access = |touch: Touch| {
             let index = touch as usize - 1;
             Access {
@@ -414,11 +415,16 @@ impl<'a> Hazards<'a> {
                 instruction: self.program.instructions[index].to_string(),
             }
         };
+        let kind = match kind {
+            HazardKind::ReadAfterWrite if other > self.current => HazardKind::WriteAfterRead,
+            HazardKind::WriteAfterRead if other > self.current => HazardKind::ReadAfterWrite,
+            kind => kind,
+        };
         Hazard {
             kind,
             place,
-            first: access(first),
-            second: access(self.current),
+            first: access(other.min(self.current)),
+            second: access(other.max(self.current)),
         }
     }
 }

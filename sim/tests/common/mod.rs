@@ -44,7 +44,12 @@ pub(crate) fn dot() -> Arch {
 /// A program of one layer; `semaphores` are producer and consumer by index.
 ///
 /// Lines are instructions or `#` comments; `data` follows the instructions, and 1024 words of room follow the data.
-pub(crate) fn program(arch: &Arch, semaphores: &[(Engine, Engine)], text: &str, data: &[u8]) -> Program {
+pub(crate) fn program(
+    arch: &Arch,
+    semaphores: &[(Engine, Engine)],
+    text: &str,
+    data: &[u8],
+) -> Program {
     let lines = text
         .lines()
         .map(|line| line.split('#').next().unwrap_or("").trim());
