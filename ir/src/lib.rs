@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod isa;
+pub mod mapping;
 pub mod memory;
 pub mod program;
 

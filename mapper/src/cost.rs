@@ -28,6 +28,12 @@ pub struct Cost {
     pub store: u64,
     /// Cycles in which FETCH dispatches or waits for memory.
     pub fetch: u64,
+    /// Cycles of loads before the first work can start.
+    pub front: u64,
+    /// Cycles from then on, if loads never hold it up.
+    pub compute: u64,
+    /// Cycles of work that are left when the last load has arrived.
+    pub tail: u64,
     /// Words moved between memory and the local memories.
     pub traffic_words: u64,
     /// Instructions, estimated.
@@ -92,7 +98,7 @@ impl CostModel for ClosedForm {
                 cost.instructions += 3;
             }
         }
-        let first_load = self.constants(mapspace, choice, strips.len() as u64, &mut cost);
+        let (first_load, exposed) = self.constants(mapspace, choice, strips.len() as u64, &mut cost);
         let passes = if choice.order == Order::WeightsOuter { n_tiles.div_ceil(choice.group_tiles) as u64 } else { 1 };
         let n_loads = boundary.loads * passes;
         cost.load += self.transfer(arch, Channel::Read, boundary.load_words * passes, n_loads);
@@ -103,24 +109,26 @@ impl CostModel for ClosedForm {
         let input = if boundary.loads > 0 { self.transfer(arch, Channel::Read, boundary.load_words / boundary.loads, 1) } else { 0 };
         let output = if boundary.stores > 0 { self.transfer(arch, Channel::Write, boundary.store_words / boundary.stores, 1) } else { 0 };
         let drain = arch.exec_drain_cycles();
-        let front = input.max(if cost.exec + cost.vec < cost.load { first_load } else { 0 });
-        cost.cycles = [
-            front + cost.exec + drain + last_vec + output,
-            front + first_exec + drain + cost.vec + output,
-            cost.load + first_exec.min(cost.exec) + drain + last_vec + output,
-            front + first_exec + drain + cost.store,
-            cost.fetch + last_vec,
+        cost.front = input + first_load;
+        cost.tail = first_exec + drain + last_vec + output;
+        cost.compute = [
+            exposed + cost.exec + drain + last_vec + output,
+            first_exec + drain + cost.vec + output,
+            first_exec + drain + cost.store,
+            cost.fetch,
         ]
         .into_iter()
         .max()
         .unwrap_or(0);
+        cost.cycles = (cost.front + cost.compute).max(cost.load + cost.tail);
         cost
     }
 }
 
 impl ClosedForm {
-    /// Adds the loads of weights and parameters; gives the cycles of the first.
-    fn constants(&self, mapspace: &Mapspace, choice: &Choice, n_strips: u64, cost: &mut Cost) -> u64 {
+    /// Adds the loads of weights and parameters; gives the cycles of the first, and of those that find the memory
+    /// still in use by the group before.
+    fn constants(&self, mapspace: &Mapspace, choice: &Choice, n_strips: u64, cost: &mut Cost) -> (u64, u64) {
         let arch = mapspace.arch;
         let n_tiles = mapspace.sums.n_tiles(arch);
         let groups: Vec<Range<usize>> =
@@ -134,17 +142,34 @@ impl ClosedForm {
             (false, true) => 1,
             (false, false) => n_strips,
         };
-        let mut first = 0;
+        let (mut first, mut exposed, mut before) = (0, 0, 0);
         for (tiles, words) in groups.iter().zip(words) {
             let cycles = self.transfer(arch, Channel::Read, words, 1) + self.transfer(arch, Channel::Read, parameters(tiles), 1);
             if first == 0 {
                 first = cycles;
+            } else if before + words > u64::from(arch.weights.words) {
+                exposed += passes * cycles;
             }
+            before = words;
             cost.load += passes * cycles;
             cost.traffic_words += passes * (words + parameters(tiles));
             cost.instructions += passes * 6;
         }
-        first
+        (first, exposed)
+    }
+
+    /// What a layer of the vector engine costs, with `busy` cycles of VEC in `runs` runs.
+    pub fn vector(&self, arch: &Arch, busy: u64, runs: u64, boundary: &Boundary) -> Cost {
+        let mut cost = Cost { vec: busy, instructions: 4 * runs + 3 * boundary.loads + 3 * boundary.stores + 15, ..Cost::default() };
+        cost.load = self.transfer(arch, Channel::Read, boundary.load_words, boundary.loads);
+        cost.store = self.transfer(arch, Channel::Write, boundary.store_words, boundary.stores);
+        cost.traffic_words = boundary.load_words + boundary.store_words;
+        cost.fetch = self.fetch(arch, cost.instructions);
+        cost.front = cost.load / boundary.loads.max(1);
+        cost.tail = busy / runs.max(1) + cost.store / boundary.stores.max(1);
+        cost.compute = (busy + cost.store / boundary.stores.max(1)).max(cost.store).max(cost.fetch);
+        cost.cycles = (cost.front + cost.compute).max(cost.load + cost.tail);
+        cost
     }
 
     /// Cycles of `n` loads or stores of `words` in all.
@@ -202,4 +227,22 @@ pub(crate) fn exec_cycles(arch: &Arch, dataflow: Dataflow, pixels: u64, steps: u
 fn requantise_cycles(arch: &Arch, tile: &PixelTile) -> u64 {
     let (slot, tail) = arch.vector_cycles(Opcode::Requantise);
     2 + (tile.pixels() as u64 - 1) * slot + tail
+}
+
+/// Cycles of a network whose layers follow each other: loads run one layer ahead of the work.
+pub fn pipeline(layers: &[Cost]) -> u64 {
+    let (mut loaded, mut started, mut done) = (0, 0, 0);
+    for layer in layers {
+        let load_start = u64::max(loaded, started);
+        loaded = load_start + layer.load;
+        started = u64::max(done, load_start + layer.front);
+        done = u64::max(started + layer.compute, loaded + layer.tail);
+    }
+    done
+}
+
+/// Busy cycles of VEC for `n` words or window elements in `runs` runs of `opcode`.
+pub(crate) fn vector_busy(arch: &Arch, opcode: Opcode, n: u64, runs: u64) -> u64 {
+    let (slot, tail) = arch.vector_cycles(opcode);
+    n.saturating_sub(runs) * slot + runs * (tail + 2)
 }

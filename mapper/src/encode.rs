@@ -88,7 +88,7 @@ fn advance(shadow: &mut BTreeMap<Register, u32>, opcode: Opcode, arch: &Arch) {
             let groups = arch.array.cols / lanes;
             add_to(shadow, Register::VecParameters, groups, 18, arch.parameters.channels / lanes);
         }
-        Opcode::MaxPool | Opcode::Add | Opcode::Table => {}
+        Opcode::MaxPool | Opcode::Lookup | Opcode::Pack => {}
     }
 }
 

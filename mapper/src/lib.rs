@@ -7,6 +7,7 @@
 //! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
 //! - `lower`: the operations of all layers, in the order of their meaning, with every memory range they touch.
 //! - `order`, `sync`: program order, and the tokens that keep its meaning on engines that run at once.
+//! - [`check`]: an independent check of mappings in their text form, `ir::mapping`.
 //! - `encode`: instructions, with registers written only when they change.
 //!
 //! Deliberately not here: running a program, or knowing how long it really takes; that is `sim` and `hw`.
@@ -15,12 +16,14 @@ mod encode;
 mod error;
 mod fits;
 mod lower;
+mod mapping;
 mod op;
 mod order;
 mod plan;
 mod sums;
 mod sync;
 
+pub mod check;
 pub mod cost;
 pub mod mapspace;
 pub mod search;
@@ -29,6 +32,8 @@ pub use error::MapError;
 pub use fits::{Fits, LayerFit, fits};
 
 use ir::arch::{Arch, Dataflow};
+use ir::isa::Opcode;
+use ir::mapping::{Mapping, Schedule};
 use ir::memory::MemoryModel;
 use ir::network::{EinsumId, Network};
 use ir::op::Kind;
@@ -106,9 +111,9 @@ pub struct LayerReport {
     pub kind: &'static str,
     /// Multiply-accumulates of the network.
     pub macs: u64,
-    /// The cost that the model predicts, for layers on the array.
-    pub cost: Option<Cost>,
-    /// What the search proves.
+    /// The cost that the model predicts.
+    pub cost: Cost,
+    /// What the search proves, for layers on the array.
     pub certificate: Option<Certificate>,
     /// Instructions of the layer.
     pub instructions: usize,
@@ -117,10 +122,20 @@ pub struct LayerReport {
 /// A program and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Compiled {
+    /// The loop nest of each layer.
+    pub schedule: Schedule,
     /// Instructions, constants and layout.
     pub program: Program,
     /// The layers, in order.
     pub layers: Vec<LayerReport>,
+}
+
+impl Compiled {
+    /// The cycles that the cost model predicts for one run.
+    pub fn predicted_cycles(&self) -> u64 {
+        let costs: Vec<Cost> = self.layers.iter().map(|layer| layer.cost).collect();
+        cost::pipeline(&costs)
+    }
 }
 
 /// Compiles `network` for `arch`.
@@ -138,10 +153,12 @@ pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Comp
     let plans = plan::plan(network, arch, options.keep_all)?;
     let mut layers = Vec::new();
     let mut work = Vec::new();
+    let mut mappings = Vec::new();
     for (index, (sums, plan)) in sums.iter().zip(&plans).enumerate() {
-        let (one, layer) = map_layer(network, arch, options, index, sums.as_ref(), plan)?;
+        let (one, layer, mapping) = map_layer(network, arch, options, index, sums.as_ref(), plan)?;
         work.push(one);
         layers.push(layer);
+        mappings.push(mapping);
     }
     let lowered = lower::lower(network, arch, &plans, &work);
     let program = assemble(network, arch, lowered)?;
@@ -149,7 +166,8 @@ pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Comp
         layer.instructions = program.layer_of.iter().filter(|l| **l as usize == index).count();
     }
     program.check(arch).map_err(MapError::Check)?;
-    Ok(Compiled { program, layers })
+    let schedule = Schedule { network: network.name.clone(), arch: arch.name.clone(), mappings };
+    Ok(Compiled { schedule, program, layers })
 }
 
 /// The sums of an einsum that runs on the array.
@@ -171,28 +189,46 @@ fn map_layer<'a>(
     index: usize,
     sums: Option<&'a Sums<'a>>,
     plan: &EinsumPlan,
-) -> Result<(Work<'a>, LayerReport), MapError> {
+) -> Result<(Work<'a>, LayerReport, Mapping), MapError> {
     let einsum = &network.einsums[index];
     let mut layer = LayerReport {
         name: einsum.name.clone(),
         kind: einsum.kind.name(),
         macs: network.macs(EinsumId(index as u32)),
-        cost: None,
+        cost: Cost::default(),
         certificate: None,
         instructions: 0,
     };
-    let Some(sums) = sums else { return Ok((Work::Vector, layer)) };
-    let passes = matches!(plan.output, plan::Access::Strips(_));
-    let mapspace = Mapspace::new(sums, arch, plan.strip_rows, passes);
     let model = ClosedForm { memory: options.memory };
     let boundary = boundary(network, arch, index, plan);
+    let Some(sums) = sums else {
+        layer.cost = vector_cost(network, arch, index, plan, &model, &boundary);
+        return Ok((Work::Vector, layer, mapping::vector(network, arch, plan, index)));
+    };
+    let passes = matches!(plan.output, plan::Access::Strips(_));
+    let mapspace = Mapspace::new(sums, arch, plan.strip_rows, passes);
     let problem = Problem { mapspace: &mapspace, boundary, model: &model, objective: options.objective, macs: layer.macs };
     let pins: Vec<&Pin> = options.pins.iter().filter(|pin| pin.einsum == einsum.name).collect();
     let allowed = |choice: &Choice| pins.iter().all(|pin| pin.allows(choice));
     let found = Exhaustive.find(&problem, &allowed).map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
-    layer.cost = Some(found.cost);
+    layer.cost = found.cost;
     layer.certificate = Some(found.certificate);
-    Ok((Work::Sums(sums, found.choice), layer))
+    let mapping = mapping::sums(&einsum.name, arch, plan, &mapspace, &found.choice);
+    Ok((Work::Sums(sums, found.choice), layer, mapping))
+}
+
+/// The cost of a layer of the vector engine.
+fn vector_cost(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan, model: &ClosedForm, boundary: &Boundary) -> Cost {
+    let einsum = &network.einsums[index];
+    let output = network.tensor(einsum.output);
+    let words = u64::from(row_words(network, arch, einsum.output)) * output.height as u64;
+    let runs = strips(output.height, plan.strip_rows).len() as u64 * 2;
+    let busy = match &einsum.kind {
+        Kind::MaxPool(op) => cost::vector_busy(arch, Opcode::MaxPool, words * op.window.n_taps() as u64, runs),
+        Kind::Concat(_) if arch.vector.max_pool => cost::vector_busy(arch, Opcode::MaxPool, words, runs),
+        _ => cost::vector_busy(arch, Opcode::Add, words, runs),
+    };
+    model.vector(arch, busy, runs, boundary)
 }
 
 fn no_mapping(network: &Network, arch: &Arch, index: usize, pins: &[&Pin], reasons: &[mapspace::Infeasible]) -> MapError {

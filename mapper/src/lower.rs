@@ -510,11 +510,11 @@ impl Lower<'_> {
             match &einsum.kind {
                 Kind::Add(op) => {
                     self.use_table(&tables[0], 0, &mut loaded);
-                    self.words(Opcode::Add, &views, &result, &strip, op.clamp);
+                    self.words(true, &views, &result, &strip, op.clamp);
                 }
                 Kind::Table(_) => {
                     self.use_table(&tables[0], 0, &mut loaded);
-                    self.words(Opcode::Table, &views, &result, &strip, Clamp::FULL);
+                    self.words(false, &views, &result, &strip, Clamp::FULL);
                 }
                 Kind::Concat(op) => self.concat(op, &tables, &views, &result, &strip, &mut loaded),
                 Kind::MaxPool(op) => {
@@ -673,7 +673,7 @@ impl Lower<'_> {
                 Access::read(Space::Banks, read, read_words),
                 Access::write(Space::Banks, written, written_words),
             ];
-            self.push(Opcode::Table, 0, registers, accesses);
+            self.push(Opcode::Lookup, 0, registers, accesses);
         }
     }
 

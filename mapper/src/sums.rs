@@ -150,6 +150,11 @@ impl<'a> Sums<'a> {
         }
     }
 
+    /// Output channels after which the weights repeat, if they do.
+    pub(crate) fn period(&self, arch: &Arch) -> Option<u32> {
+        matches!(self.weights, Weights::Unit).then_some(arch.array.rows)
+    }
+
     /// The weights of a chunk of column tile `n`, as the words that EXEC reads.
     pub(crate) fn weight_bytes(&self, arch: &Arch, n: usize, chunk: &Chunk) -> Vec<u8> {
         let (cols, rows) = (arch.array.cols as usize, arch.array.rows as usize);

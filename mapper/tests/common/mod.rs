@@ -65,6 +65,13 @@ pub(crate) fn compile_and_verify(network: &Network, arch: &Arch) -> Result<(Comp
     let keep = Options { keep_all: true, ..Options::default() };
     let kept = compile(network, arch, &keep).map_err(|e: MapError| e.to_string())?;
     verify(network, arch, &kept, 7)?;
+    for mapping in &kept.schedule.mappings {
+        mapper::check::check(mapping, arch).map_err(|e| format!("{e}\n{mapping}"))?;
+    }
+    let text = kept.schedule.to_string();
+    if text.parse() != Ok(kept.schedule.clone()) {
+        return Err(format!("the schedule does not read back:\n{text}"));
+    }
     let compiled = compile(network, arch, &Options::default()).map_err(|e| e.to_string())?;
     let outcome = verify(network, arch, &compiled, 7)?;
     Ok((compiled, outcome))
