@@ -10,6 +10,12 @@
 //! - `operation` reads the registers for both.
 //!
 //! Not here: what a program is for (`mapper`), what a network means (`ir`), and any hardware number (`ir::arch`).
+//!
+//! # Example
+//!
+//! ```ignore
+#![doc = include_str!("../tests/simple.rs")]
+//! ```
 
 mod counters;
 mod error;

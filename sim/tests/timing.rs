@@ -168,6 +168,18 @@ fn store_goes_before_fetch_on_chip() {
     check(&nano(), &text, &[(9, 16, 16)], 19);
 }
 
+#[test]
+fn a_write_goes_before_a_read_on_chip() {
+    // Dispatched in 5 6 7 8. STORE starts in 8 and offers its burst from 11. LOAD starts in 9, is granted in 10 and
+    // offered from 11, too. The write is accepted in 11, takes 12 13, response in 14. The read is accepted in 13,
+    // arrives in 15; last cycle 16.
+    let text = "store.length words=2
+                load.length words=1
+                store
+                load";
+    check(&nano(), text, &[(8, 14, 14), (9, 16, 16)], 16);
+}
+
 const EXEC: &str = "exec.reduction kernel_x=3 kernel_y=1 blocks=2
                     exec.pixels x=2 y=2
                     exec.extent width=2047 height=2047";
