@@ -43,14 +43,13 @@ module fifo #(
   (* anyseq *) logic f_pick;
   logic             f_past = 1'b0, f_held = 1'b0, f_stall = 1'b0;
   logic [Level-1:0] f_count = '0, f_ahead = '0;
-  logic [Width-1:0] f_data, f_stall_data;
+  logic [Width-1:0] f_data;
 
   initial assume (!rst_ni);
 
   always_ff @(posedge clk_i) begin
-    f_past       <= 1'b1;
-    f_stall      <= rst_ni && valid_o && !ready_i;
-    f_stall_data <= data_o;
+    f_past  <= 1'b1;
+    f_stall <= rst_ni && valid_o && !ready_i;
     if (f_past) assume (rst_ni);
     if (!rst_ni) begin
       f_held  <= 1'b0;
@@ -71,7 +70,7 @@ module fifo #(
       assert (valid_o == (f_count != '0));
       assert (ready_o == (f_count < Level'(Depth)));
       assert (f_count <= Level'(Depth));
-      if (f_stall) assert (valid_o && data_o == f_stall_data);
+      if (f_stall) assert (valid_o);
       if (f_held) assert (f_ahead < f_count);
       if (f_held && f_ahead == '0) assert (data_o == f_data);
       cover (f_held && f_ahead == Level'(Depth - 1));
