@@ -10,7 +10,7 @@ use ir::arch::{Arch, Attachment, Dataflow};
 use ir::isa::Opcode;
 use ir::memory::{Channel, MemoryModel};
 
-use crate::mapspace::{Choice, Mapspace, Order, PixelTile, chunks, max_steps, pixel_tiles};
+use crate::mapspace::{Choice, Mapspace, Order, PixelTile, chunks, max_steps, pixel_tiles, stays};
 use crate::plan::strips;
 
 /// What a mapping costs, part by part.
@@ -135,7 +135,7 @@ impl ClosedForm {
             (0..n_tiles).step_by(choice.group_tiles).map(|n| n..(n + choice.group_tiles).min(n_tiles)).collect();
         let words: Vec<u64> = groups.iter().map(|tiles| mapspace.group_words(tiles) as u64).collect();
         let parameters = |tiles: &Range<usize>| u64::from(arch.parameter_words(mapspace.group_parameters(tiles) as u32));
-        let stays = words.iter().sum::<u64>() <= u64::from(arch.weights.words);
+        let stays = stays(mapspace.sums, arch, n_strips as usize);
         let tiles_per_strip = pixel_tiles(&mapspace.sums.regions, &(0..mapspace.strip_rows), choice).len() as u64;
         let passes = match (mapspace.split, stays || choice.order == Order::WeightsOuter || groups.len() == 1) {
             (true, _) => n_strips * tiles_per_strip,

@@ -113,6 +113,8 @@ pub struct LayerReport {
     pub macs: u64,
     /// The cost that the model predicts.
     pub cost: Cost,
+    /// The mapping that the search chose, for layers on the array.
+    pub choice: Option<Choice>,
     /// What the search proves, for layers on the array.
     pub certificate: Option<Certificate>,
     /// Instructions of the layer.
@@ -196,6 +198,7 @@ fn map_layer<'a>(
         kind: einsum.kind.name(),
         macs: network.macs(EinsumId(index as u32)),
         cost: Cost::default(),
+        choice: None,
         certificate: None,
         instructions: 0,
     };
@@ -212,6 +215,7 @@ fn map_layer<'a>(
     let allowed = |choice: &Choice| pins.iter().all(|pin| pin.allows(choice));
     let found = Exhaustive.find(&problem, &allowed).map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
     layer.cost = found.cost;
+    layer.choice = Some(found.choice);
     layer.certificate = Some(found.certificate);
     let mapping = mapping::sums(&einsum.name, arch, plan, &mapspace, &found.choice);
     Ok((Work::Sums(sums, found.choice), layer, mapping))
@@ -226,7 +230,7 @@ fn vector_cost(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan, 
     let busy = match &einsum.kind {
         Kind::MaxPool(op) => cost::vector_busy(arch, Opcode::MaxPool, words * op.window.n_taps() as u64, runs),
         Kind::Concat(_) if arch.vector.max_pool => cost::vector_busy(arch, Opcode::MaxPool, words, runs),
-        _ => cost::vector_busy(arch, Opcode::Add, words, runs),
+        _ => cost::vector_busy(arch, Opcode::Lookup, words, runs),
     };
     model.vector(arch, busy, runs, boundary)
 }

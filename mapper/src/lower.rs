@@ -13,7 +13,7 @@ use ir::numerics::{Clamp, FRACTION_BITS};
 use ir::op::{Concat, Kind, Window, table_index, table_values};
 use ir::program::TensorImage;
 
-use crate::mapspace::{Choice, Order, PixelTile, chunks, max_steps, pixel_tiles};
+use crate::mapspace::{Choice, Order, PixelTile, chunks, max_steps, pixel_tiles, stays};
 use crate::op::{Access, Base, Op, Place, Space, flags};
 use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words, strips};
 use crate::sums::{Chunk, Sums};
@@ -272,7 +272,10 @@ impl Lower<'_> {
         let tiles = (0..n_tiles).step_by(choice.group_tiles);
         let mut groups: Vec<Group> =
             tiles.map(|first| self.group(sums, first..(first + choice.group_tiles).min(n_tiles))).collect();
-        let stays = self.reserve(&mut groups, strips.len());
+        let stays = stays(sums, self.arch, strips.len());
+        if stays {
+            self.reserve(&mut groups);
+        }
         let mut loaded: BTreeSet<usize> = BTreeSet::new();
         let pairs: Vec<(usize, usize)> = match choice.order {
             Order::StripsOuter => (0..strips.len()).flat_map(|s| (0..groups.len()).map(move |g| (s, g))).collect(),
@@ -308,22 +311,16 @@ impl Lower<'_> {
         }
     }
 
-    /// Reserves room for all groups at once if they are used again and fit; they then stay.
-    fn reserve(&mut self, groups: &mut [Group], n_strips: usize) -> bool {
-        let weights: u32 = groups.iter().map(|g| g.weights.words).sum();
-        let parameters: u32 = groups.iter().map(|g| g.parameters.words).sum();
-        let stays = n_strips > 1 && weights <= self.weights.size && parameters <= self.parameters.size;
-        if stays {
-            let mut weight = self.weights.take(weights);
-            let mut parameter = self.parameters.take(parameters);
-            for group in groups {
-                group.weights.local = weight;
-                group.parameters.local = parameter;
-                weight += group.weights.words;
-                parameter += group.parameters.words;
-            }
+    /// Takes room for all groups at once, one after the other.
+    fn reserve(&mut self, groups: &mut [Group]) {
+        let mut weight = self.weights.take(groups.iter().map(|g| g.weights.words).sum());
+        let mut parameter = self.parameters.take(groups.iter().map(|g| g.parameters.words).sum());
+        for group in groups {
+            group.weights.local = weight;
+            group.parameters.local = parameter;
+            weight += group.weights.words;
+            parameter += group.parameters.words;
         }
-        stays
     }
 
     /// Writes the constants of some column tiles.
@@ -510,11 +507,11 @@ impl Lower<'_> {
             match &einsum.kind {
                 Kind::Add(op) => {
                     self.use_table(&tables[0], 0, &mut loaded);
-                    self.words(true, &views, &result, &strip, op.clamp);
+                    self.lookup(&views, &result, &strip, op.clamp);
                 }
                 Kind::Table(_) => {
                     self.use_table(&tables[0], 0, &mut loaded);
-                    self.words(false, &views, &result, &strip, Clamp::FULL);
+                    self.lookup(&views, &result, &strip, Clamp::FULL);
                 }
                 Kind::Concat(op) => self.concat(op, &tables, &views, &result, &strip, &mut loaded),
                 Kind::MaxPool(op) => {
@@ -549,7 +546,7 @@ impl Lower<'_> {
     }
 
     /// Adds or translates all words of `rows`, in pieces that the next layer can start on.
-    fn words(&mut self, opcode: Opcode, sources: &[View], result: &View, rows: &Range<usize>, clamp: Clamp) {
+    fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: Clamp) {
         for piece in pieces(rows, result.row_words) {
             let per_row = if result.row_words <= 2047 { result.row_words } else { result.width };
             let n_rows = if result.row_words <= 2047 { piece.len() as i64 } else { result.blocks };
@@ -570,7 +567,8 @@ impl Lower<'_> {
                     registers.push((register, vec![from]));
                     accesses.push(Access::read(Space::Banks, from, words));
                 }
-                self.push(opcode, 0, registers, accesses);
+                let names = [("pair", sources.len() == 2)];
+                self.push(Opcode::Lookup, flags(Opcode::Lookup, &names), registers, accesses);
             }
         }
     }

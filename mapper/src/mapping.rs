@@ -5,7 +5,7 @@ use ir::mapping::{Dimension, Mapping, Node, Projection, Rank};
 use ir::network::Network;
 use ir::op::{Kind, Window};
 
-use crate::mapspace::{Choice, Mapspace, Order, chunks, max_steps};
+use crate::mapspace::{Choice, Mapspace, Order, chunks, max_steps, stays};
 use crate::plan::{Access, EinsumPlan, strips};
 
 /// Collects nodes, leaving out loops with one iteration.
@@ -110,9 +110,7 @@ pub(crate) fn sums(einsum: &str, arch: &Arch, plan: &EinsumPlan, mapspace: &Maps
     nest.keep("banks", &whole);
     let constants = ["weights", "parameters"];
     let n_strips = strips(output.height, plan.strip_rows).len();
-    let total_fits = mapspace.group_words(&(0..n_tiles)) <= arch.weights.words as usize
-        && mapspace.group_parameters(&(0..n_tiles)) <= arch.parameters.channels as usize;
-    let stays = !mapspace.split && n_strips > 1 && total_fits;
+    let stays = stays(sums, arch, n_strips);
     if stays {
         nest.keep("constants", &constants);
     }

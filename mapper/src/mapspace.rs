@@ -94,6 +94,23 @@ pub(crate) fn is_whole(sums: &Sums, arch: &Arch) -> bool {
     (0..sums.n_tiles(arch)).all(|n| chunks(sums, arch, n, max_steps(arch)).len() == 1)
 }
 
+/// Words that the weights of a group may take: each column tile as large as the largest, so that a loop nest can say it.
+pub(crate) fn room(sums: &Sums, arch: &Arch, tiles: &Range<usize>) -> usize {
+    let largest = (0..sums.n_tiles(arch)).map(|n| sums.whole(arch, n).steps()).max().unwrap_or(0);
+    let period = sums.period(arch).map_or(usize::MAX, |channels| (channels / arch.array.cols) as usize);
+    tiles.len().min(period) * largest * arch.array.cols as usize
+}
+
+/// Whether the constants of all groups stay, because they are used again for the next strip and fit.
+pub(crate) fn stays(sums: &Sums, arch: &Arch, n_strips: usize) -> bool {
+    let all = 0..sums.n_tiles(arch);
+    let channels = all.len() * arch.array.cols.max(arch.word_bytes() / 8) as usize * sums.sets.len();
+    n_strips > 1
+        && is_whole(sums, arch)
+        && room(sums, arch, &all) <= arch.weights.words as usize
+        && channels <= arch.parameters.channels as usize
+}
+
 /// The mapspace of one layer.
 pub struct Mapspace<'a> {
     pub(crate) sums: &'a Sums<'a>,
@@ -153,7 +170,7 @@ impl<'a> Mapspace<'a> {
         let n_tiles = self.sums.n_tiles(arch);
         for first in (0..n_tiles).step_by(choice.group_tiles) {
             let tiles = first..(first + choice.group_tiles).min(n_tiles);
-            if self.group_words(&tiles) > arch.weights.words as usize {
+            if room(self.sums, arch, &tiles) > arch.weights.words as usize {
                 return Some(Infeasible::Weights);
             }
             if self.group_parameters(&tiles) > arch.parameters.channels as usize {

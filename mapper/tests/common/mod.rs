@@ -251,7 +251,10 @@ impl Build {
                 let tables = (0..2)
                     .map(|_| if self.random.chance(50) { identity.clone() } else { (0..256).map(|_| self.random.next() as i8).collect() })
                     .collect();
-                let channels = channels + self.network.tensor(other).channels;
+                // Most operands that others follow end at a block.
+                let aligned = channels.is_multiple_of(8);
+                let [input, other] = if aligned { [input, other] } else { [other, input] };
+                let channels = channels + self.network.tensor(if aligned { other } else { input }).channels;
                 let output = self.tensor([channels, shape[1], shape[2]]);
                 self.push(Kind::Concat(Concat { tables }), &[input, other], output);
             }
@@ -302,7 +305,7 @@ pub(crate) fn random_arch(seed: u64) -> Arch {
     arch.fetch.chunk_words = random.pick(&[1, 2, 4]).min(arch.memory.burst_words);
     arch.fetch.chunks = random.pick(&[1, 2]);
     arch.queues.depth = random.pick(&[1, 2, 3, 4, 8]);
-    arch.semaphores.count = random.pick(&[12, 16]);
+    arch.semaphores.count = random.pick(&[5, 8, 12, 16]);
     arch.semaphores.bits = random.pick(&[1, 2, 3]);
     arch.load.outstanding = random.pick(&[1, 2, 4]);
     arch.activations.banks = random.pick(&[2, 3, 4, 6]);
