@@ -127,56 +127,54 @@ module semaphores #(
   assign fault_o = fault_q;
 
 `ifdef FORMAL
-  // A model that adds and subtracts numbers, under the rules that the program keeps.
-  logic                 f_past = 1'b0, f_over = 1'b0;
-  logic [Count*8-1:0]   f_count = '0;
-  logic [7:0]           f_next, f_waits, f_signals;
-  logic [2:0]           f_amount;
+  // Any one semaphore beside a model that adds and subtracts numbers, under the rules that the
+  // program keeps.
+  (* anyconst *) logic [IndexWidth-1:0] f_index;
+  logic       f_past = 1'b0, f_fault = 1'b0;
+  logic [5:0] f_count = '0;
+  logic [5:0] f_next;
+  logic [4:0] f_waits, f_signals;
+  logic [2:0] f_amount;
 
   initial assume (!rst_ni);
 
   always_ff @(posedge clk_i) begin
     f_past <= 1'b1;
     if (f_past) assume (rst_ni);
+    assume (int'(f_index) < Count);
     if (!rst_ni) begin
       f_count <= '0;
-      f_over  <= 1'b0;
+      f_fault <= 1'b0;
     end else begin
-      for (int e = 0; e < Engines; e++) begin
-        assume (!take_i[e] || ok_o[e]);
-      end
-      for (int s = 0; s < Count; s++) begin
-        f_next    = f_count[s*8 +: 8];
-        f_waits   = '0;
-        f_signals = '0;
-        for (int p = 0; p < Ports; p++) begin
-          f_amount = wait_amount_i[p*3 +: 3];
-          if (wait_index_i[p*IndexWidth +: IndexWidth] == IndexWidth'(s) && f_amount != '0) begin
-            f_waits = f_waits + 8'd1;
-            if (take_i[p/2]) f_next = f_next - 8'(f_amount);
-            assert (!port_ok[p] || f_count[s*8 +: 8] >= 8'(f_amount));
-            assert (port_ok[p] || f_count[s*8 +: 8] < 8'(f_amount));
-          end
-          if (sig_index_i[p*IndexWidth +: IndexWidth] == IndexWidth'(s) && sig_valid_i[p]) begin
-            f_signals = f_signals + 8'd1;
-            f_next    = f_next + 8'd1;
-          end
-        end
-        assume (f_waits <= 8'd1 && f_signals <= 8'd1);
-        if (f_next > 8'(2**Width - 1)) begin
-          f_over <= 1'b1;
-          f_next = 8'(2**Width - 1);
-        end
-        f_count[s*8 +: 8] <= f_next;
-        assert (f_count[s*8 +: 8] == 8'(count_q[s*Width +: Width]));
-      end
+      f_next    = f_count;
+      f_waits   = '0;
+      f_signals = '0;
       for (int p = 0; p < Ports; p++) begin
-        if (wait_amount_i[p*3 +: 3] == '0) assert (port_ok[p]);
+        f_amount = wait_amount_i[p*3 +: 3];
+        assume (!take_i[p/2] || ok_o[p/2]);
+        if (f_amount == '0) begin
+          assert (port_ok[p]);
+        end else if (wait_index_i[p*IndexWidth +: IndexWidth] == f_index) begin
+          assert (port_ok[p] == (f_count >= 6'(f_amount)));
+          f_waits = f_waits + 5'd1;
+          if (take_i[p/2]) f_next = f_next - 6'(f_amount);
+        end
+        if (sig_valid_i[p] && sig_index_i[p*IndexWidth +: IndexWidth] == f_index) begin
+          f_signals = f_signals + 5'd1;
+          f_next    = f_next + 6'd1;
+        end
       end
+      assume (f_waits <= 5'd1 && f_signals <= 5'd1);
+      assert (overflow[f_index] == (f_next > 6'(2**Width - 1)));
+      if (f_next > 6'(2**Width - 1)) f_next = 6'(2**Width - 1);
+      f_count <= f_next;
+      f_fault <= f_fault || (|overflow);
+
+      assert (f_count == 6'(count_q[f_index*Width +: Width]));
+      assert (fault_o == f_fault);
       for (int e = 0; e < Engines; e++) begin
         assert (ok_o[e] == (port_ok[2*e] && port_ok[2*e+1]));
       end
-      assert (fault_o == f_over);
     end
   end
 `endif
