@@ -12,7 +12,7 @@ use ir::program::Checked;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
-use crate::machine::{Machine, Span, memory_image};
+use crate::machine::{Machine, Span, late, memory_image};
 use crate::rtl::RtlMachine;
 use crate::simulated::SimMachine;
 use crate::verilated::Optimise;
@@ -280,6 +280,9 @@ impl<M: Machine> Session for MachineSession<M> {
             self.under_way = Some(run);
             return Ok(None);
         };
+        if result.cycles > self.settings.cycle_limit {
+            return Err(late(self.machine.name(), result.cycles));
+        }
         Ok(Some(Outcome {
             outputs: outputs(&self.artifact, &run.memory),
             intermediates: intermediates(&self.artifact, &run.memory),

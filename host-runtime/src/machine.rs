@@ -61,10 +61,16 @@ pub trait Machine: Send {
     fn run(&mut self, program: Checked, memory: &mut Vec<u8>, model: MemoryModel, cycle_limit: u64) -> Result<MachineRun, Error> {
         self.begin(program, model);
         match self.advance(program, memory, cycle_limit)? {
+            Some(run) if run.cycles > cycle_limit => Err(late(self.name(), run.cycles)),
             Some(run) => Ok(run),
             None => Err(self.stop(program)),
         }
     }
+}
+
+/// The error of a run that ended beyond its limit, on a machine that cannot be stopped in between.
+pub(crate) fn late(device: &'static str, cycle: u64) -> Error {
+    Error::Timeout { device, cycle, state: "the run ended there, beyond its limit".to_owned() }
 }
 
 /// The memory before a run: the program's image, and zeros up to the program's `memory_words`.

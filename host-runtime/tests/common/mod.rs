@@ -2,20 +2,22 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod pool;
+
 use host_runtime::{Error, RtlMachine, verilated::Optimise};
 use ir::arch::Arch;
 
-pub fn nano() -> Arch {
+pub(crate) fn nano() -> Arch {
     ir::arch::read("nano.toml", include_str!("../../../examples/archs/nano.toml")).unwrap()
 }
 
 /// A small arch with every unit, whole tiles and both dataflows, behind a port.
-pub fn small_dot() -> Arch {
+pub(crate) fn small_dot() -> Arch {
     ir::arch::read("small_dot.toml", SMALL).unwrap()
 }
 
 /// A small systolic arch whose weights are read by column.
-pub fn small_systolic() -> Arch {
+pub(crate) fn small_systolic() -> Arch {
     let mut arch = small_dot();
     arch.name = "small_systolic".to_owned();
     arch.array.reduction = ir::arch::Reduction::Systolic;
@@ -26,12 +28,12 @@ pub fn small_systolic() -> Arch {
     arch
 }
 
-pub fn all() -> Vec<Arch> {
+pub(crate) fn all() -> Vec<Arch> {
     vec![small_dot(), small_systolic(), nano()]
 }
 
 /// The RTL, or the printed reason why it is not here.
-pub fn rtl_or_skip(arch: &Arch) -> Option<RtlMachine> {
+pub(crate) fn rtl_or_skip(arch: &Arch) -> Option<RtlMachine> {
     match RtlMachine::of(arch, Optimise::Full) {
         Ok(machine) => Some(machine),
         Err(error @ Error::Unavailable { .. }) => {
@@ -43,7 +45,7 @@ pub fn rtl_or_skip(arch: &Arch) -> Option<RtlMachine> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-pub fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }
 
