@@ -118,16 +118,26 @@ fn load_on_chip() {
 }
 
 #[test]
-fn load_goes_before_fetch() {
-    // 17 instructions: two chunks, both requested before the LOAD. The third chunk is requested in 20.
-    // LOAD starts in 8 and is granted in 9; with one burst of 1 word: accepted 10, beat 11, last 12.
-    // Its second (start 13): requested 14, accepted 15, beat 16, last 17.
-    let text = "load.memory address=0
-                load.destination address=0 space=0
-                load.length words=1
+fn loads_follow_each_other() {
+    // Start in 8: requested 9, accepted 10, beat 11, last 12. Start in 13: requested 14, accepted 15, beat 16, last 17.
+    let text = "load.length words=1
+                nop
+                nop
                 load
                 load";
     check(&edge(), text, &[(8, 12, 12), (13, 17, 17)], 19);
+}
+
+#[test]
+fn load_goes_before_fetch() {
+    // Chunk 2 is requested from 20, see above. Instruction 14 starts in 19 and requests from 20, too.
+    // LOAD is granted in 20, accepted in 21, beat 22, last 23; FETCH is granted in 21, accepted in 22, in time.
+    let text = format!(
+        "load.length words=1\n{}load\n{}",
+        "nop\n".repeat(13),
+        "nop\n".repeat(18)
+    );
+    check(&edge(), &text, &[(19, 23, 23)], 51);
 }
 
 #[test]
