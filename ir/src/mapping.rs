@@ -121,24 +121,38 @@ impl Mapping {
 impl Dimension {
     /// The size of the dimension for tiles of the given size of each rank.
     pub fn extent(&self, tile: impl Fn(&str) -> u64) -> u64 {
-        let reach: u64 = self.terms.iter().map(|(factor, rank)| factor * (tile(rank).max(1) - 1)).sum();
+        let reach: u64 = self
+            .terms
+            .iter()
+            .map(|(factor, rank)| factor * (tile(rank).max(1) - 1))
+            .sum();
         (reach + 1).min(self.size)
     }
 }
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "schedule {FORMAT}\nnetwork {}\narch {}", quote(&self.network), quote(&self.arch))?;
-        self.mappings.iter().try_for_each(|mapping| write!(f, "\n{mapping}"))
+        writeln!(
+            f,
+            "schedule {FORMAT}\nnetwork {}\narch {}",
+            quote(&self.network),
+            quote(&self.arch)
+        )?;
+        self.mappings
+            .iter()
+            .try_for_each(|mapping| write!(f, "\n{mapping}"))
     }
 }
 
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "einsum {}", quote(&self.einsum))?;
-        self.ranks.iter().try_for_each(|rank| writeln!(f, "  rank {} {}", rank.name, rank.size))?;
+        self.ranks
+            .iter()
+            .try_for_each(|rank| writeln!(f, "  rank {} {}", rank.name, rank.size))?;
         for tensor in &self.tensors {
-            let dimensions: Vec<String> = tensor.dimensions.iter().map(ToString::to_string).collect();
+            let dimensions: Vec<String> =
+                tensor.dimensions.iter().map(ToString::to_string).collect();
             writeln!(f, "  tensor {} {}", tensor.tensor, dimensions.join(" "))?;
         }
         let mut depth = 1;
@@ -152,7 +166,13 @@ impl fmt::Display for Mapping {
 
 impl fmt::Display for Dimension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let term = |(factor, rank): &(u64, String)| if *factor == 1 { rank.clone() } else { format!("{factor}*{rank}") };
+        let term = |(factor, rank): &(u64, String)| {
+            if *factor == 1 {
+                rank.clone()
+            } else {
+                format!("{factor}*{rank}")
+            }
+        };
         let terms: Vec<String> = self.terms.iter().map(term).collect();
         write!(f, "{}:{}", terms.join("+"), self.size)
     }
@@ -176,7 +196,10 @@ fn quote(name: &str) -> String {
 /// A text that is not a schedule; always the file's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("line {line} `{text}`: {reason}")]
-#[diagnostic(code(mapping::syntax), help("`tilewright map` prints schedules in this form"))]
+#[diagnostic(
+    code(mapping::syntax),
+    help("`tilewright map` prints schedules in this form")
+)]
 pub struct MappingError {
     /// The line, from 1.
     pub line: usize,
@@ -190,11 +213,22 @@ impl FromStr for Schedule {
     type Err = MappingError;
 
     fn from_str(text: &str) -> Result<Schedule, MappingError> {
-        let mut schedule = Schedule { network: String::new(), arch: String::new(), mappings: Vec::new() };
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with('#'));
+        let mut schedule = Schedule {
+            network: String::new(),
+            arch: String::new(),
+            mappings: Vec::new(),
+        };
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with('#'));
         for (position, (index, line)) in lines.enumerate() {
             let result = read_line(&mut schedule, position, line.trim());
-            result.map_err(|reason| MappingError { line: index + 1, text: line.trim().to_owned(), reason })?;
+            result.map_err(|reason| MappingError {
+                line: index + 1,
+                text: line.trim().to_owned(),
+                reason,
+            })?;
         }
         Ok(schedule)
     }
@@ -210,11 +244,19 @@ fn read_line(schedule: &mut Schedule, position: usize, line: &str) -> Result<(),
         (1 | 2, _) => Err("the name of the network, then of the arch, is expected".to_owned()),
         (_, "einsum") => {
             let einsum = unquote(rest)?;
-            schedule.mappings.push(Mapping { einsum, ranks: Vec::new(), tensors: Vec::new(), nodes: Vec::new() });
+            schedule.mappings.push(Mapping {
+                einsum,
+                ranks: Vec::new(),
+                tensors: Vec::new(),
+                nodes: Vec::new(),
+            });
             Ok(())
         }
         _ => {
-            let mapping = schedule.mappings.last_mut().ok_or("`einsum` is expected first")?;
+            let mapping = schedule
+                .mappings
+                .last_mut()
+                .ok_or("`einsum` is expected first")?;
             read_part(mapping, word, rest)
         }
     }
@@ -223,16 +265,34 @@ fn read_line(schedule: &mut Schedule, position: usize, line: &str) -> Result<(),
 fn read_part(mapping: &mut Mapping, word: &str, rest: &str) -> Result<(), String> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     match (word, words.as_slice()) {
-        ("rank", [name, size]) => mapping.ranks.push(Rank { name: (*name).to_owned(), size: number(size)? }),
+        ("rank", [name, size]) => mapping.ranks.push(Rank {
+            name: (*name).to_owned(),
+            size: number(size)?,
+        }),
         ("tensor", [name, dimensions @ ..]) => {
-            let dimensions = dimensions.iter().map(|d| dimension(d)).collect::<Result<_, _>>()?;
-            mapping.tensors.push(Projection { tensor: (*name).to_owned(), dimensions });
+            let dimensions = dimensions
+                .iter()
+                .map(|d| dimension(d))
+                .collect::<Result<_, _>>()?;
+            mapping.tensors.push(Projection {
+                tensor: (*name).to_owned(),
+                dimensions,
+            });
         }
         ("for", [rank, "in", range, "by", step]) => {
-            let size = range.strip_prefix("0..").ok_or("a range starts with `0..`")?;
-            mapping.nodes.push(Node::For { rank: (*rank).to_owned(), size: number(size)?, step: number(step)? });
+            let size = range
+                .strip_prefix("0..")
+                .ok_or("a range starts with `0..`")?;
+            mapping.nodes.push(Node::For {
+                rank: (*rank).to_owned(),
+                size: number(size)?,
+                step: number(step)?,
+            });
         }
-        ("spatial", [rank, size]) => mapping.nodes.push(Node::Spatial { rank: (*rank).to_owned(), size: number(size)? }),
+        ("spatial", [rank, size]) => mapping.nodes.push(Node::Spatial {
+            rank: (*rank).to_owned(),
+            size: number(size)?,
+        }),
         (level, ["keeps", tensors @ ..]) => mapping.nodes.push(Node::Keep {
             level: level.to_owned(),
             tensors: tensors.iter().map(|t| (*t).to_owned()).collect(),
@@ -248,11 +308,17 @@ fn dimension(text: &str) -> Result<Dimension, String> {
         Some((factor, rank)) => Ok((number(factor)?, rank.to_owned())),
         None => Ok::<_, String>((1, term.to_owned())),
     };
-    Ok(Dimension { terms: terms.split('+').map(term).collect::<Result<_, _>>()?, size: number(size)? })
+    Ok(Dimension {
+        terms: terms.split('+').map(term).collect::<Result<_, _>>()?,
+        size: number(size)?,
+    })
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|n| *n > 0 && *n < 1 << 40).ok_or_else(|| format!("`{text}` is not a number from 1 to 2^40"))
+    text.parse()
+        .ok()
+        .filter(|n| *n > 0 && *n < 1 << 40)
+        .ok_or_else(|| format!("`{text}` is not a number from 1 to 2^40"))
 }
 
 fn unquote(text: &str) -> Result<String, String> {
@@ -270,8 +336,15 @@ mod tests {
 
     fn node() -> impl Strategy<Value = Node> {
         prop_oneof![
-            (name(), prop::collection::vec(name(), 1..4)).prop_map(|(level, tensors)| Node::Keep { level: format!("l_{level}"), tensors }),
-            (name(), 1..1000u64, 1..1000u64).prop_map(|(rank, size, step)| Node::For { rank, size, step }),
+            (name(), prop::collection::vec(name(), 1..4)).prop_map(|(level, tensors)| Node::Keep {
+                level: format!("l_{level}"),
+                tensors
+            }),
+            (name(), 1..1000u64, 1..1000u64).prop_map(|(rank, size, step)| Node::For {
+                rank,
+                size,
+                step
+            }),
             (name(), 1..1000u64).prop_map(|(rank, size)| Node::Spatial { rank, size }),
         ]
     }

@@ -39,7 +39,10 @@ pub enum MappingFault {
     },
     /// A point is computed not at all or more than once.
     #[error("`{einsum}`: index {index} of `{rank}` is covered {times} times")]
-    #[diagnostic(code(mapping::coverage), help("the innermost loops must have a step of 1, or of what is spatial"))]
+    #[diagnostic(
+        code(mapping::coverage),
+        help("the innermost loops must have a step of 1, or of what is spatial")
+    )]
     Coverage {
         /// The einsum.
         einsum: String,
@@ -52,7 +55,10 @@ pub enum MappingFault {
     },
     /// A tile does not fit its level.
     #[error("`{einsum}`: {tensors} need {needed} words, `{level}` has {available}")]
-    #[diagnostic(code(mapping::capacity), help("lower a bound above `{level}`, or raise its size in the arch"))]
+    #[diagnostic(
+        code(mapping::capacity),
+        help("lower a bound above `{level}`, or raise its size in the arch")
+    )]
     Capacity {
         /// The einsum.
         einsum: String,
@@ -104,24 +110,43 @@ pub fn check(mapping: &Mapping, arch: &Arch) -> Result<Accesses, MappingFault> {
         nest_coverage(mapping, points)?;
     }
     capacity(mapping, arch)?;
-    Ok(Accesses { fills: fills(mapping, arch), points })
+    Ok(Accesses {
+        fills: fills(mapping, arch),
+        points,
+    })
 }
 
 fn names(mapping: &Mapping) -> Result<(), MappingFault> {
-    let fault = |name: &str| Err(MappingFault::Name { einsum: mapping.einsum.clone(), name: name.to_owned() });
-    let terms = mapping.tensors.iter().flat_map(|t| &t.dimensions).flat_map(|d| &d.terms).map(|(_, rank)| rank);
+    let fault = |name: &str| {
+        Err(MappingFault::Name {
+            einsum: mapping.einsum.clone(),
+            name: name.to_owned(),
+        })
+    };
+    let terms = mapping
+        .tensors
+        .iter()
+        .flat_map(|t| &t.dimensions)
+        .flat_map(|d| &d.terms)
+        .map(|(_, rank)| rank);
     let loops = mapping.nodes.iter().filter_map(|node| match node {
         Node::For { rank, .. } | Node::Spatial { rank, .. } => Some(rank),
         Node::Keep { .. } => None,
     });
-    if let Some(rank) = terms.chain(loops).find(|rank| mapping.size_of(rank).is_none()) {
+    if let Some(rank) = terms
+        .chain(loops)
+        .find(|rank| mapping.size_of(rank).is_none())
+    {
         return fault(rank);
     }
     let kept = mapping.nodes.iter().filter_map(|node| match node {
         Node::Keep { tensors, .. } => Some(tensors),
         _ => None,
     });
-    match kept.flatten().find(|name| projection(mapping, name).is_none()) {
+    match kept
+        .flatten()
+        .find(|name| projection(mapping, name).is_none())
+    {
         Some(name) => fault(name),
         None => Ok(()),
     }
@@ -132,12 +157,21 @@ fn projection<'a>(mapping: &'a Mapping, name: &str) -> Option<&'a Projection> {
 }
 
 fn sizes(mapping: &Mapping) -> Result<(), MappingFault> {
-    let mut tile: BTreeMap<&str, u64> = mapping.ranks.iter().map(|r| (r.name.as_str(), r.size)).collect();
+    let mut tile: BTreeMap<&str, u64> = mapping
+        .ranks
+        .iter()
+        .map(|r| (r.name.as_str(), r.size))
+        .collect();
     for node in &mapping.nodes {
         if let Node::For { rank, size, step } = node {
             let actual = tile.insert(rank, *step).expect("names were checked");
             if actual != *size || *step == 0 {
-                return Err(MappingFault::Size { einsum: mapping.einsum.clone(), rank: rank.clone(), size: *size, actual });
+                return Err(MappingFault::Size {
+                    einsum: mapping.einsum.clone(),
+                    rank: rank.clone(),
+                    size: *size,
+                    actual,
+                });
             }
         }
     }
@@ -152,7 +186,8 @@ fn rank_coverage(mapping: &Mapping, rank: &str, size: u64) -> Result<(), Mapping
         match node {
             Node::For { rank: of, step, .. } if of == rank => {
                 let inside = |(start, end): (u64, u64)| {
-                    (0..(end - start).div_ceil(*step)).map(move |i| (start + i * step, (start + (i + 1) * step).min(end)))
+                    (0..(end - start).div_ceil(*step))
+                        .map(move |i| (start + i * step, (start + (i + 1) * step).min(end)))
                 };
                 tiles = tiles.into_iter().flat_map(inside).collect();
             }
@@ -170,7 +205,11 @@ fn rank_coverage(mapping: &Mapping, rank: &str, size: u64) -> Result<(), Mapping
         index: index as u64,
         times: *times,
     };
-    times.iter().enumerate().find(|(_, times)| **times != 1).map_or(Ok(()), |found| Err(fault(found)))
+    times
+        .iter()
+        .enumerate()
+        .find(|(_, times)| **times != 1)
+        .map_or(Ok(()), |found| Err(fault(found)))
 }
 
 /// Walks the whole nest and counts how often each point is met.
@@ -190,13 +229,22 @@ fn nest_coverage(mapping: &Mapping, points: u64) -> Result<(), MappingFault> {
 }
 
 fn walk(mapping: &Mapping, nodes: &[Node], tile: &[(u64, u64)], times: &mut [u32]) {
-    let position = |rank: &str| mapping.ranks.iter().position(|r| r.name == rank).expect("names were checked");
+    let position = |rank: &str| {
+        mapping
+            .ranks
+            .iter()
+            .position(|r| r.name == rank)
+            .expect("names were checked")
+    };
     match nodes.split_first() {
         None => {
             // What is left of each rank is spatial, or a single index.
             let mut indices = vec![0usize];
             for ((start, end), rank) in tile.iter().zip(&mapping.ranks) {
-                indices = indices.iter().flat_map(|i| (*start..*end).map(move |x| i * rank.size as usize + x as usize)).collect();
+                indices = indices
+                    .iter()
+                    .flat_map(|i| (*start..*end).map(move |x| i * rank.size as usize + x as usize))
+                    .collect();
             }
             indices.into_iter().for_each(|i| times[i] += 1);
         }
@@ -217,11 +265,20 @@ fn walk(mapping: &Mapping, nodes: &[Node], tile: &[(u64, u64)], times: &mut [u32
 
 /// The words of a tile of a tensor at a level.
 fn words(arch: &Arch, level: &str, tensor: &Projection, tile: &BTreeMap<&str, u64>) -> u64 {
-    let extents: Vec<u64> = tensor.dimensions.iter().map(|d| d.extent(|rank| tile[rank])).collect();
+    let extents: Vec<u64> = tensor
+        .dimensions
+        .iter()
+        .map(|d| d.extent(|rank| tile[rank]))
+        .collect();
     let (rows, cols) = (u64::from(arch.array.rows), u64::from(arch.array.cols));
     let rest: u64 = extents[1..].iter().product();
     match (level, tensor.tensor.as_str()) {
-        (_, "weights") => extents[0].div_ceil(cols) * cols * extents[1].div_ceil(rows) * extents[2..].iter().product::<u64>(),
+        (_, "weights") => {
+            extents[0].div_ceil(cols)
+                * cols
+                * extents[1].div_ceil(rows)
+                * extents[2..].iter().product::<u64>()
+        }
         (_, "parameters") => (extents[0].next_multiple_of(cols) * 8).div_ceil(rows),
         ("accumulators", _) => extents[0].div_ceil(cols) * rest,
         _ => extents[0].div_ceil(rows) * rest,
@@ -230,15 +287,28 @@ fn words(arch: &Arch, level: &str, tensor: &Projection, tile: &BTreeMap<&str, u6
 
 fn capacity(mapping: &Mapping, arch: &Arch) -> Result<(), MappingFault> {
     let einsum = || mapping.einsum.clone();
-    let mut tile: BTreeMap<&str, u64> = mapping.ranks.iter().map(|r| (r.name.as_str(), r.size)).collect();
+    let mut tile: BTreeMap<&str, u64> = mapping
+        .ranks
+        .iter()
+        .map(|r| (r.name.as_str(), r.size))
+        .collect();
     let mut used: BTreeMap<(&str, bool), (u64, Vec<&str>)> = BTreeMap::new();
     for node in &mapping.nodes {
         match node {
             Node::For { rank, step, .. } => drop(tile.insert(rank, *step)),
             Node::Spatial { rank, size } => {
-                let available = u64::from(if rank == "m" && !is_vector(mapping) { arch.array.cols } else { arch.array.rows });
+                let available = u64::from(if rank == "m" && !is_vector(mapping) {
+                    arch.array.cols
+                } else {
+                    arch.array.rows
+                });
                 if *size > available {
-                    return Err(MappingFault::Spatial { einsum: einsum(), rank: rank.clone(), size: *size, available });
+                    return Err(MappingFault::Spatial {
+                        einsum: einsum(),
+                        rank: rank.clone(),
+                        size: *size,
+                        available,
+                    });
                 }
             }
             Node::Keep { level, tensors } => {
@@ -258,11 +328,22 @@ fn capacity(mapping: &Mapping, arch: &Arch) -> Result<(), MappingFault> {
             ("constants", true) => arch.parameter_words(arch.parameters.channels),
             ("constants", false) => arch.weights.words,
             ("accumulators", _) => arch.accumulators.pixels,
-            _ => return Err(MappingFault::Name { einsum: einsum(), name: level.to_owned() }),
+            _ => {
+                return Err(MappingFault::Name {
+                    einsum: einsum(),
+                    name: level.to_owned(),
+                });
+            }
         };
         if needed > available.into() {
             let (tensors, level) = (tensors.join(" and "), level.to_owned());
-            return Err(MappingFault::Capacity { einsum: einsum(), tensors, needed, level, available: available.into() });
+            return Err(MappingFault::Capacity {
+                einsum: einsum(),
+                tensors,
+                needed,
+                level,
+                available: available.into(),
+            });
         }
     }
     Ok(())
@@ -275,7 +356,11 @@ fn is_vector(mapping: &Mapping) -> bool {
 /// Words that each level is filled with: the tile, once for each iteration of the loops above it, except of those
 /// directly above that do not change the tile.
 fn fills(mapping: &Mapping, arch: &Arch) -> BTreeMap<(String, String), u64> {
-    let mut tile: BTreeMap<&str, u64> = mapping.ranks.iter().map(|r| (r.name.as_str(), r.size)).collect();
+    let mut tile: BTreeMap<&str, u64> = mapping
+        .ranks
+        .iter()
+        .map(|r| (r.name.as_str(), r.size))
+        .collect();
     let mut loops: Vec<(&str, u64)> = Vec::new();
     let mut fills = BTreeMap::new();
     for node in &mapping.nodes {
@@ -288,10 +373,23 @@ fn fills(mapping: &Mapping, arch: &Arch) -> BTreeMap<(String, String), u64> {
             Node::Keep { level, tensors } => {
                 for name in tensors {
                     let tensor = projection(mapping, name).expect("names were checked");
-                    let changes = |rank: &str| tensor.dimensions.iter().any(|d| d.terms.iter().any(|(_, r)| r == rank));
-                    let reused = loops.iter().rev().take_while(|(rank, _)| !changes(rank)).count();
-                    let times: u64 = loops[..loops.len() - reused].iter().map(|(_, n)| n).product();
-                    *fills.entry((level.clone(), name.clone())).or_insert(0) += times * words(arch, level, tensor, &tile);
+                    let changes = |rank: &str| {
+                        tensor
+                            .dimensions
+                            .iter()
+                            .any(|d| d.terms.iter().any(|(_, r)| r == rank))
+                    };
+                    let reused = loops
+                        .iter()
+                        .rev()
+                        .take_while(|(rank, _)| !changes(rank))
+                        .count();
+                    let times: u64 = loops[..loops.len() - reused]
+                        .iter()
+                        .map(|(_, n)| n)
+                        .product();
+                    *fills.entry((level.clone(), name.clone())).or_insert(0) +=
+                        times * words(arch, level, tensor, &tile);
                 }
             }
         }

@@ -84,8 +84,13 @@ impl CostModel for ClosedForm {
             for tile in pixel_tiles(&sums.regions, strip, choice) {
                 for n in 0..n_tiles {
                     let steps = sums.whole(arch, n).steps() as u64;
-                    let runs = if mapspace.split { chunks(sums, arch, n, (max_steps(arch) / 2).max(1)).len() as u64 } else { 1 };
-                    let exec = exec_cycles(arch, choice.dataflow, tile.pixels() as u64, steps) + (runs - 1) * (arch.exec_fill_cycles() + 1);
+                    let runs = if mapspace.split {
+                        chunks(sums, arch, n, (max_steps(arch) / 2).max(1)).len() as u64
+                    } else {
+                        1
+                    };
+                    let exec = exec_cycles(arch, choice.dataflow, tile.pixels() as u64, steps)
+                        + (runs - 1) * (arch.exec_fill_cycles() + 1);
                     let vec = requantise_cycles(arch, &tile);
                     cost.exec += exec;
                     cost.vec += vec;
@@ -98,16 +103,25 @@ impl CostModel for ClosedForm {
                 cost.instructions += 3;
             }
         }
-        let (first_load, exposed) = self.constants(mapspace, choice, strips.len() as u64, &mut cost);
-        let passes = if choice.order == Order::WeightsOuter { n_tiles.div_ceil(choice.group_tiles) as u64 } else { 1 };
+        let (first_load, exposed) =
+            self.constants(mapspace, choice, strips.len() as u64, &mut cost);
+        let passes = if choice.order == Order::WeightsOuter {
+            n_tiles.div_ceil(choice.group_tiles) as u64
+        } else {
+            1
+        };
         let n_loads = boundary.loads * passes;
         cost.load += self.transfer(arch, Channel::Read, boundary.load_words * passes, n_loads);
         cost.store += self.transfer(arch, Channel::Write, boundary.store_words, boundary.stores);
         cost.traffic_words += boundary.load_words * passes + boundary.store_words;
         cost.instructions += 3 * n_loads + 3 * boundary.stores + 20;
         cost.fetch = self.fetch(arch, cost.instructions);
-        let input = if boundary.loads > 0 { self.transfer(arch, Channel::Read, boundary.load_words / boundary.loads, 1) } else { 0 };
-        let output = if boundary.stores > 0 { self.transfer(arch, Channel::Write, boundary.store_words / boundary.stores, 1) } else { 0 };
+        let one = |channel, words: u64, n: u64| {
+            let each = words.checked_div(n);
+            each.map_or(0, |words| self.transfer(arch, channel, words, 1))
+        };
+        let input = one(Channel::Read, boundary.load_words, boundary.loads);
+        let output = one(Channel::Write, boundary.store_words, boundary.stores);
         let drain = arch.exec_drain_cycles();
         cost.front = input + first_load;
         cost.tail = first_exec + drain + last_vec + output;
@@ -128,23 +142,41 @@ impl CostModel for ClosedForm {
 impl ClosedForm {
     /// Adds the loads of weights and parameters; gives the cycles of the first, and of those that find the memory
     /// still in use by the group before.
-    fn constants(&self, mapspace: &Mapspace, choice: &Choice, n_strips: u64, cost: &mut Cost) -> (u64, u64) {
+    fn constants(
+        &self,
+        mapspace: &Mapspace,
+        choice: &Choice,
+        n_strips: u64,
+        cost: &mut Cost,
+    ) -> (u64, u64) {
         let arch = mapspace.arch;
         let n_tiles = mapspace.sums.n_tiles(arch);
-        let groups: Vec<Range<usize>> =
-            (0..n_tiles).step_by(choice.group_tiles).map(|n| n..(n + choice.group_tiles).min(n_tiles)).collect();
-        let words: Vec<u64> = groups.iter().map(|tiles| mapspace.group_words(tiles) as u64).collect();
-        let parameters = |tiles: &Range<usize>| u64::from(arch.parameter_words(mapspace.group_parameters(tiles) as u32));
+        let groups: Vec<Range<usize>> = (0..n_tiles)
+            .step_by(choice.group_tiles)
+            .map(|n| n..(n + choice.group_tiles).min(n_tiles))
+            .collect();
+        let words: Vec<u64> = groups
+            .iter()
+            .map(|tiles| mapspace.group_words(tiles) as u64)
+            .collect();
+        let parameters = |tiles: &Range<usize>| {
+            u64::from(arch.parameter_words(mapspace.group_parameters(tiles) as u32))
+        };
         let stays = stays(mapspace.sums, arch, n_strips as usize);
-        let tiles_per_strip = pixel_tiles(&mapspace.sums.regions, &(0..mapspace.strip_rows), choice).len() as u64;
-        let passes = match (mapspace.split, stays || choice.order == Order::WeightsOuter || groups.len() == 1) {
+        let tiles_per_strip =
+            pixel_tiles(&mapspace.sums.regions, &(0..mapspace.strip_rows), choice).len() as u64;
+        let passes = match (
+            mapspace.split,
+            stays || choice.order == Order::WeightsOuter || groups.len() == 1,
+        ) {
             (true, _) => n_strips * tiles_per_strip,
             (false, true) => 1,
             (false, false) => n_strips,
         };
         let (mut first, mut exposed, mut before) = (0, 0, 0);
         for (tiles, words) in groups.iter().zip(words) {
-            let cycles = self.transfer(arch, Channel::Read, words, 1) + self.transfer(arch, Channel::Read, parameters(tiles), 1);
+            let cycles = self.transfer(arch, Channel::Read, words, 1)
+                + self.transfer(arch, Channel::Read, parameters(tiles), 1);
             if first == 0 {
                 first = cycles;
             } else if before + words > u64::from(arch.weights.words) {
@@ -160,14 +192,20 @@ impl ClosedForm {
 
     /// What a layer of the vector engine costs, with `busy` cycles of VEC in `runs` runs.
     pub fn vector(&self, arch: &Arch, busy: u64, runs: u64, boundary: &Boundary) -> Cost {
-        let mut cost = Cost { vec: busy, instructions: 4 * runs + 3 * boundary.loads + 3 * boundary.stores + 15, ..Cost::default() };
+        let mut cost = Cost {
+            vec: busy,
+            instructions: 4 * runs + 3 * boundary.loads + 3 * boundary.stores + 15,
+            ..Cost::default()
+        };
         cost.load = self.transfer(arch, Channel::Read, boundary.load_words, boundary.loads);
         cost.store = self.transfer(arch, Channel::Write, boundary.store_words, boundary.stores);
         cost.traffic_words = boundary.load_words + boundary.store_words;
         cost.fetch = self.fetch(arch, cost.instructions);
         cost.front = cost.load / boundary.loads.max(1);
         cost.tail = busy / runs.max(1) + cost.store / boundary.stores.max(1);
-        cost.compute = (busy + cost.store / boundary.stores.max(1)).max(cost.store).max(cost.fetch);
+        cost.compute = (busy + cost.store / boundary.stores.max(1))
+            .max(cost.store)
+            .max(cost.fetch);
         cost.cycles = (cost.front + cost.compute).max(cost.load + cost.tail);
         cost
     }
@@ -181,18 +219,26 @@ impl ClosedForm {
         let bursts = words.div_ceil(burst_words).max(n);
         match arch.memory.attachment {
             // The next burst of a load is asked for when the last one has arrived.
-            Attachment::OnChip if channel == Channel::Read => words + bursts * if arch.load.outstanding > 1 { 1 } else { 5 } + n * 6,
+            Attachment::OnChip if channel == Channel::Read => {
+                words + bursts * if arch.load.outstanding > 1 { 1 } else { 5 } + n * 6
+            }
             Attachment::OnChip => words + bursts * 2 + n * 5,
             Attachment::Port => {
                 let burst = self.memory.burst(channel, 0);
                 let beats = words * burst.beat_gap;
                 match channel {
                     Channel::Read => {
-                        let round_trip = burst.latency + 3 + burst_words.min(words) * burst.beat_gap;
-                        let window = u64::from(arch.load.outstanding) * burst_words * burst.beat_gap;
+                        let round_trip =
+                            burst.latency + 3 + burst_words.min(words) * burst.beat_gap;
+                        let window =
+                            u64::from(arch.load.outstanding) * burst_words * burst.beat_gap;
                         beats.max(beats * round_trip / window) + n * (burst.latency + 4)
                     }
-                    Channel::Write => beats + bursts * burst.latency.min(2) + n * (burst.latency + burst.response + 4),
+                    Channel::Write => {
+                        beats
+                            + bursts * burst.latency.min(2)
+                            + n * (burst.latency + burst.response + 4)
+                    }
                 }
             }
         }
@@ -219,7 +265,9 @@ impl ClosedForm {
 pub(crate) fn exec_cycles(arch: &Arch, dataflow: Dataflow, pixels: u64, steps: u64) -> u64 {
     match dataflow {
         Dataflow::OutputStationary => 1 + pixels * steps,
-        Dataflow::WeightStationary => 1 + arch.exec_fill_cycles() + (steps - 1) * arch.exec_step_cycles(pixels) + pixels,
+        Dataflow::WeightStationary => {
+            1 + arch.exec_fill_cycles() + (steps - 1) * arch.exec_step_cycles(pixels) + pixels
+        }
     }
 }
 

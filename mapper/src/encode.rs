@@ -22,7 +22,12 @@ pub(crate) struct Bases {
 pub(crate) type Code = (Vec<Instruction>, Vec<u16>);
 
 /// Encodes `ops` with their `tokens`; an error comes with the layer.
-pub(crate) fn encode(ops: &[Op], tokens: &Tokens, arch: &Arch, bases: Bases) -> Result<Code, (u16, FieldOverflow)> {
+pub(crate) fn encode(
+    ops: &[Op],
+    tokens: &Tokens,
+    arch: &Arch,
+    bases: Bases,
+) -> Result<Code, (u16, FieldOverflow)> {
     let mut shadow: BTreeMap<Register, u32> = BTreeMap::new();
     let mut code: Code = Default::default();
     for (index, op) in ops.iter().enumerate() {
@@ -31,7 +36,11 @@ pub(crate) fn encode(ops: &[Op], tokens: &Tokens, arch: &Arch, bases: Bases) -> 
             code.1.push(op.layer);
         };
         let memory = op.place.map(|place| {
-            let register = if op.opcode == Opcode::Load { Register::LoadMemory } else { Register::StoreMemory };
+            let register = if op.opcode == Opcode::Load {
+                Register::LoadMemory
+            } else {
+                Register::StoreMemory
+            };
             let base = match place.base {
                 Base::Constants => bases.constants,
                 Base::Tensors => bases.tensors,
@@ -39,8 +48,12 @@ pub(crate) fn encode(ops: &[Op], tokens: &Tokens, arch: &Arch, bases: Bases) -> 
             (register, vec![i64::from(base) + i64::from(place.word)])
         });
         for (register, values) in memory.iter().chain(&op.registers) {
-            let instruction = register.pack(values).map_err(|overflow| (op.layer, overflow))?;
-            let Instruction::Configure { value, .. } = instruction else { continue };
+            let instruction = register
+                .pack(values)
+                .map_err(|overflow| (op.layer, overflow))?;
+            let Instruction::Configure { value, .. } = instruction else {
+                continue;
+            };
             if shadow.insert(*register, value) != Some(value) {
                 push(instruction);
             }
@@ -80,20 +93,44 @@ fn advance(shadow: &mut BTreeMap<Register, u32>, opcode: Opcode, arch: &Arch) {
         }
         Opcode::Exec => {
             let reduction = shadow_value(shadow, Register::ExecReduction);
-            let steps: i64 = Register::ExecReduction.fields().iter().map(|f| f.extract(reduction)).product();
-            add_to(shadow, Register::ExecWeights, steps as u32, 18, arch.weight_tiles());
+            let steps: i64 = Register::ExecReduction
+                .fields()
+                .iter()
+                .map(|f| f.extract(reduction))
+                .product();
+            add_to(
+                shadow,
+                Register::ExecWeights,
+                steps as u32,
+                18,
+                arch.weight_tiles(),
+            );
         }
         Opcode::Requantise => {
             let lanes = arch.vector.requantise_lanes;
             let groups = arch.array.cols / lanes;
-            add_to(shadow, Register::VecParameters, groups, 18, arch.parameters.channels / lanes);
+            add_to(
+                shadow,
+                Register::VecParameters,
+                groups,
+                18,
+                arch.parameters.channels / lanes,
+            );
         }
         Opcode::MaxPool | Opcode::Lookup | Opcode::Pack => {}
     }
 }
 
-fn add_to(shadow: &mut BTreeMap<Register, u32>, register: Register, amount: u32, bits: u32, limit: u32) {
-    let Some(value) = shadow.get_mut(&register) else { return };
+fn add_to(
+    shadow: &mut BTreeMap<Register, u32>,
+    register: Register,
+    amount: u32,
+    bits: u32,
+    limit: u32,
+) {
+    let Some(value) = shadow.get_mut(&register) else {
+        return;
+    };
     if (*value & ((1 << bits) - 1)) + amount < limit.min(1 << bits) {
         *value += amount;
     } else {

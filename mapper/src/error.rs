@@ -13,7 +13,10 @@ pub enum MapError {
     Network(#[from] NetworkError),
     /// The arch is outside the template family: the caller's fault, as a file is checked when it is read.
     #[error("arch `{arch}`: {problem}")]
-    #[diagnostic(code(mapper::arch), help("read the arch with `ir::arch::read`, which points at the line"))]
+    #[diagnostic(
+        code(mapper::arch),
+        help("read the arch with `ir::arch::read`, which points at the line")
+    )]
     Arch {
         /// Name of the arch.
         arch: String,
@@ -52,7 +55,10 @@ pub enum MapError {
     },
     /// A number is too large for a field of the instruction set.
     #[error("`{einsum}`: {overflow}")]
-    #[diagnostic(code(mapper::field), help("this einsum is larger than the instruction set can say"))]
+    #[diagnostic(
+        code(mapper::field),
+        help("this einsum is larger than the instruction set can say")
+    )]
     Field {
         /// The einsum.
         einsum: String,
@@ -63,7 +69,9 @@ pub enum MapError {
     #[error("`{network}` needs {needed} words of memory, arch `{arch}` has {available}")]
     #[diagnostic(
         code(mapper::memory),
-        help("raise `memory.words`, or raise `activations.words` so that fewer tensors lie in memory")
+        help(
+            "raise `memory.words`, or raise `activations.words` so that fewer tensors lie in memory"
+        )
     )]
     Memory {
         /// The network.
@@ -77,7 +85,10 @@ pub enum MapError {
     },
     /// The program needs more pairs of engines that wait for each other than there are semaphores.
     #[error("`{network}` needs {needed} semaphores, arch `{arch}` has {available}")]
-    #[diagnostic(code(mapper::semaphores), help("raise `semaphores.count` in the arch; 12 are always enough"))]
+    #[diagnostic(
+        code(mapper::semaphores),
+        help("raise `semaphores.count` in the arch; 12 are always enough")
+    )]
     Semaphores {
         /// The network.
         network: String,

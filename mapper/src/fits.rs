@@ -42,21 +42,32 @@ pub struct Fits {
 /// Finds what every layer of `network` needs of `arch`, and everything that stands in the way.
 pub fn fits(network: &Network, arch: &Arch) -> Fits {
     if let Err(error) = network.validate() {
-        return Fits { layers: Vec::new(), problems: vec![error.into()] };
+        return Fits {
+            layers: Vec::new(),
+            problems: vec![error.into()],
+        };
     }
     let mut problems: Vec<MapError> = arch
         .problems()
         .into_iter()
-        .map(|problem| MapError::Arch { arch: arch.name.clone(), problem })
+        .map(|problem| MapError::Arch {
+            arch: arch.name.clone(),
+            problem,
+        })
         .collect();
     if !problems.is_empty() {
-        return Fits { layers: Vec::new(), problems };
+        return Fits {
+            layers: Vec::new(),
+            problems,
+        };
     }
-    let layers = (0..network.einsums.len()).map(|index| layer(network, arch, index, &mut problems)).collect();
-    if problems.is_empty() {
-        if let Err(error) = crate::plan::plan(network, arch, false) {
-            problems.push(error);
-        }
+    let layers = (0..network.einsums.len())
+        .map(|index| layer(network, arch, index, &mut problems))
+        .collect();
+    if problems.is_empty()
+        && let Err(error) = crate::plan::plan(network, arch, false)
+    {
+        problems.push(error);
     }
     Fits { layers, problems }
 }
@@ -76,8 +87,15 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         output_words: words(&einsum.output),
         split: false,
     };
-    let sides = einsum.inputs.iter().chain([&einsum.output]).map(|id| network.tensor(*id));
-    if let Some(large) = sides.into_iter().find(|t| t.width > 2047 || t.height > 2047) {
+    let sides = einsum
+        .inputs
+        .iter()
+        .chain([&einsum.output])
+        .map(|id| network.tensor(*id));
+    if let Some(large) = sides
+        .into_iter()
+        .find(|t| t.width > 2047 || t.height > 2047)
+    {
         problems.push(MapError::Capacity {
             einsum: einsum.name.clone(),
             arch: arch.name.clone(),
@@ -89,7 +107,11 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         });
         return fit;
     }
-    let unsupported = |reason: String, help: &str| MapError::Unsupported { einsum: einsum.name.clone(), reason, help: help.to_owned() };
+    let unsupported = |reason: String, help: &str| MapError::Unsupported {
+        einsum: einsum.name.clone(),
+        reason,
+        help: help.to_owned(),
+    };
     match &einsum.kind {
         Kind::Conv(_) | Kind::AveragePool(_) => sums(network, arch, index, &mut fit, problems),
         Kind::MaxPool(op) => {
@@ -104,22 +126,36 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         Kind::Add(_) | Kind::Table(_) => {
             if arch.vector.table_lanes == 0 {
                 problems.push(unsupported(
-                    format!("arch `{}` has no table unit for `{}`", arch.name, einsum.kind.name()),
+                    format!(
+                        "arch `{}` has no table unit for `{}`",
+                        arch.name,
+                        einsum.kind.name()
+                    ),
                     "set `vector.table_lanes` above 0 in the arch",
                 ));
             }
         }
         Kind::Concat(op) => {
-            let copies = op.tables.iter().all(|t| table_values().all(|v| t[table_index(v)] == v));
+            let copies = op
+                .tables
+                .iter()
+                .all(|t| table_values().all(|v| t[table_index(v)] == v));
             if arch.vector.table_lanes == 0 && !(copies && arch.vector.max_pool) {
                 problems.push(unsupported(
-                    format!("arch `{}` has no unit that can join tensors{}", arch.name, if copies { "" } else { " of unequal scales" }),
+                    format!(
+                        "arch `{}` has no unit that can join tensors{}",
+                        arch.name,
+                        if copies { "" } else { " of unequal scales" }
+                    ),
                     "set `vector.table_lanes` above 0 in the arch",
                 ));
             }
             let rows = arch.array.rows as usize;
             let (_, before) = einsum.inputs.split_last().expect("a concat has operands");
-            for id in before.iter().filter(|id| !network.tensor(**id).channels.is_multiple_of(rows)) {
+            for id in before
+                .iter()
+                .filter(|id| !network.tensor(**id).channels.is_multiple_of(rows))
+            {
                 let tensor = network.tensor(*id);
                 problems.push(unsupported(
                     format!(
@@ -134,13 +170,22 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
     fit
 }
 
-fn sums(network: &Network, arch: &Arch, index: usize, fit: &mut LayerFit, problems: &mut Vec<MapError>) {
+fn sums(
+    network: &Network,
+    arch: &Arch,
+    index: usize,
+    fit: &mut LayerFit,
+    problems: &mut Vec<MapError>,
+) {
     let sums: Sums = sums_of(network, index).expect("the kind runs on the array");
     let einsum = &network.einsums[index];
     let cols = u64::from(arch.array.cols);
     let tile_words = |n| sums.whole(arch, n).steps() as u64 * cols;
     let n_tiles = sums.n_tiles(arch);
-    fit.weight_words = (0..n_tiles).filter(|&n| sums.same_weights(arch, n) == n).map(tile_words).sum();
+    fit.weight_words = (0..n_tiles)
+        .filter(|&n| sums.same_weights(arch, n) == n)
+        .map(tile_words)
+        .sum();
     fit.tile_weight_words = (0..n_tiles).map(tile_words).max().unwrap_or(0);
     fit.parameter_channels = n_tiles as u64 * cols * sums.sets.len() as u64;
     fit.split = !is_whole(&sums, arch);
@@ -157,15 +202,34 @@ fn sums(network: &Network, arch: &Arch, index: usize, fit: &mut LayerFit, proble
     if fit.split && !arch.has(Dataflow::WeightStationary) {
         let [kernel_y, kernel_x] = sums.window.kernel;
         if kernel_x.max(kernel_y) > 63 {
-            problems.push(capacity("its window", kernel_x.max(kernel_y) as u64, 63, "taps", "add `weight_stationary` to `array.dataflows`, which can split the sum"));
+            problems.push(capacity(
+                "its window",
+                kernel_x.max(kernel_y) as u64,
+                63,
+                "taps",
+                "add `weight_stationary` to `array.dataflows`, which can split the sum",
+            ));
         } else {
             let help = "raise `weights.words`, or add `weight_stationary` to `array.dataflows`: output-stationary cannot split the sum";
-            problems.push(capacity("one column tile's weights", fit.tile_weight_words, arch.weights.words, "words", help));
+            problems.push(capacity(
+                "one column tile's weights",
+                fit.tile_weight_words,
+                arch.weights.words,
+                "words",
+                help,
+            ));
         }
     }
-    let set_channels = (sums.sets.len() as u64 * cols).next_multiple_of(u64::from(arch.word_bytes() / 8));
+    let set_channels =
+        (sums.sets.len() as u64 * cols).next_multiple_of(u64::from(arch.word_bytes() / 8));
     if set_channels > arch.parameters.channels.into() {
-        problems.push(capacity("one column tile's parameters", set_channels, arch.parameters.channels, "channels", "raise `parameters.channels`"));
+        problems.push(capacity(
+            "one column tile's parameters",
+            set_channels,
+            arch.parameters.channels,
+            "channels",
+            "raise `parameters.channels`",
+        ));
     }
     debug_assert!(!chunks(&sums, arch, 0, max_steps(arch)).is_empty());
 }
@@ -173,18 +237,36 @@ fn sums(network: &Network, arch: &Arch, index: usize, fit: &mut LayerFit, proble
 /// Sizes that the fields of the instruction set cannot hold.
 fn window(window: &ir::op::Window, max_kernel: usize, einsum: &str, problems: &mut Vec<MapError>) {
     let kernel = window.kernel[0].max(window.kernel[1]);
-    let step = window.stride.into_iter().chain(window.dilation).max().unwrap_or(1);
+    let step = window
+        .stride
+        .into_iter()
+        .chain(window.dilation)
+        .max()
+        .unwrap_or(1);
     let pads = window.pads.into_iter().max().unwrap_or(0);
     let mut refuse = |reason: String, help: &str| {
-        problems.push(MapError::Unsupported { einsum: einsum.to_owned(), reason, help: help.to_owned() });
+        problems.push(MapError::Unsupported {
+            einsum: einsum.to_owned(),
+            reason,
+            help: help.to_owned(),
+        });
     };
     if kernel > max_kernel {
-        refuse(format!("its window of {kernel} exceeds the field of 63"), "pool in two steps");
+        refuse(
+            format!("its window of {kernel} exceeds the field of 63"),
+            "pool in two steps",
+        );
     }
     if step > 31 {
-        refuse(format!("its stride or dilation of {step} exceeds the field of 31"), "use smaller steps");
+        refuse(
+            format!("its stride or dilation of {step} exceeds the field of 31"),
+            "use smaller steps",
+        );
     }
     if pads > 1023 {
-        refuse(format!("its padding of {pads} exceeds the field of 1023"), "use less padding");
+        refuse(
+            format!("its padding of {pads} exceeds the field of 1023"),
+            "use less padding",
+        );
     }
 }

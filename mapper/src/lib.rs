@@ -12,6 +12,11 @@
 //!
 //! Deliberately not here: running a program, or knowing how long it really takes; that is `sim` and `hw`.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error ends a compilation, so its size does not matter"
+)]
+
 mod encode;
 mod error;
 mod fits;
@@ -75,6 +80,17 @@ pub struct Pin {
 }
 
 impl Pin {
+    /// Decides everything but the order of the outer loops.
+    pub fn exactly(einsum: &str, choice: &Choice) -> Pin {
+        Pin {
+            einsum: einsum.to_owned(),
+            dataflow: Some(choice.dataflow),
+            tile_rows: Some(choice.tile_rows),
+            tile_cols: Some(choice.tile_cols),
+            group_tiles: Some(choice.group_tiles),
+        }
+    }
+
     fn allows(&self, choice: &Choice) -> bool {
         self.dataflow.is_none_or(|d| d == choice.dataflow)
             && self.tile_rows.is_none_or(|n| n == choice.tile_rows)
@@ -98,7 +114,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { keep_all: false, objective: Objective::Cycles, pins: Vec::new(), memory: MemoryModel::M1 }
+        Options {
+            keep_all: false,
+            objective: Objective::Cycles,
+            pins: Vec::new(),
+            memory: MemoryModel::M1,
+        }
     }
 }
 
@@ -115,6 +136,8 @@ pub struct LayerReport {
     pub cost: Cost,
     /// The mapping that the search chose, for layers on the array.
     pub choice: Option<Choice>,
+    /// The next best mappings, closer than the error of the model.
+    pub runners_up: Vec<Choice>,
     /// What the search proves, for layers on the array.
     pub certificate: Option<Certificate>,
     /// Instructions of the layer.
@@ -151,7 +174,9 @@ pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Comp
     if let Some(problem) = fits.problems.into_iter().next() {
         return Err(problem);
     }
-    let sums: Vec<Option<Sums>> = (0..network.einsums.len()).map(|i| sums_of(network, i)).collect();
+    let sums: Vec<Option<Sums>> = (0..network.einsums.len())
+        .map(|i| sums_of(network, i))
+        .collect();
     let plans = plan::plan(network, arch, options.keep_all)?;
     let mut layers = Vec::new();
     let mut work = Vec::new();
@@ -165,17 +190,63 @@ pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Comp
     let lowered = lower::lower(network, arch, &plans, &work);
     let program = assemble(network, arch, lowered)?;
     for (index, layer) in layers.iter_mut().enumerate() {
-        layer.instructions = program.layer_of.iter().filter(|l| **l as usize == index).count();
+        layer.instructions = program
+            .layer_of
+            .iter()
+            .filter(|l| **l as usize == index)
+            .count();
     }
     program.check(arch).map_err(MapError::Check)?;
-    let schedule = Schedule { network: network.name.clone(), arch: arch.name.clone(), mappings };
-    Ok(Compiled { schedule, program, layers })
+    let schedule = Schedule {
+        network: network.name.clone(),
+        arch: arch.name.clone(),
+        mappings,
+    };
+    Ok(Compiled {
+        schedule,
+        program,
+        layers,
+    })
+}
+
+/// Compiles, then tries each layer's runners-up with `cost`, such as the cycles of a simulation, and keeps what is less.
+///
+/// # Errors
+/// As [`compile`]; a runner-up that does not compile is left out.
+pub fn compile_ranked(
+    network: &Network,
+    arch: &Arch,
+    options: &Options,
+    cost: &mut dyn FnMut(&Program) -> u64,
+) -> Result<Compiled, MapError> {
+    let mut best = compile(network, arch, options)?;
+    let mut best_cost = cost(&best.program);
+    let mut options = options.clone();
+    for index in 0..best.layers.len() {
+        for choice in best.layers[index].runners_up.clone() {
+            let pin = Pin::exactly(&best.layers[index].name, &choice);
+            options.pins.push(pin);
+            match compile(network, arch, &options)
+                .map(|compiled| (cost(&compiled.program), compiled))
+            {
+                Ok((cycles, compiled)) if cycles < best_cost => {
+                    (best_cost, best) = (cycles, compiled);
+                    break;
+                }
+                _ => drop(options.pins.pop()),
+            }
+        }
+    }
+    Ok(best)
 }
 
 /// The sums of an einsum that runs on the array.
 pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
     let einsum = &network.einsums[index];
-    let (input, output) = (network.tensor(einsum.inputs[0]), network.tensor(einsum.output));
+    let (input, output) = (
+        network.tensor(einsum.inputs[0]),
+        network.tensor(einsum.output),
+    );
     let sums = match &einsum.kind {
         Kind::Conv(op) => Sums::conv(op, input, output),
         Kind::AveragePool(op) => Sums::average_pool(op, input, output),
@@ -199,49 +270,91 @@ fn map_layer<'a>(
         macs: network.macs(EinsumId(index as u32)),
         cost: Cost::default(),
         choice: None,
+        runners_up: Vec::new(),
         certificate: None,
         instructions: 0,
     };
-    let model = ClosedForm { memory: options.memory };
+    let model = ClosedForm {
+        memory: options.memory,
+    };
     let boundary = boundary(network, arch, index, plan);
     let Some(sums) = sums else {
         layer.cost = vector_cost(network, arch, index, plan, &model, &boundary);
-        return Ok((Work::Vector, layer, mapping::vector(network, arch, plan, index)));
+        return Ok((
+            Work::Vector,
+            layer,
+            mapping::vector(network, arch, plan, index),
+        ));
     };
     let passes = matches!(plan.output, plan::Access::Strips(_));
     let mapspace = Mapspace::new(sums, arch, plan.strip_rows, passes);
-    let problem = Problem { mapspace: &mapspace, boundary, model: &model, objective: options.objective, macs: layer.macs };
-    let pins: Vec<&Pin> = options.pins.iter().filter(|pin| pin.einsum == einsum.name).collect();
+    let problem = Problem {
+        mapspace: &mapspace,
+        boundary,
+        model: &model,
+        objective: options.objective,
+        macs: layer.macs,
+    };
+    let pins: Vec<&Pin> = options
+        .pins
+        .iter()
+        .filter(|pin| pin.einsum == einsum.name)
+        .collect();
     let allowed = |choice: &Choice| pins.iter().all(|pin| pin.allows(choice));
-    let found = Exhaustive.find(&problem, &allowed).map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
+    let found = Exhaustive
+        .find(&problem, &allowed)
+        .map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
     layer.cost = found.cost;
     layer.choice = Some(found.choice);
+    layer.runners_up = found.runners_up;
     layer.certificate = Some(found.certificate);
     let mapping = mapping::sums(&einsum.name, arch, plan, &mapspace, &found.choice);
     Ok((Work::Sums(sums, found.choice), layer, mapping))
 }
 
 /// The cost of a layer of the vector engine.
-fn vector_cost(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan, model: &ClosedForm, boundary: &Boundary) -> Cost {
+fn vector_cost(
+    network: &Network,
+    arch: &Arch,
+    index: usize,
+    plan: &EinsumPlan,
+    model: &ClosedForm,
+    boundary: &Boundary,
+) -> Cost {
     let einsum = &network.einsums[index];
     let output = network.tensor(einsum.output);
     let words = u64::from(row_words(network, arch, einsum.output)) * output.height as u64;
     let runs = strips(output.height, plan.strip_rows).len() as u64 * 2;
     let busy = match &einsum.kind {
-        Kind::MaxPool(op) => cost::vector_busy(arch, Opcode::MaxPool, words * op.window.n_taps() as u64, runs),
-        Kind::Concat(_) if arch.vector.max_pool => cost::vector_busy(arch, Opcode::MaxPool, words, runs),
+        Kind::MaxPool(op) => cost::vector_busy(
+            arch,
+            Opcode::MaxPool,
+            words * op.window.n_taps() as u64,
+            runs,
+        ),
+        Kind::Concat(_) if arch.vector.max_pool => {
+            cost::vector_busy(arch, Opcode::MaxPool, words, runs)
+        }
         _ => cost::vector_busy(arch, Opcode::Lookup, words, runs),
     };
     model.vector(arch, busy, runs, boundary)
 }
 
-fn no_mapping(network: &Network, arch: &Arch, index: usize, pins: &[&Pin], reasons: &[mapspace::Infeasible]) -> MapError {
+fn no_mapping(
+    network: &Network,
+    arch: &Arch,
+    index: usize,
+    pins: &[&Pin],
+    reasons: &[mapspace::Infeasible],
+) -> MapError {
     let einsum = network.einsums[index].name.clone();
     match pins.first() {
         Some(pin) => MapError::Pin {
             einsum,
             pin: format!("{pin:?}"),
-            help: format!("remove the pin, or use sizes of its mapspace; what did not fit: {reasons:?}"),
+            help: format!(
+                "remove the pin, or use sizes of its mapspace; what did not fit: {reasons:?}"
+            ),
         },
         None => MapError::Unsupported {
             einsum,
@@ -265,13 +378,17 @@ fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> 
                 boundary.loads += 1;
             }
             plan::Access::Strips(_) => {
-                boundary.load_words += strips.iter().map(|s| operand_rows(network, index, s).len() as u64 * row).sum::<u64>();
+                boundary.load_words += strips
+                    .iter()
+                    .map(|s| operand_rows(network, index, s).len() as u64 * row)
+                    .sum::<u64>();
                 boundary.loads += strips.len() as u64;
             }
         }
     }
     if plan.stored {
-        boundary.store_words = u64::from(row_words(network, arch, einsum.output)) * network.tensor(einsum.output).height as u64;
+        boundary.store_words = u64::from(row_words(network, arch, einsum.output))
+            * network.tensor(einsum.output).height as u64;
         boundary.stores = strips.len() as u64;
     }
     boundary
@@ -286,7 +403,10 @@ fn assemble(network: &Network, arch: &Arch, lowered: Lowered) -> Result<Program,
         needed,
         available: arch.semaphores.count,
     })?;
-    let field = |(layer, overflow): (u16, _)| MapError::Field { einsum: network.einsums[layer as usize].name.clone(), overflow };
+    let field = |(layer, overflow): (u16, _)| MapError::Field {
+        einsum: network.einsums[layer as usize].name.clone(),
+        overflow,
+    };
     let constant_words = (lowered.constants.len() / arch.word_bytes() as usize) as u64;
     let memory = |needed: u64| MapError::Memory {
         network: network.name.clone(),
@@ -299,20 +419,40 @@ fn assemble(network: &Network, arch: &Arch, lowered: Lowered) -> Result<Program,
         return Err(memory(data_words));
     }
     // Addresses have a register of their own, so the number of instructions does not depend on them.
-    let draft = encode::encode(&ops, &tokens, arch, Bases { constants: 0, tensors: constant_words as u32 }).map_err(field)?;
+    let draft = encode::encode(
+        &ops,
+        &tokens,
+        arch,
+        Bases {
+            constants: 0,
+            tensors: constant_words as u32,
+        },
+    )
+    .map_err(field)?;
     let constants_word = instruction_words(arch, draft.0.len());
     let memory_words = u64::from(constants_word) + data_words;
     if memory_words > arch.memory.words.into() {
         return Err(memory(memory_words));
     }
-    let bases = Bases { constants: constants_word, tensors: constants_word + constant_words as u32 };
+    let bases = Bases {
+        constants: constants_word,
+        tensors: constants_word + constant_words as u32,
+    };
     let (instructions, layer_of) = encode::encode(&ops, &tokens, arch, bases).map_err(field)?;
-    assert_eq!(instructions.len(), draft.0.len(), "addresses must not change the number of instructions");
+    assert_eq!(
+        instructions.len(),
+        draft.0.len(),
+        "addresses must not change the number of instructions"
+    );
     let image = |id: &ir::network::TensorId| {
         let image = lowered.images[id].clone();
-        TensorImage { word: image.word + bases.tensors, ..image }
+        TensorImage {
+            word: image.word + bases.tensors,
+            ..image
+        }
     };
-    let between = |id: &&ir::network::TensorId| !network.inputs.contains(id) && !network.outputs.contains(id);
+    let between =
+        |id: &&ir::network::TensorId| !network.inputs.contains(id) && !network.outputs.contains(id);
     Ok(Program {
         network: network.name.clone(),
         arch_hash: arch.hash(),

@@ -36,7 +36,12 @@ pub(crate) enum Work<'a> {
 }
 
 /// Lowers all einsums.
-pub(crate) fn lower(network: &Network, arch: &Arch, plans: &[EinsumPlan], work: &[Work]) -> Lowered {
+pub(crate) fn lower(
+    network: &Network,
+    arch: &Arch,
+    plans: &[EinsumPlan],
+    work: &[Work],
+) -> Lowered {
     let mut ctx = Lower {
         network,
         arch,
@@ -44,8 +49,14 @@ pub(crate) fn lower(network: &Network, arch: &Arch, plans: &[EinsumPlan], work: 
         constants: Vec::new(),
         images: BTreeMap::new(),
         tensor_words: 0,
-        weights: Ring { next: 0, size: arch.weights.words },
-        parameters: Ring { next: 0, size: arch.parameter_words(arch.parameters.channels) },
+        weights: Ring {
+            next: 0,
+            size: arch.weights.words,
+        },
+        parameters: Ring {
+            next: 0,
+            size: arch.parameter_words(arch.parameters.channels),
+        },
         half: 0,
         step: 0,
         layer: 0,
@@ -58,7 +69,12 @@ pub(crate) fn lower(network: &Network, arch: &Arch, plans: &[EinsumPlan], work: 
         ctx.layer = index as u16;
         ctx.einsum(index, plan, work);
     }
-    Lowered { ops: ctx.ops, constants: ctx.constants, images: ctx.images, tensor_words: ctx.tensor_words }
+    Lowered {
+        ops: ctx.ops,
+        constants: ctx.constants,
+        images: ctx.images,
+        tensor_words: ctx.tensor_words,
+    }
 }
 
 /// Where the rows of a tensor lie in the banks; `base` is the address of row 0, which may lie outside.
@@ -72,7 +88,10 @@ struct View {
 
 impl View {
     fn rows(&self, rows: &Range<usize>) -> (i64, i64) {
-        (self.base + rows.start as i64 * self.row_words, rows.len() as i64 * self.row_words)
+        (
+            self.base + rows.start as i64 * self.row_words,
+            rows.len() as i64 * self.row_words,
+        )
     }
 }
 
@@ -127,9 +146,23 @@ struct Lower<'a> {
 }
 
 impl Lower<'_> {
-    fn push(&mut self, opcode: Opcode, flags: u8, registers: Vec<(Register, Vec<i64>)>, accesses: Vec<Access>) {
+    fn push(
+        &mut self,
+        opcode: Opcode,
+        flags: u8,
+        registers: Vec<(Register, Vec<i64>)>,
+        accesses: Vec<Access>,
+    ) {
         let (layer, step) = (self.layer, self.step);
-        self.ops.push(Op { opcode, flags, registers, place: None, accesses, layer, step });
+        self.ops.push(Op {
+            opcode,
+            flags,
+            registers,
+            place: None,
+            accesses,
+            layer,
+            step,
+        });
     }
 
     /// The place of a tensor in memory, made at the first request.
@@ -146,14 +179,19 @@ impl Lower<'_> {
             height: tensor.height as u32,
             width: tensor.width as u32,
         };
-        self.tensor_words += u64::from(row_words(self.network, self.arch, id)) * tensor.height as u64;
+        self.tensor_words +=
+            u64::from(row_words(self.network, self.arch, id)) * tensor.height as u64;
         self.images.insert(id, image);
         word
     }
 
     fn constant(&mut self, bytes: &[u8]) -> Span {
         let word_bytes = self.arch.word_bytes() as usize;
-        let span = Span { word: (self.constants.len() / word_bytes) as u32, words: (bytes.len() / word_bytes) as u32, local: 0 };
+        let span = Span {
+            word: (self.constants.len() / word_bytes) as u32,
+            words: (bytes.len() / word_bytes) as u32,
+            local: 0,
+        };
         self.constants.extend_from_slice(bytes);
         span
     }
@@ -178,13 +216,26 @@ impl Lower<'_> {
     }
 
     fn load_constant(&mut self, span: &Span, space: Space) {
-        self.load(Place { base: Base::Constants, word: span.word }, space, span.local, span.words);
+        self.load(
+            Place {
+                base: Base::Constants,
+                word: span.word,
+            },
+            space,
+            span.local,
+            span.words,
+        );
     }
 
     fn view(&self, id: TensorId, address: i64, first_row: usize) -> View {
         let row_words = i64::from(row_words(self.network, self.arch, id));
         let width = self.network.tensor(id).width as i64;
-        View { base: address - first_row as i64 * row_words, row_words, width, blocks: row_words / width }
+        View {
+            base: address - first_row as i64 * row_words,
+            row_words,
+            width,
+            blocks: row_words / width,
+        }
     }
 
     /// Loads rows of a tensor to `area`, in pieces so that work can start before all is there.
@@ -194,8 +245,16 @@ impl Lower<'_> {
         let piece = (piece_words / row).max(1) as usize;
         for start in rows.clone().step_by(piece) {
             let n = piece.min(rows.end - start) as u32;
-            let place = Place { base: Base::Tensors, word: image + start as u32 * row };
-            self.load(place, Space::Banks, area.start + (start - rows.start) as u32 * row, n * row);
+            let place = Place {
+                base: Base::Tensors,
+                word: image + start as u32 * row,
+            };
+            self.load(
+                place,
+                Space::Banks,
+                area.start + (start - rows.start) as u32 * row,
+                n * row,
+            );
         }
     }
 
@@ -203,10 +262,19 @@ impl Lower<'_> {
         let image = i64::from(self.image(id));
         let (start, words) = view.rows(rows);
         let word = image + rows.start as i64 * view.row_words;
-        let registers = vec![(Register::StoreSource, vec![start]), (Register::StoreLength, vec![words])];
-        let accesses = vec![Access::read(Space::Banks, start, words), Access::write(Space::Memory, word, words)];
+        let registers = vec![
+            (Register::StoreSource, vec![start]),
+            (Register::StoreLength, vec![words]),
+        ];
+        let accesses = vec![
+            Access::read(Space::Banks, start, words),
+            Access::write(Space::Memory, word, words),
+        ];
         self.push(Opcode::Store, 0, registers, accesses);
-        self.ops.last_mut().expect("just pushed").place = Some(Place { base: Base::Tensors, word: word as u32 });
+        self.ops.last_mut().expect("just pushed").place = Some(Place {
+            base: Base::Tensors,
+            word: word as u32,
+        });
     }
 
     /// Brings the rows of every operand that `strip` needs into the banks.
@@ -243,7 +311,9 @@ impl Lower<'_> {
     fn result(&mut self, index: usize, plan: &EinsumPlan, strip: &Range<usize>) -> View {
         let id = self.network.einsums[index].output;
         match &plan.output {
-            plan::Access::Bank(area) | plan::Access::Fetch(area) => self.view(id, area.start.into(), 0),
+            plan::Access::Bank(area) | plan::Access::Fetch(area) => {
+                self.view(id, area.start.into(), 0)
+            }
             plan::Access::Strips(areas) => {
                 let pass = self.passes.entry(id).or_insert(0);
                 let area = areas[*pass % areas.len()];
@@ -265,21 +335,27 @@ impl Lower<'_> {
         let output = self.network.einsums[index].output;
         let strips = strips(sums.output.height, plan.strip_rows);
         let n_tiles = sums.n_tiles(self.arch);
-        let whole = (0..n_tiles).all(|n| chunks(sums, self.arch, n, max_steps(self.arch)).len() == 1);
+        let whole =
+            (0..n_tiles).all(|n| chunks(sums, self.arch, n, max_steps(self.arch)).len() == 1);
         if !whole {
             return self.split_sums(index, plan, sums, choice);
         }
         let tiles = (0..n_tiles).step_by(choice.group_tiles);
-        let mut groups: Vec<Group> =
-            tiles.map(|first| self.group(sums, first..(first + choice.group_tiles).min(n_tiles))).collect();
+        let mut groups: Vec<Group> = tiles
+            .map(|first| self.group(sums, first..(first + choice.group_tiles).min(n_tiles)))
+            .collect();
         let stays = stays(sums, self.arch, strips.len());
         if stays {
             self.reserve(&mut groups);
         }
         let mut loaded: BTreeSet<usize> = BTreeSet::new();
         let pairs: Vec<(usize, usize)> = match choice.order {
-            Order::StripsOuter => (0..strips.len()).flat_map(|s| (0..groups.len()).map(move |g| (s, g))).collect(),
-            Order::WeightsOuter => (0..groups.len()).flat_map(|g| (0..strips.len()).map(move |s| (s, g))).collect(),
+            Order::StripsOuter => (0..strips.len())
+                .flat_map(|s| (0..groups.len()).map(move |g| (s, g)))
+                .collect(),
+            Order::WeightsOuter => (0..groups.len())
+                .flat_map(|g| (0..strips.len()).map(move |s| (s, g)))
+                .collect(),
         };
         let mut at: Option<(usize, Vec<View>, View)> = None;
         let mut last_group = None;
@@ -313,8 +389,12 @@ impl Lower<'_> {
 
     /// Takes room for all groups at once, one after the other.
     fn reserve(&mut self, groups: &mut [Group]) {
-        let mut weight = self.weights.take(groups.iter().map(|g| g.weights.words).sum());
-        let mut parameter = self.parameters.take(groups.iter().map(|g| g.parameters.words).sum());
+        let mut weight = self
+            .weights
+            .take(groups.iter().map(|g| g.weights.words).sum());
+        let mut parameter = self
+            .parameters
+            .take(groups.iter().map(|g| g.parameters.words).sum());
         for group in groups {
             group.weights.local = weight;
             group.parameters.local = parameter;
@@ -332,23 +412,46 @@ impl Lower<'_> {
         let mut next = 0;
         let mut first_tile = Vec::new();
         for n in tiles.clone() {
-            let tile = *places.entry(sums.same_weights(self.arch, n)).or_insert_with(|| {
-                let chunk = sums.whole(self.arch, n);
-                bytes.extend(sums.weight_bytes(self.arch, n, &chunk));
-                next += chunk.steps() as u32;
-                next - chunk.steps() as u32
-            });
+            let tile = *places
+                .entry(sums.same_weights(self.arch, n))
+                .or_insert_with(|| {
+                    let chunk = sums.whole(self.arch, n);
+                    bytes.extend(sums.weight_bytes(self.arch, n, &chunk));
+                    next += chunk.steps() as u32;
+                    next - chunk.steps() as u32
+                });
             first_tile.push(tile);
         }
         let weights = self.constant(&bytes);
-        Group { tiles, parameters, weights, first_tile }
+        Group {
+            tiles,
+            parameters,
+            weights,
+            first_tile,
+        }
     }
 
     /// One tile of pixels for all column tiles of a group.
-    fn tile(&mut self, sums: &Sums, choice: &Choice, group: &Group, tile: &PixelTile, input: &View, output: &View) {
+    fn tile(
+        &mut self,
+        sums: &Sums,
+        choice: &Choice,
+        group: &Group,
+        tile: &PixelTile,
+        input: &View,
+        output: &View,
+    ) {
         for (position, n) in group.tiles.clone().enumerate() {
             let first = group.weights.local / self.arch.array.cols + group.first_tile[position];
-            self.exec(sums, choice, &sums.whole(self.arch, n), tile, input, first, false);
+            self.exec(
+                sums,
+                choice,
+                &sums.whole(self.arch, n),
+                tile,
+                input,
+                first,
+                false,
+            );
             let channel = (tile.set * group.tiles.len() + position) as u32 * self.arch.array.cols;
             self.requantise(sums, n, tile, output, &group.parameters, channel);
         }
@@ -367,13 +470,12 @@ impl Lower<'_> {
             let bytes = sums.parameter_bytes(self.arch, &(n..n + 1));
             parameters.push(self.constant(&bytes));
             let key = sums.same_weights(self.arch, n);
-            if !parts.contains_key(&key) {
+            if let std::collections::btree_map::Entry::Vacant(entry) = parts.entry(key) {
                 let list = chunks(sums, self.arch, n, steps).into_iter().map(|chunk| {
                     let span = self.constant(&sums.weight_bytes(self.arch, n, &chunk));
                     (chunk, span)
                 });
-                let list = list.collect();
-                parts.insert(key, list);
+                entry.insert(list.collect());
             }
         }
         for strip in strips(sums.output.height, plan.strip_rows) {
@@ -394,8 +496,17 @@ impl Lower<'_> {
                         self.step += 1;
                         self.load_constant(&span, Space::Weights);
                         let mut chunk = chunk.clone();
-                        chunk.blocks = chunk.blocks.start + block_shift..chunk.blocks.end + block_shift;
-                        self.exec(sums, choice, &chunk, &tile, &views[0], span.local / cols, position > 0);
+                        chunk.blocks =
+                            chunk.blocks.start + block_shift..chunk.blocks.end + block_shift;
+                        self.exec(
+                            sums,
+                            choice,
+                            &chunk,
+                            &tile,
+                            &views[0],
+                            span.local / cols,
+                            position > 0,
+                        );
                     }
                     self.requantise(sums, n, &tile, &result, &parameters, tile.set as u32 * cols);
                 }
@@ -407,16 +518,39 @@ impl Lower<'_> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one run reads all of them")]
-    fn exec(&mut self, sums: &Sums, choice: &Choice, chunk: &Chunk, tile: &PixelTile, input: &View, first: u32, accumulate: bool) {
+    fn exec(
+        &mut self,
+        sums: &Sums,
+        choice: &Choice,
+        chunk: &Chunk,
+        tile: &PixelTile,
+        input: &View,
+        first: u32,
+        accumulate: bool,
+    ) {
         let window = &sums.window;
         if !accumulate {
             self.half ^= 1;
         }
         let output_stationary = choice.dataflow == Dataflow::OutputStationary;
-        let origin_x = (tile.cols.start * window.stride[1] + chunk.kernel_x.start * window.dilation[1]) as i64 - window.pads[1] as i64;
-        let origin_y = (tile.rows.start * window.stride[0] + chunk.kernel_y.start * window.dilation[0]) as i64 - window.pads[0] as i64;
-        let source = input.base + origin_y * input.row_words + chunk.blocks.start as i64 * input.width + origin_x;
-        let count = [chunk.kernel_x.len(), chunk.kernel_y.len(), chunk.blocks.len(), tile.cols.len(), tile.rows.len()].map(|n| n as i64);
+        let origin_x = (tile.cols.start * window.stride[1]
+            + chunk.kernel_x.start * window.dilation[1]) as i64
+            - window.pads[1] as i64;
+        let origin_y = (tile.rows.start * window.stride[0]
+            + chunk.kernel_y.start * window.dilation[0]) as i64
+            - window.pads[0] as i64;
+        let source = input.base
+            + origin_y * input.row_words
+            + chunk.blocks.start as i64 * input.width
+            + origin_x;
+        let count = [
+            chunk.kernel_x.len(),
+            chunk.kernel_y.len(),
+            chunk.blocks.len(),
+            tile.cols.len(),
+            tile.rows.len(),
+        ]
+        .map(|n| n as i64);
         let stride = [
             window.dilation[1] as i64,
             window.dilation[0] as i64 * input.row_words,
@@ -424,7 +558,11 @@ impl Lower<'_> {
             window.stride[1] as i64,
             window.stride[0] as i64 * input.row_words,
         ];
-        let order: [usize; 5] = if output_stationary { [0, 1, 2, 3, 4] } else { [3, 4, 0, 1, 2] };
+        let order: [usize; 5] = if output_stationary {
+            [0, 1, 2, 3, 4]
+        } else {
+            [3, 4, 0, 1, 2]
+        };
         let delta_registers = [
             Register::ExecDeltaKernelX,
             Register::ExecDeltaKernelY,
@@ -435,48 +573,93 @@ impl Lower<'_> {
         let mut registers = vec![
             (Register::ExecSource, vec![self.wrap(source)]),
             (Register::ExecOrigin, vec![origin_x, origin_y]),
-            (Register::ExecExtent, vec![sums.input.width as i64, sums.input.height as i64]),
+            (
+                Register::ExecExtent,
+                vec![sums.input.width as i64, sums.input.height as i64],
+            ),
             (Register::ExecStep, step_values(window)),
             (Register::ExecReduction, count[..3].to_vec()),
             (Register::ExecPixels, count[3..].to_vec()),
             (Register::ExecPadding, vec![sums.input.zero_point.into()]),
             (Register::ExecWeights, vec![first.into()]),
         ];
-        registers.extend(deltas(&order, &count, &stride).into_iter().map(|(which, delta)| (delta_registers[which], vec![delta])));
+        registers.extend(
+            deltas(&order, &count, &stride)
+                .into_iter()
+                .map(|(which, delta)| (delta_registers[which], vec![delta])),
+        );
         let lowest = origin_y.clamp(0, sums.input.height as i64);
-        let reach = (tile.rows.len() - 1) * window.stride[0] + (chunk.kernel_y.len() - 1) * window.dilation[0] + 1;
+        let reach = (tile.rows.len() - 1) * window.stride[0]
+            + (chunk.kernel_y.len() - 1) * window.dilation[0]
+            + 1;
         let highest = (origin_y + reach as i64).clamp(lowest, sums.input.height as i64);
         let (read, words) = input.rows(&(lowest as usize..highest as usize));
         let cols = i64::from(self.arch.array.cols);
         let half = Space::Half(self.half);
         let mut accesses = vec![
-            Access::read(Space::Weights, i64::from(first) * cols, chunk.steps() as i64 * cols),
+            Access::read(
+                Space::Weights,
+                i64::from(first) * cols,
+                chunk.steps() as i64 * cols,
+            ),
             Access::write(half, 0, 1),
         ];
         if words > 0 {
             accesses.push(Access::read(Space::Banks, read, words));
         }
-        let names = [("half", self.half == 1), ("accumulate", accumulate), ("output", output_stationary)];
-        self.push(Opcode::Exec, flags(Opcode::Exec, &names), registers, accesses);
+        let names = [
+            ("half", self.half == 1),
+            ("accumulate", accumulate),
+            ("output", output_stationary),
+        ];
+        self.push(
+            Opcode::Exec,
+            flags(Opcode::Exec, &names),
+            registers,
+            accesses,
+        );
     }
 
     /// Requantises column tile `n`, whose parameters start at `channel` of the loaded ones.
-    fn requantise(&mut self, sums: &Sums, n: usize, tile: &PixelTile, output: &View, parameters: &Span, channel: u32) {
+    fn requantise(
+        &mut self,
+        sums: &Sums,
+        n: usize,
+        tile: &PixelTile,
+        output: &View,
+        parameters: &Span,
+        channel: u32,
+    ) {
         let (cols, rows) = (self.arch.array.cols as usize, self.arch.array.rows as usize);
         let block = (n * cols / rows) as i64;
-        let address = output.base + tile.rows.start as i64 * output.row_words + block * output.width + tile.cols.start as i64;
+        let address = output.base
+            + tile.rows.start as i64 * output.row_words
+            + block * output.width
+            + tile.cols.start as i64;
         let lanes = self.arch.vector.requantise_lanes;
         let first_channel = parameters.local * (self.arch.word_bytes() / 8) + channel;
         let mut registers = vec![
             (Register::VecDestination, vec![self.wrap(address)]),
             (Register::VecGroup, vec![(n * cols % rows / cols) as i64]),
-            (Register::VecPixels, vec![tile.cols.len() as i64, tile.rows.len() as i64]),
-            (Register::VecParameters, vec![i64::from(first_channel / lanes)]),
-            (Register::VecClamp, vec![sums.clamp.lo.into(), sums.clamp.hi.into()]),
+            (
+                Register::VecPixels,
+                vec![tile.cols.len() as i64, tile.rows.len() as i64],
+            ),
+            (
+                Register::VecParameters,
+                vec![i64::from(first_channel / lanes)],
+            ),
+            (
+                Register::VecClamp,
+                vec![sums.clamp.lo.into(), sums.clamp.hi.into()],
+            ),
             (Register::VecZeroPoint, vec![sums.output.zero_point.into()]),
         ];
         if tile.rows.len() > 1 {
-            registers.push((Register::VecDestinationDeltaY, vec![output.row_words - (tile.cols.len() as i64 - 1)]));
+            registers.push((
+                Register::VecDestinationDeltaY,
+                vec![output.row_words - (tile.cols.len() as i64 - 1)],
+            ));
         }
         let (written, words) = output.rows(&tile.rows);
         let word_channels = self.arch.word_bytes() / 8;
@@ -488,7 +671,12 @@ impl Lower<'_> {
             Access::write(Space::Banks, written, words),
         ];
         let names = [("half", self.half == 1)];
-        self.push(Opcode::Requantise, flags(Opcode::Requantise, &names), registers, accesses);
+        self.push(
+            Opcode::Requantise,
+            flags(Opcode::Requantise, &names),
+            registers,
+            accesses,
+        );
     }
 
     fn vector(&mut self, index: usize, plan: &EinsumPlan) {
@@ -496,7 +684,11 @@ impl Lower<'_> {
         let tables: Vec<Span> = match &einsum.kind {
             Kind::Add(op) => vec![self.table(&op.tables[0], &op.tables[1])],
             Kind::Table(op) => vec![self.byte_table(&op.values)],
-            Kind::Concat(op) => op.tables.iter().map(|table| self.byte_table(table)).collect(),
+            Kind::Concat(op) => op
+                .tables
+                .iter()
+                .map(|table| self.byte_table(table))
+                .collect(),
             _ => Vec::new(),
         };
         let mut loaded = None;
@@ -528,13 +720,18 @@ impl Lower<'_> {
 
     /// A table of fixed-point values for each operand, indexed by the bits of the operand.
     fn table(&mut self, first: &[i32], second: &[i32]) -> Span {
-        let entries = [first, second].into_iter().flat_map(|table| (0..=u8::MAX).map(|bits| table[table_index(bits as i8)]));
+        let entries = [first, second]
+            .into_iter()
+            .flat_map(|table| (0..=u8::MAX).map(|bits| table[table_index(bits as i8)]));
         let bytes: Vec<u8> = entries.flat_map(i32::to_le_bytes).collect();
         self.constant(&bytes)
     }
 
     fn byte_table(&mut self, values: &[i8]) -> Span {
-        let fixed: Vec<i32> = values.iter().map(|v| i32::from(*v) << FRACTION_BITS).collect();
+        let fixed: Vec<i32> = values
+            .iter()
+            .map(|v| i32::from(*v) << FRACTION_BITS)
+            .collect();
         self.table(&fixed, &[0; 256])
     }
 
@@ -548,9 +745,21 @@ impl Lower<'_> {
     /// Adds or translates all words of `rows`, in pieces that the next layer can start on.
     fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: Clamp) {
         for piece in pieces(rows, result.row_words) {
-            let per_row = if result.row_words <= 2047 { result.row_words } else { result.width };
-            let n_rows = if result.row_words <= 2047 { piece.len() as i64 } else { result.blocks };
-            let starts = if result.row_words <= 2047 { vec![piece] } else { piece.map(|row| row..row + 1).collect() };
+            let per_row = if result.row_words <= 2047 {
+                result.row_words
+            } else {
+                result.width
+            };
+            let n_rows = if result.row_words <= 2047 {
+                piece.len() as i64
+            } else {
+                result.blocks
+            };
+            let starts = if result.row_words <= 2047 {
+                vec![piece]
+            } else {
+                piece.map(|row| row..row + 1).collect()
+            };
             for rows in starts {
                 let (to, words) = result.rows(&rows);
                 let mut registers = vec![
@@ -561,31 +770,63 @@ impl Lower<'_> {
                     (Register::VecDeltaX, vec![1]),
                     (Register::VecDeltaY, vec![1]),
                 ];
-                let mut accesses = vec![Access::read(Space::Tables, 0, 1), Access::write(Space::Banks, to, words)];
-                for (source, register) in sources.iter().zip([Register::VecSource, Register::VecSourceB]) {
+                let mut accesses = vec![
+                    Access::read(Space::Tables, 0, 1),
+                    Access::write(Space::Banks, to, words),
+                ];
+                for (source, register) in sources
+                    .iter()
+                    .zip([Register::VecSource, Register::VecSourceB])
+                {
                     let (from, words) = source.rows(&rows);
                     registers.push((register, vec![from]));
                     accesses.push(Access::read(Space::Banks, from, words));
                 }
                 let names = [("pair", sources.len() == 2)];
-                self.push(Opcode::Lookup, flags(Opcode::Lookup, &names), registers, accesses);
+                self.push(
+                    Opcode::Lookup,
+                    flags(Opcode::Lookup, &names),
+                    registers,
+                    accesses,
+                );
             }
         }
     }
 
-    fn max_pool(&mut self, window: &Window, source: &View, height: usize, result: &View, rows: &Range<usize>) {
+    fn max_pool(
+        &mut self,
+        window: &Window,
+        source: &View,
+        height: usize,
+        result: &View,
+        rows: &Range<usize>,
+    ) {
         for piece in pieces(rows, result.row_words * window.n_taps() as i64) {
             self.pool(window, source, height, result, result.base, &piece);
         }
     }
 
     /// Max-pool of `rows`; `base` is the address of the result's first block.
-    fn pool(&mut self, window: &Window, source: &View, height: usize, result: &View, base: i64, rows: &Range<usize>) {
+    fn pool(
+        &mut self,
+        window: &Window,
+        source: &View,
+        height: usize,
+        result: &View,
+        base: i64,
+        rows: &Range<usize>,
+    ) {
         let origin_x = -(window.pads[1] as i64);
         let origin_y = window.row(rows.start, 0) as i64;
         let from = source.base + origin_y * source.row_words + origin_x;
         let blocks = source.blocks;
-        let count = [window.kernel[1] as i64, window.kernel[0] as i64, result.width, blocks, rows.len() as i64];
+        let count = [
+            window.kernel[1] as i64,
+            window.kernel[0] as i64,
+            result.width,
+            blocks,
+            rows.len() as i64,
+        ];
         let stride = [
             window.dilation[1] as i64,
             window.dilation[0] as i64 * source.row_words,
@@ -610,29 +851,58 @@ impl Lower<'_> {
             (Register::VecStep, step_values(window)),
             (Register::VecWindow, vec![count[0], count[1], blocks]),
         ];
-        registers.extend(deltas(&[0, 1, 2, 3, 4], &count, &stride).into_iter().map(|(w, d)| (delta_registers[w], vec![d])));
+        registers.extend(
+            deltas(&[0, 1, 2, 3, 4], &count, &stride)
+                .into_iter()
+                .map(|(w, d)| (delta_registers[w], vec![d])),
+        );
         let to_count = [result.width, blocks, rows.len() as i64];
         let to_stride = [1, result.width, result.row_words];
-        let to_registers = [None, Some(Register::VecDestinationDeltaBlock), Some(Register::VecDestinationDeltaY)];
+        let to_registers = [
+            None,
+            Some(Register::VecDestinationDeltaBlock),
+            Some(Register::VecDestinationDeltaY),
+        ];
         let to_deltas = deltas(&[0, 1, 2], &to_count, &to_stride).into_iter();
-        registers.extend(to_deltas.filter_map(|(which, delta)| Some((to_registers[which]?, vec![delta]))));
+        registers.extend(
+            to_deltas.filter_map(|(which, delta)| Some((to_registers[which]?, vec![delta]))),
+        );
         let read_rows = crate::sums::input_rows(window, height, rows);
         let (read, words) = source.rows(&read_rows);
         let (written, written_words) = result.rows(rows);
-        let accesses = vec![Access::read(Space::Banks, read, words), Access::write(Space::Banks, written, written_words)];
+        let accesses = vec![
+            Access::read(Space::Banks, read, words),
+            Access::write(Space::Banks, written, written_words),
+        ];
         self.push(Opcode::MaxPool, 0, registers, accesses);
     }
 
     /// Copies each operand to its blocks, through its table where the scales differ.
-    fn concat(&mut self, op: &Concat, tables: &[Span], sources: &[View], result: &View, rows: &Range<usize>, loaded: &mut Option<usize>) {
+    fn concat(
+        &mut self,
+        op: &Concat,
+        tables: &[Span],
+        sources: &[View],
+        result: &View,
+        rows: &Range<usize>,
+        loaded: &mut Option<usize>,
+    ) {
         let mut block = 0;
         for (which, source) in sources.iter().enumerate() {
             let base = result.base + block * result.width;
             block += source.blocks;
-            let copies = table_values().all(|v| op.tables[which][table_index(v)] == v) && self.arch.vector.max_pool;
+            let copies = table_values().all(|v| op.tables[which][table_index(v)] == v)
+                && self.arch.vector.max_pool;
             for piece in pieces(rows, source.row_words) {
                 if copies {
-                    self.pool(&Window::dense([1, 1]), source, piece.end, result, base, &piece);
+                    self.pool(
+                        &Window::dense([1, 1]),
+                        source,
+                        piece.end,
+                        result,
+                        base,
+                        &piece,
+                    );
                     continue;
                 }
                 self.use_table(&tables[which], which, loaded);
@@ -647,9 +917,15 @@ impl Lower<'_> {
         let starts: Vec<(Range<usize>, i64)> = if whole {
             vec![(rows.clone(), 0)]
         } else {
-            rows.clone().flat_map(|r| (0..source.blocks).map(move |b| (r..r + 1, b))).collect()
+            rows.clone()
+                .flat_map(|r| (0..source.blocks).map(move |b| (r..r + 1, b)))
+                .collect()
         };
-        let x = if whole { source.row_words } else { source.width };
+        let x = if whole {
+            source.row_words
+        } else {
+            source.width
+        };
         for (rows, block) in starts {
             let from = source.base + rows.start as i64 * source.row_words + block * source.width;
             let to = base + rows.start as i64 * result.row_words + block * source.width;
@@ -662,7 +938,10 @@ impl Lower<'_> {
             ];
             if rows.len() > 1 {
                 registers.push((Register::VecDeltaY, vec![source.row_words - (x - 1)]));
-                registers.push((Register::VecDestinationDeltaY, vec![result.row_words - (x - 1)]));
+                registers.push((
+                    Register::VecDestinationDeltaY,
+                    vec![result.row_words - (x - 1)],
+                ));
             }
             let (read, read_words) = source.rows(&rows);
             let (written, written_words) = result.rows(&rows);
@@ -682,14 +961,24 @@ impl Lower<'_> {
 }
 
 fn step_values(window: &Window) -> Vec<i64> {
-    [window.stride[1], window.stride[0], window.dilation[1], window.dilation[0]].map(|n| n as i64).to_vec()
+    [
+        window.stride[1],
+        window.stride[0],
+        window.dilation[1],
+        window.dilation[0],
+    ]
+    .map(|n| n as i64)
+    .to_vec()
 }
 
 /// Up to four pieces of `rows` with at least 64 words each, and at most 2047 rows.
 fn pieces(rows: &Range<usize>, row_words: i64) -> Vec<Range<usize>> {
     let least = (64 / row_words.max(1)).max(1) as usize;
     let piece = rows.len().div_ceil(4).max(least).min(2047);
-    rows.clone().step_by(piece).map(|start| start..(start + piece).min(rows.end)).collect()
+    rows.clone()
+        .step_by(piece)
+        .map(|start| start..(start + piece).min(rows.end))
+        .collect()
 }
 
 /// The address change of each loop with more than one iteration: its stride, less what the loops inside it went ahead.

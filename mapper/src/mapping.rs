@@ -16,13 +16,22 @@ struct Nest {
 
 impl Nest {
     fn size(&mut self, rank: &'static str) -> &mut u64 {
-        &mut self.tile.iter_mut().find(|(name, _)| *name == rank).expect("the rank was declared").1
+        &mut self
+            .tile
+            .iter_mut()
+            .find(|(name, _)| *name == rank)
+            .expect("the rank was declared")
+            .1
     }
 
     fn split(&mut self, rank: &'static str, step: u64) {
         let size = *self.size(rank);
         if step < size {
-            self.nodes.push(Node::For { rank: rank.to_owned(), size, step });
+            self.nodes.push(Node::For {
+                rank: rank.to_owned(),
+                size,
+                step,
+            });
             *self.size(rank) = step;
         }
     }
@@ -30,47 +39,103 @@ impl Nest {
     fn keep(&mut self, level: &str, tensors: &[&str]) {
         if !tensors.is_empty() {
             let tensors = tensors.iter().map(|t| (*t).to_owned()).collect();
-            self.nodes.push(Node::Keep { level: level.to_owned(), tensors });
+            self.nodes.push(Node::Keep {
+                level: level.to_owned(),
+                tensors,
+            });
         }
     }
 
     fn spatial(&mut self, rank: &'static str, size: u64) {
-        self.nodes.push(Node::Spatial { rank: rank.to_owned(), size });
+        self.nodes.push(Node::Spatial {
+            rank: rank.to_owned(),
+            size,
+        });
     }
 }
 
 fn projection(tensor: &str, dimensions: Vec<Dimension>) -> Projection {
-    Projection { tensor: tensor.to_owned(), dimensions }
+    Projection {
+        tensor: tensor.to_owned(),
+        dimensions,
+    }
 }
 
 fn plain(rank: &str, size: u64) -> Dimension {
-    Dimension { terms: vec![(1, rank.to_owned())], size }
+    Dimension {
+        terms: vec![(1, rank.to_owned())],
+        size,
+    }
 }
 
-fn window_dimension(out: &str, stride: usize, tap: &str, dilation: usize, size: usize) -> Dimension {
-    Dimension { terms: vec![(stride as u64, out.to_owned()), (dilation as u64, tap.to_owned())], size: size as u64 }
+fn window_dimension(
+    out: &str,
+    stride: usize,
+    tap: &str,
+    dilation: usize,
+    size: usize,
+) -> Dimension {
+    Dimension {
+        terms: vec![
+            (stride as u64, out.to_owned()),
+            (dilation as u64, tap.to_owned()),
+        ],
+        size: size as u64,
+    }
 }
 
-fn finish(einsum: &str, nest: Nest, sizes: &[(&'static str, u64)], tensors: Vec<Projection>) -> Mapping {
-    let ranks = sizes.iter().map(|(name, size)| Rank { name: (*name).to_owned(), size: *size }).collect();
-    Mapping { einsum: einsum.to_owned(), ranks, tensors, nodes: nest.nodes }
+fn finish(
+    einsum: &str,
+    nest: Nest,
+    sizes: &[(&'static str, u64)],
+    tensors: Vec<Projection>,
+) -> Mapping {
+    let ranks = sizes
+        .iter()
+        .map(|(name, size)| Rank {
+            name: (*name).to_owned(),
+            size: *size,
+        })
+        .collect();
+    Mapping {
+        einsum: einsum.to_owned(),
+        ranks,
+        tensors,
+        nodes: nest.nodes,
+    }
 }
 
 /// Tensors that lie in a bank as a whole, and those that pass through in strips.
 fn residency(plan: &EinsumPlan, names: &[&'static str]) -> (Vec<&'static str>, Vec<&'static str>) {
-    let accesses = plan.inputs.iter().take(names.len() - 1).chain([&plan.output]);
-    let (passing, whole): (Vec<_>, Vec<_>) = names.iter().zip(accesses).partition(|(_, a)| matches!(a, Access::Strips(_)));
+    let accesses = plan
+        .inputs
+        .iter()
+        .take(names.len() - 1)
+        .chain([&plan.output]);
+    let (passing, whole): (Vec<_>, Vec<_>) = names
+        .iter()
+        .zip(accesses)
+        .partition(|(_, a)| matches!(a, Access::Strips(_)));
     let names = |list: Vec<(&&'static str, _)>| list.into_iter().map(|(name, _)| *name).collect();
     (names(whole), names(passing))
 }
 
 /// The mapping of a layer of sums.
-pub(crate) fn sums(einsum: &str, arch: &Arch, plan: &EinsumPlan, mapspace: &Mapspace, choice: &Choice) -> Mapping {
+pub(crate) fn sums(
+    einsum: &str,
+    arch: &Arch,
+    plan: &EinsumPlan,
+    mapspace: &Mapspace,
+    choice: &Choice,
+) -> Mapping {
     let sums = mapspace.sums;
     let (rows, cols) = (u64::from(arch.array.rows), u64::from(arch.array.cols));
     let n_tiles = sums.n_tiles(arch);
     let [kernel_y, kernel_x] = sums.window.kernel.map(|n| n as u64);
-    let blocks = (0..n_tiles).map(|n| sums.blocks(arch, n).len() as u64).max().unwrap_or(1);
+    let blocks = (0..n_tiles)
+        .map(|n| sums.blocks(arch, n).len() as u64)
+        .max()
+        .unwrap_or(1);
     // A group's channels are those of the blocks that one column tile reads, zeros included.
     let channels = (blocks * rows).min((sums.input.channels as u64).next_multiple_of(rows));
     let output = sums.output;
@@ -87,7 +152,10 @@ pub(crate) fn sums(einsum: &str, arch: &Arch, plan: &EinsumPlan, mapspace: &Maps
         plain("c", channels)
     } else {
         // A tile of output channels reads its own blocks.
-        Dimension { terms: vec![(1, "c".to_owned()), (1, "m".to_owned())], size: (sums.input.channels as u64).next_multiple_of(rows) }
+        Dimension {
+            terms: vec![(1, "c".to_owned()), (1, "m".to_owned())],
+            size: (sums.input.channels as u64).next_multiple_of(rows),
+        }
     };
     let weight_channels = sums.period(arch).map_or(sizes[2].1, u64::from);
     let window = &sums.window;
@@ -96,17 +164,50 @@ pub(crate) fn sums(einsum: &str, arch: &Arch, plan: &EinsumPlan, mapspace: &Maps
             "input",
             vec![
                 input_channels,
-                window_dimension("p", window.stride[0], "r", window.dilation[0], sums.input.height),
-                window_dimension("q", window.stride[1], "s", window.dilation[1], sums.input.width),
+                window_dimension(
+                    "p",
+                    window.stride[0],
+                    "r",
+                    window.dilation[0],
+                    sums.input.height,
+                ),
+                window_dimension(
+                    "q",
+                    window.stride[1],
+                    "s",
+                    window.dilation[1],
+                    sums.input.width,
+                ),
             ],
         ),
-        projection("weights", vec![plain("m", weight_channels), plain("c", channels), plain("r", kernel_y), plain("s", kernel_x)]),
+        projection(
+            "weights",
+            vec![
+                plain("m", weight_channels),
+                plain("c", channels),
+                plain("r", kernel_y),
+                plain("s", kernel_x),
+            ],
+        ),
         projection("parameters", vec![plain("m", sizes[2].1)]),
-        projection("output", vec![plain("m", sizes[2].1), plain("p", sizes[0].1), plain("q", sizes[1].1)]),
+        projection(
+            "output",
+            vec![
+                plain("m", sizes[2].1),
+                plain("p", sizes[0].1),
+                plain("q", sizes[1].1),
+            ],
+        ),
     ];
-    let mut nest = Nest { nodes: Vec::new(), tile: sizes.to_vec() };
+    let mut nest = Nest {
+        nodes: Vec::new(),
+        tile: sizes.to_vec(),
+    };
     let (whole, passing) = residency(plan, &["input", "output"]);
-    nest.keep("memory", &memory_tensors(plan, &["input", "output"], &["weights", "parameters"]));
+    nest.keep(
+        "memory",
+        &memory_tensors(plan, &["input", "output"], &["weights", "parameters"]),
+    );
     nest.keep("banks", &whole);
     let constants = ["weights", "parameters"];
     let n_strips = strips(output.height, plan.strip_rows).len();
@@ -183,11 +284,19 @@ pub(crate) fn vector(network: &Network, arch: &Arch, plan: &EinsumPlan, index: u
         ("r", kernel_y),
         ("s", kernel_x),
     ];
-    let names = ["input", "input2", "input3", "input4", "input5", "input6", "input7", "input8"];
+    let names = [
+        "input", "input2", "input3", "input4", "input5", "input6", "input7", "input8",
+    ];
     // An operand that is read twice lies in the banks once.
     let first = |i: &usize| !einsum.inputs[..*i].contains(&einsum.inputs[*i]);
-    let inputs: Vec<usize> = (0..einsum.inputs.len()).filter(first).take(names.len()).collect();
-    let plan = &EinsumPlan { inputs: inputs.iter().map(|&i| plan.inputs[i].clone()).collect(), ..plan.clone() };
+    let inputs: Vec<usize> = (0..einsum.inputs.len())
+        .filter(first)
+        .take(names.len())
+        .collect();
+    let plan = &EinsumPlan {
+        inputs: inputs.iter().map(|&i| plan.inputs[i].clone()).collect(),
+        ..plan.clone()
+    };
     let mut tensors: Vec<Projection> = inputs
         .iter()
         .zip(names)
@@ -201,11 +310,21 @@ pub(crate) fn vector(network: &Network, arch: &Arch, plan: &EinsumPlan, index: u
             projection(name, dimensions)
         })
         .collect();
-    tensors.push(projection("output", vec![plain("m", sizes[2].1), plain("p", sizes[0].1), plain("q", sizes[1].1)]));
+    tensors.push(projection(
+        "output",
+        vec![
+            plain("m", sizes[2].1),
+            plain("p", sizes[0].1),
+            plain("q", sizes[1].1),
+        ],
+    ));
     let mut all: Vec<&'static str> = names[..inputs.len()].to_vec();
     all.push("output");
     let (whole, passing) = residency(plan, &all);
-    let mut nest = Nest { nodes: Vec::new(), tile: sizes.to_vec() };
+    let mut nest = Nest {
+        nodes: Vec::new(),
+        tile: sizes.to_vec(),
+    };
     nest.keep("memory", &memory_tensors(plan, &all, &[]));
     nest.keep("banks", &whole);
     nest.split("p", plan.strip_rows as u64);
@@ -220,8 +339,21 @@ pub(crate) fn vector(network: &Network, arch: &Arch, plan: &EinsumPlan, index: u
 }
 
 /// The tensors that are in memory: operands that are loaded, outputs that are stored, and constants.
-fn memory_tensors(plan: &EinsumPlan, names: &[&'static str], constants: &[&'static str]) -> Vec<&'static str> {
-    let inputs = plan.inputs.iter().zip(names).filter(|(access, _)| !matches!(access, Access::Bank(_))).map(|(_, name)| *name);
+fn memory_tensors(
+    plan: &EinsumPlan,
+    names: &[&'static str],
+    constants: &[&'static str],
+) -> Vec<&'static str> {
+    let inputs = plan
+        .inputs
+        .iter()
+        .zip(names)
+        .filter(|(access, _)| !matches!(access, Access::Bank(_)))
+        .map(|(_, name)| *name);
     let output = plan.stored.then_some("output");
-    inputs.take(names.len() - 1).chain(output).chain(constants.iter().copied()).collect()
+    inputs
+        .take(names.len() - 1)
+        .chain(output)
+        .chain(constants.iter().copied())
+        .collect()
 }

@@ -46,7 +46,11 @@ impl PixelTile {
 }
 
 /// The tiles of one strip of output rows, in order.
-pub(crate) fn pixel_tiles(regions: &[Region], strip: &Range<usize>, choice: &Choice) -> Vec<PixelTile> {
+pub(crate) fn pixel_tiles(
+    regions: &[Region],
+    strip: &Range<usize>,
+    choice: &Choice,
+) -> Vec<PixelTile> {
     let mut tiles = Vec::new();
     for region in regions {
         let rows = region.rows.start.max(strip.start)..region.rows.end.min(strip.end);
@@ -54,7 +58,11 @@ pub(crate) fn pixel_tiles(regions: &[Region], strip: &Range<usize>, choice: &Cho
             for left in region.cols.clone().step_by(choice.tile_cols) {
                 let bottom = (top + choice.tile_rows).min(rows.end);
                 let right = (left + choice.tile_cols).min(region.cols.end);
-                tiles.push(PixelTile { rows: top..bottom, cols: left..right, set: region.set });
+                tiles.push(PixelTile {
+                    rows: top..bottom,
+                    cols: left..right,
+                    set: region.set,
+                });
             }
         }
     }
@@ -67,8 +75,16 @@ pub(crate) fn chunks(sums: &Sums, arch: &Arch, n: usize, max_steps: usize) -> Ve
     let (ky, kx) = (whole.kernel_y.len(), whole.kernel_x.len());
     let max_kernel = 63;
     let columns = kx.min(max_steps).min(max_kernel);
-    let rows = if columns < kx { 1 } else { ky.min(max_steps / kx).min(max_kernel) };
-    let blocks = if rows < ky || columns < kx { 1 } else { (max_steps / (kx * ky)).min(1023) };
+    let rows = if columns < kx {
+        1
+    } else {
+        ky.min(max_steps / kx).min(max_kernel)
+    };
+    let blocks = if rows < ky || columns < kx {
+        1
+    } else {
+        (max_steps / (kx * ky)).min(1023)
+    };
     let mut chunks = Vec::new();
     for block in whole.blocks.clone().step_by(blocks) {
         for row in whole.kernel_y.clone().step_by(rows) {
@@ -96,15 +112,21 @@ pub(crate) fn is_whole(sums: &Sums, arch: &Arch) -> bool {
 
 /// Words that the weights of a group may take: each column tile as large as the largest, so that a loop nest can say it.
 pub(crate) fn room(sums: &Sums, arch: &Arch, tiles: &Range<usize>) -> usize {
-    let largest = (0..sums.n_tiles(arch)).map(|n| sums.whole(arch, n).steps()).max().unwrap_or(0);
-    let period = sums.period(arch).map_or(usize::MAX, |channels| (channels / arch.array.cols) as usize);
+    let largest = (0..sums.n_tiles(arch))
+        .map(|n| sums.whole(arch, n).steps())
+        .max()
+        .unwrap_or(0);
+    let period = sums
+        .period(arch)
+        .map_or(usize::MAX, |channels| (channels / arch.array.cols) as usize);
     tiles.len().min(period) * largest * arch.array.cols as usize
 }
 
 /// Whether the constants of all groups stay, because they are used again for the next strip and fit.
 pub(crate) fn stays(sums: &Sums, arch: &Arch, n_strips: usize) -> bool {
     let all = 0..sums.n_tiles(arch);
-    let channels = all.len() * arch.array.cols.max(arch.word_bytes() / 8) as usize * sums.sets.len();
+    let channels =
+        all.len() * arch.array.cols.max(arch.word_bytes() / 8) as usize * sums.sets.len();
     n_strips > 1
         && is_whole(sums, arch)
         && room(sums, arch, &all) <= arch.weights.words as usize
@@ -124,8 +146,19 @@ pub struct Mapspace<'a> {
 }
 
 impl<'a> Mapspace<'a> {
-    pub(crate) fn new(sums: &'a Sums<'a>, arch: &'a Arch, strip_rows: usize, output_passes: bool) -> Self {
-        Mapspace { sums, arch, strip_rows, output_passes, split: !is_whole(sums, arch) }
+    pub(crate) fn new(
+        sums: &'a Sums<'a>,
+        arch: &'a Arch,
+        strip_rows: usize,
+        output_passes: bool,
+    ) -> Self {
+        Mapspace {
+            sums,
+            arch,
+            strip_rows,
+            output_passes,
+            split: !is_whole(sums, arch),
+        }
     }
 
     /// Every choice, in a fixed order, without regard to capacity.
@@ -136,13 +169,23 @@ impl<'a> Mapspace<'a> {
         let n_strips = strips(output.height, self.strip_rows).len();
         for &dataflow in &self.arch.array.dataflows {
             for (tile_rows, tile_cols) in self.pixel_choices() {
-                for group_tiles in if self.split { vec![1] } else { strip_heights(n_tiles) } {
+                for group_tiles in if self.split {
+                    vec![1]
+                } else {
+                    strip_heights(n_tiles)
+                } {
                     for order in [Order::StripsOuter, Order::WeightsOuter] {
                         let same = n_strips == 1 || group_tiles == n_tiles;
                         if order == Order::WeightsOuter && (same || self.output_passes) {
                             continue;
                         }
-                        choices.push(Choice { dataflow, tile_rows, tile_cols, group_tiles, order });
+                        choices.push(Choice {
+                            dataflow,
+                            tile_rows,
+                            tile_cols,
+                            group_tiles,
+                            order,
+                        });
                     }
                 }
             }
@@ -153,8 +196,13 @@ impl<'a> Mapspace<'a> {
     /// Whole rows, or parts of one row.
     fn pixel_choices(&self) -> Vec<(usize, usize)> {
         let width = self.sums.output.width;
-        let rows = strip_heights(self.strip_rows).into_iter().map(|rows| (rows, width));
-        let cols = strip_heights(width).into_iter().skip(1).map(|cols| (1, cols));
+        let rows = strip_heights(self.strip_rows)
+            .into_iter()
+            .map(|rows| (rows, width));
+        let cols = strip_heights(width)
+            .into_iter()
+            .skip(1)
+            .map(|cols| (1, cols));
         rows.chain(cols).collect()
     }
 
@@ -165,7 +213,8 @@ impl<'a> Mapspace<'a> {
             return Some(Infeasible::Accumulators);
         }
         if self.split {
-            return (choice.dataflow == Dataflow::OutputStationary).then_some(Infeasible::Reduction);
+            return (choice.dataflow == Dataflow::OutputStationary)
+                .then_some(Infeasible::Reduction);
         }
         let n_tiles = self.sums.n_tiles(arch);
         for first in (0..n_tiles).step_by(choice.group_tiles) {
@@ -182,8 +231,15 @@ impl<'a> Mapspace<'a> {
 
     /// Words of weights of a group, tiles with the same weights counted once.
     pub(crate) fn group_words(&self, tiles: &Range<usize>) -> usize {
-        let distinct = tiles.clone().filter(|&n| !tiles.clone().take_while(|m| *m < n).any(|m| self.key(m) == self.key(n)));
-        distinct.map(|n| self.sums.whole(self.arch, n).steps() * self.arch.array.cols as usize).sum()
+        let distinct = tiles.clone().filter(|&n| {
+            !tiles
+                .clone()
+                .take_while(|m| *m < n)
+                .any(|m| self.key(m) == self.key(n))
+        });
+        distinct
+            .map(|n| self.sums.whole(self.arch, n).steps() * self.arch.array.cols as usize)
+            .sum()
     }
 
     fn key(&self, n: usize) -> usize {

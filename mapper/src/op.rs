@@ -48,16 +48,29 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn read(space: Space, start: i64, words: i64) -> Access {
-        Access { space, start, end: start + words, write: false }
+        Access {
+            space,
+            start,
+            end: start + words,
+            write: false,
+        }
     }
 
     pub(crate) fn write(space: Space, start: i64, words: i64) -> Access {
-        Access { space, start, end: start + words, write: true }
+        Access {
+            space,
+            start,
+            end: start + words,
+            write: true,
+        }
     }
 
     /// Whether the order of the two decides what is read or what stays.
     pub(crate) fn depends(&self, other: &Access) -> bool {
-        self.space == other.space && (self.write || other.write) && self.start < other.end && other.start < self.end
+        self.space == other.space
+            && (self.write || other.write)
+            && self.start < other.end
+            && other.start < self.end
     }
 
     /// Whether both need the same port of the same bank.
@@ -106,14 +119,23 @@ impl Op {
 
     /// Whether the order of the two operations decides the result.
     pub(crate) fn depends(&self, other: &Op) -> bool {
-        self.accesses.iter().any(|a| other.accesses.iter().any(|b| a.depends(b)))
+        self.accesses
+            .iter()
+            .any(|a| other.accesses.iter().any(|b| a.depends(b)))
     }
 }
 
 /// The flag bits of `opcode` for the flags in `names`.
 pub(crate) fn flags(opcode: Opcode, names: &[(&str, bool)]) -> u8 {
-    names.iter().filter(|(_, set)| *set).fold(0, |bits, (name, _)| {
-        let bit = opcode.flags().iter().position(|flag| flag == name).expect("the operation has this flag");
-        bits | 1 << bit
-    })
+    names
+        .iter()
+        .filter(|(_, set)| *set)
+        .fold(0, |bits, (name, _)| {
+            let bit = opcode
+                .flags()
+                .iter()
+                .position(|flag| flag == name)
+                .expect("the operation has this flag");
+            bits | 1 << bit
+        })
 }

@@ -28,7 +28,10 @@ fn loads_ahead(ops: Vec<Op>) -> Vec<Op> {
             continue;
         }
         let earliest = step_start[(op.step as usize).saturating_sub(1)].max(last_load);
-        let target = (earliest..index).rev().find(|&i| op.depends(&ops[i])).map_or(earliest, |i| i + 1);
+        let target = (earliest..index)
+            .rev()
+            .find(|&i| op.depends(&ops[i]))
+            .map_or(earliest, |i| i + 1);
         last_load = target;
         keys.push((target, 0));
     }
@@ -61,5 +64,8 @@ fn sums_ahead(mut ops: Vec<Op>) -> Vec<Op> {
 
 fn permute(ops: Vec<Op>, order: &[usize]) -> Vec<Op> {
     let mut slots: Vec<Option<Op>> = ops.into_iter().map(Some).collect();
-    order.iter().map(|&i| slots[i].take().expect("each index occurs once")).collect()
+    order
+        .iter()
+        .map(|&i| slots[i].take().expect("each index occurs once"))
+        .collect()
 }

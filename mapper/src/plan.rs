@@ -71,7 +71,10 @@ struct Banks {
 
 impl Banks {
     fn new(arch: &Arch) -> Self {
-        Banks { words: arch.activations.words, used: vec![Vec::new(); arch.activations.banks as usize] }
+        Banks {
+            words: arch.activations.words,
+            used: vec![Vec::new(); arch.activations.banks as usize],
+        }
     }
 
     /// Takes `words` of an empty bank, or of the bank with the fewest tensors that has room.
@@ -80,7 +83,10 @@ impl Banks {
         order.sort_by_key(|&bank| self.used[bank].len());
         order.into_iter().find_map(|bank| {
             let start = self.gap(bank, words)?;
-            let area = Area { start: bank as u32 * self.words + start, words };
+            let area = Area {
+                start: bank as u32 * self.words + start,
+                words,
+            };
             self.used[bank].push(area);
             self.used[bank].sort();
             Some(area)
@@ -89,27 +95,52 @@ impl Banks {
 
     fn gap(&self, bank: usize, words: u32) -> Option<u32> {
         let base = bank as u32 * self.words;
-        let starts = std::iter::once(0).chain(self.used[bank].iter().map(|a| a.start - base + a.words));
-        let ends = self.used[bank].iter().map(|a| a.start - base).chain(std::iter::once(self.words));
-        starts.zip(ends).find(|(start, end)| end - start >= words).map(|(start, _)| start)
+        let starts =
+            std::iter::once(0).chain(self.used[bank].iter().map(|a| a.start - base + a.words));
+        let ends = self.used[bank]
+            .iter()
+            .map(|a| a.start - base)
+            .chain(std::iter::once(self.words));
+        starts
+            .zip(ends)
+            .find(|(start, end)| end - start >= words)
+            .map(|(start, _)| start)
     }
 
     fn release(&mut self, area: Area) {
-        self.used.iter_mut().for_each(|bank| bank.retain(|a| *a != area));
+        self.used
+            .iter_mut()
+            .for_each(|bank| bank.retain(|a| *a != area));
     }
 }
 
 /// Plans all einsums of `network`.
-pub(crate) fn plan(network: &Network, arch: &Arch, keep_all: bool) -> Result<Vec<EinsumPlan>, MapError> {
+pub(crate) fn plan(
+    network: &Network,
+    arch: &Arch,
+    keep_all: bool,
+) -> Result<Vec<EinsumPlan>, MapError> {
     let mut spilled = BTreeSet::new();
     loop {
-        let mut planner = Planner { network, arch, keep_all, spilled: &spilled, banks: Banks::new(arch), staying: BTreeMap::new() };
-        let plans: Result<Vec<EinsumPlan>, usize> = (0..network.einsums.len()).map(|i| planner.einsum(i).ok_or(i)).collect();
+        let mut planner = Planner {
+            network,
+            arch,
+            keep_all,
+            spilled: &spilled,
+            banks: Banks::new(arch),
+            staying: BTreeMap::new(),
+        };
+        let plans: Result<Vec<EinsumPlan>, usize> = (0..network.einsums.len())
+            .map(|i| planner.einsum(i).ok_or(i))
+            .collect();
         let stuck = match plans {
             Ok(plans) => return Ok(plans),
             Err(stuck) => stuck,
         };
-        let victim = planner.staying.iter().max_by_key(|(id, area)| (!network.einsums[stuck].inputs.contains(id), area.words));
+        let victim = planner
+            .staying
+            .iter()
+            .max_by_key(|(id, area)| (!network.einsums[stuck].inputs.contains(id), area.words));
         match victim {
             Some((&id, _)) => spilled.insert(id),
             None => return Err(no_room(network, arch, stuck)),
@@ -121,8 +152,13 @@ pub(crate) fn plan(network: &Network, arch: &Arch, keep_all: bool) -> Result<Vec
 fn no_room(network: &Network, arch: &Arch, index: usize) -> MapError {
     let einsum = &network.einsums[index];
     let rows = operand_rows(network, index, &(0..1)).len().max(1) as u32;
-    let inputs = einsum.inputs.iter().map(|&id| (id, rows * row_words(network, arch, id)));
-    let needs: Vec<_> = inputs.chain([(einsum.output, row_words(network, arch, einsum.output))]).collect();
+    let inputs = einsum
+        .inputs
+        .iter()
+        .map(|&id| (id, rows * row_words(network, arch, id)));
+    let needs: Vec<_> = inputs
+        .chain([(einsum.output, row_words(network, arch, einsum.output))])
+        .collect();
     let capacity = |what: String, needed: u32, available: u32| MapError::Capacity {
         einsum: einsum.name.clone(),
         arch: arch.name.clone(),
@@ -132,14 +168,21 @@ fn no_room(network: &Network, arch: &Arch, index: usize) -> MapError {
         unit: "words",
         help: "raise `activations.words` in the arch".to_owned(),
     };
-    match needs.iter().find(|(_, words)| *words > arch.activations.words) {
+    match needs
+        .iter()
+        .find(|(_, words)| *words > arch.activations.words)
+    {
         Some((id, words)) => {
             let what = format!("one strip of `{}` in a bank", network.tensor(*id).name);
             capacity(what, *words, arch.activations.words)
         }
         None => {
             let total = needs.iter().map(|n| n.1).sum();
-            capacity("one strip of each tensor".to_owned(), total, arch.activations.words * arch.activations.banks)
+            capacity(
+                "one strip of each tensor".to_owned(),
+                total,
+                arch.activations.words * arch.activations.banks,
+            )
         }
     }
 }
@@ -160,17 +203,32 @@ impl Planner<'_> {
         let modes = [(true, true), (false, true), (true, false), (false, false)];
         let (plan, banks) = modes.into_iter().find_map(|(inputs, output)| {
             let mut banks = self.banks.clone();
-            self.mode(index, &mut banks, inputs, output).map(|plan| (plan, banks))
+            self.mode(index, &mut banks, inputs, output)
+                .map(|plan| (plan, banks))
         })?;
         self.banks = banks;
-        for (&id, access) in einsum.inputs.iter().zip(&plan.inputs).chain([(&einsum.output, &plan.output)]) {
+        for (&id, access) in einsum
+            .inputs
+            .iter()
+            .zip(&plan.inputs)
+            .chain([(&einsum.output, &plan.output)])
+        {
             match access {
                 Access::Bank(area) | Access::Fetch(area) => drop(self.staying.insert(id, *area)),
                 Access::Strips(areas) => areas.iter().for_each(|area| self.banks.release(*area)),
             }
         }
-        let later = |id: &TensorId| self.network.einsums[index + 1..].iter().any(|e| e.inputs.contains(id));
-        let done: Vec<TensorId> = self.staying.keys().filter(|id| !later(id)).copied().collect();
+        let later = |id: &TensorId| {
+            self.network.einsums[index + 1..]
+                .iter()
+                .any(|e| e.inputs.contains(id))
+        };
+        let done: Vec<TensorId> = self
+            .staying
+            .keys()
+            .filter(|id| !later(id))
+            .copied()
+            .collect();
         for id in done {
             let area = self.staying.remove(&id).expect("the key is in the map");
             self.banks.release(area);
@@ -183,7 +241,8 @@ impl Planner<'_> {
         let einsum = &self.network.einsums[index];
         let whole = |id: TensorId| {
             let rows = self.network.tensor(id).height as u32;
-            rows.checked_mul(row_words(self.network, self.arch, id)).filter(|w| *w <= self.arch.activations.words)
+            rows.checked_mul(row_words(self.network, self.arch, id))
+                .filter(|w| *w <= self.arch.activations.words)
         };
         let mut known: BTreeMap<TensorId, Access> = BTreeMap::new();
         for &id in &einsum.inputs {
@@ -192,7 +251,9 @@ impl Planner<'_> {
             }
             let access = match self.staying.get(&id) {
                 Some(area) => Access::Bank(*area),
-                None if fetch && !self.spilled.contains(&id) => Access::Fetch(banks.take(whole(id)?)?),
+                None if fetch && !self.spilled.contains(&id) => {
+                    Access::Fetch(banks.take(whole(id)?)?)
+                }
                 None => Access::Strips(Vec::new()),
             };
             known.insert(id, access);
@@ -206,15 +267,23 @@ impl Planner<'_> {
         let is_output = self.network.outputs.contains(&einsum.output);
         let stored = is_output || self.keep_all || output == Access::Strips(Vec::new());
         known.insert(einsum.output, output);
-        let passing: Vec<TensorId> = known.iter().filter(|(_, a)| matches!(a, Access::Strips(_))).map(|(id, _)| *id).collect();
+        let passing: Vec<TensorId> = known
+            .iter()
+            .filter(|(_, a)| matches!(a, Access::Strips(_)))
+            .map(|(id, _)| *id)
+            .collect();
         let strip_rows = if passing.is_empty() {
             height
         } else {
             let heights = strip_heights(height);
-            let candidates = [2, 1].into_iter().flat_map(|slots| heights.iter().map(move |h| (*h, slots)));
+            let candidates = [2, 1]
+                .into_iter()
+                .flat_map(|slots| heights.iter().map(move |h| (*h, slots)));
             let (rows, areas) = candidates.into_iter().find_map(|(rows, slots)| {
                 let mut trial = banks.clone();
-                let areas = passing.iter().map(|&id| self.slots(index, id, rows, slots, &mut trial));
+                let areas = passing
+                    .iter()
+                    .map(|&id| self.slots(index, id, rows, slots, &mut trial));
                 let areas: Vec<Vec<Area>> = areas.collect::<Option<_>>()?;
                 *banks = trial;
                 Some((rows, areas))
@@ -233,23 +302,44 @@ impl Planner<'_> {
     }
 
     /// Areas for strips of `rows` output rows of `tensor`, at most as many as there are strips.
-    fn slots(&self, index: usize, tensor: TensorId, rows: usize, slots: usize, banks: &mut Banks) -> Option<Vec<Area>> {
-        let height = self.network.tensor(self.network.einsums[index].output).height;
+    fn slots(
+        &self,
+        index: usize,
+        tensor: TensorId,
+        rows: usize,
+        slots: usize,
+        banks: &mut Banks,
+    ) -> Option<Vec<Area>> {
+        let height = self
+            .network
+            .tensor(self.network.einsums[index].output)
+            .height;
         let strips = strips(height, rows);
         let is_output = self.network.einsums[index].output == tensor;
-        let of = |strip: &Range<usize>| if is_output { strip.len() } else { operand_rows(self.network, index, strip).len() };
+        let of = |strip: &Range<usize>| {
+            if is_output {
+                strip.len()
+            } else {
+                operand_rows(self.network, index, strip).len()
+            }
+        };
         let most = strips.iter().map(of).max()?.max(1) as u32;
         let words = most.checked_mul(row_words(self.network, self.arch, tensor))?;
         if words > self.arch.activations.words {
             return None;
         }
-        (0..slots.min(strips.len())).map(|_| banks.take(words)).collect()
+        (0..slots.min(strips.len()))
+            .map(|_| banks.take(words))
+            .collect()
     }
 }
 
 /// The output rows of all strips.
 pub(crate) fn strips(height: usize, rows: usize) -> Vec<Range<usize>> {
-    (0..height).step_by(rows.max(1)).map(|start| start..(start + rows).min(height)).collect()
+    (0..height)
+        .step_by(rows.max(1))
+        .map(|start| start..(start + rows).min(height))
+        .collect()
 }
 
 /// All distinct heights of equal strips, from the whole image down to one row.

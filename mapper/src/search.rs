@@ -76,6 +76,8 @@ pub struct Found {
     pub cost: Cost,
     /// The proof.
     pub certificate: Certificate,
+    /// The next best points that were costed, best first: closer than the model's error, so worth a second opinion.
+    pub runners_up: Vec<Choice>,
 }
 
 /// A way to look through a mapspace; the seam for the general exact search.
@@ -83,7 +85,11 @@ pub trait Search {
     /// The name used on the command line and in reports.
     fn name(&self) -> &'static str;
     /// The best point that `allowed` lets through, or what stands in the way.
-    fn find(&self, problem: &Problem, allowed: &dyn Fn(&Choice) -> bool) -> Result<Found, Vec<Infeasible>>;
+    fn find(
+        &self,
+        problem: &Problem,
+        allowed: &dyn Fn(&Choice) -> bool,
+    ) -> Result<Found, Vec<Infeasible>>;
 }
 
 /// What is searched, and for what.
@@ -100,6 +106,11 @@ pub struct Problem<'a> {
     pub macs: u64,
 }
 
+/// The model is trusted to one part in this many.
+const MODEL_ERROR: u64 = 20;
+/// The most points that are kept beside the best.
+const MAX_RUNNERS_UP: usize = 4;
+
 /// Looks at every point; those whose compute time alone is no better than the best are not costed.
 pub struct Exhaustive;
 
@@ -108,11 +119,16 @@ impl Search for Exhaustive {
         "exhaustive"
     }
 
-    fn find(&self, problem: &Problem, allowed: &dyn Fn(&Choice) -> bool) -> Result<Found, Vec<Infeasible>> {
+    fn find(
+        &self,
+        problem: &Problem,
+        allowed: &dyn Fn(&Choice) -> bool,
+    ) -> Result<Found, Vec<Infeasible>> {
         let choices = problem.mapspace.choices();
         let mut certificate = problem.certificate(self.name(), choices.len() as u64);
         let mut reasons = Vec::new();
         let mut best: Option<((u64, u64, u64, Choice), Cost)> = None;
+        let mut costed: Vec<(u64, u64, u64, Choice)> = Vec::new();
         for choice in choices.into_iter().filter(|c| allowed(c)) {
             if let Some(reason) = problem.mapspace.infeasible(&choice) {
                 *certificate.counter(reason) += 1;
@@ -127,15 +143,30 @@ impl Search for Exhaustive {
                 continue;
             }
             certificate.costed += 1;
-            let cost = problem.model.cost(problem.mapspace, &choice, &problem.boundary);
+            let cost = problem
+                .model
+                .cost(problem.mapspace, &choice, &problem.boundary);
             let key = problem.key(&choice, &cost);
+            costed.push(key);
             if best.as_ref().is_none_or(|(other, _)| key < *other) {
                 best = Some((key, cost));
             }
         }
-        let ((_, _, _, choice), cost) = best.ok_or(reasons)?;
+        let ((first, _, _, choice), cost) = best.ok_or(reasons)?;
+        costed.retain(|key| key.3 != choice && key.0 <= first + first / MODEL_ERROR);
+        costed.sort_unstable();
+        let runners_up = costed
+            .iter()
+            .take(MAX_RUNNERS_UP)
+            .map(|key| key.3)
+            .collect();
         certificate.best_cycles = cost.cycles;
-        Ok(Found { choice, cost, certificate })
+        Ok(Found {
+            choice,
+            cost,
+            certificate,
+            runners_up,
+        })
     }
 }
 
@@ -155,7 +186,9 @@ impl Problem<'_> {
         let sums = self.mapspace.sums;
         let pixels = (sums.output.height * sums.output.width) as u64;
         let n_pixel_tiles = pixels.div_ceil((choice.tile_rows * choice.tile_cols) as u64);
-        (0..sums.n_tiles(arch)).map(|n| pixels * sums.whole(arch, n).steps() as u64 + n_pixel_tiles).sum()
+        (0..sums.n_tiles(arch))
+            .map(|n| pixels * sums.whole(arch, n).steps() as u64 + n_pixel_tiles)
+            .sum()
     }
 
     fn certificate(&self, search: &str, candidates: u64) -> Certificate {

@@ -63,27 +63,46 @@ pub(crate) struct Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    pub(crate) fn conv(op: &'a Conv, input: &'a Tensor, output: &'a Tensor) -> Result<Self, OpError> {
+    pub(crate) fn conv(
+        op: &'a Conv,
+        input: &'a Tensor,
+        output: &'a Tensor,
+    ) -> Result<Self, OpError> {
         let n_weights = op.group_channels * op.window.n_taps();
         let parameter = |(channel, requantise): (usize, Requantise)| {
             let weights = &op.weights[channel * n_weights..(channel + 1) * n_weights];
-            let sum = weights.iter().fold(0i32, |sum, w| sum.wrapping_add(i32::from(*w)));
+            let sum = weights
+                .iter()
+                .fold(0i32, |sum, w| sum.wrapping_add(i32::from(*w)));
             let bias = op.bias[channel].wrapping_sub(i32::from(input.zero_point).wrapping_mul(sum));
             Parameter { bias, requantise }
         };
-        let set = op.requantise()?.into_iter().enumerate().map(parameter).collect();
+        let set = op
+            .requantise()?
+            .into_iter()
+            .enumerate()
+            .map(parameter)
+            .collect();
         Ok(Sums {
             weights: Weights::Conv(op),
             window: simple(op.window, output),
             input,
             output,
             clamp: op.clamp,
-            regions: vec![Region { rows: 0..output.height, cols: 0..output.width, set: 0 }],
+            regions: vec![Region {
+                rows: 0..output.height,
+                cols: 0..output.width,
+                set: 0,
+            }],
             sets: vec![set],
         })
     }
 
-    pub(crate) fn average_pool(op: &'a AveragePool, input: &'a Tensor, output: &'a Tensor) -> Result<Self, OpError> {
+    pub(crate) fn average_pool(
+        op: &'a AveragePool,
+        input: &'a Tensor,
+        output: &'a Tensor,
+    ) -> Result<Self, OpError> {
         let count = |row, column| op.window_count(input.shape(), row, column);
         let rows = runs(output.height, |row| count(row, 0));
         let cols = runs(output.width, |column| count(0, column));
@@ -96,10 +115,16 @@ impl<'a> Sums<'a> {
                 if set == counts.len() {
                     counts.push(n);
                 }
-                regions.push(Region { rows: rows.clone(), cols: cols.clone(), set });
+                regions.push(Region {
+                    rows: rows.clone(),
+                    cols: cols.clone(),
+                    set,
+                });
             }
         }
-        let bias = i32::from(input.zero_point).wrapping_mul(op.window.n_taps() as i32).wrapping_neg();
+        let bias = i32::from(input.zero_point)
+            .wrapping_mul(op.window.n_taps() as i32)
+            .wrapping_neg();
         let set = |n: &usize| -> Result<Vec<Parameter>, OpError> {
             let requantise = AveragePool::requantise(input.scale, output.scale, *n)?;
             Ok(vec![Parameter { bias, requantise }; output.channels])
@@ -129,7 +154,10 @@ impl<'a> Sums<'a> {
             Weights::Unit => (first, last + 1),
             Weights::Conv(op) => {
                 let per_group = op.out_channels / op.groups;
-                (first / per_group * op.group_channels, (last / per_group + 1) * op.group_channels)
+                (
+                    first / per_group * op.group_channels,
+                    (last / per_group + 1) * op.group_channels,
+                )
             }
         };
         low / rows..high.div_ceil(rows)
@@ -138,7 +166,11 @@ impl<'a> Sums<'a> {
     /// The whole reduction of column tile `n`.
     pub(crate) fn whole(&self, arch: &Arch, n: usize) -> Chunk {
         let [kernel_y, kernel_x] = self.window.kernel;
-        Chunk { blocks: self.blocks(arch, n), kernel_y: 0..kernel_y, kernel_x: 0..kernel_x }
+        Chunk {
+            blocks: self.blocks(arch, n),
+            kernel_y: 0..kernel_y,
+            kernel_x: 0..kernel_x,
+        }
     }
 
     /// The first column tile that has the same weights as `n`.
@@ -164,7 +196,9 @@ impl<'a> Sums<'a> {
                 for tap_column in chunk.kernel_x.clone() {
                     for col in 0..cols {
                         let out = n * cols + col;
-                        bytes.extend((0..rows).map(|row| self.weight(out, block * rows + row, tap_row, tap_column) as u8));
+                        bytes.extend((0..rows).map(|row| {
+                            self.weight(out, block * rows + row, tap_row, tap_column) as u8
+                        }));
                     }
                 }
             }
@@ -200,7 +234,9 @@ impl<'a> Sums<'a> {
                     continue;
                 };
                 bytes.extend(bias.to_le_bytes());
-                bytes.extend((requantise.mantissa | u32::from(requantise.shift) << 24).to_le_bytes());
+                bytes.extend(
+                    (requantise.mantissa | u32::from(requantise.shift) << 24).to_le_bytes(),
+                );
             }
         }
         bytes.resize(bytes.len().next_multiple_of(arch.word_bytes() as usize), 0);

@@ -56,7 +56,8 @@ pub(crate) fn synchronise(ops: &[Op], arch: &Arch) -> Result<Tokens, usize> {
 /// The latest operation of each other engine that each operation depends on, as far as it does not follow.
 fn dependencies(ops: &[Op], arch: &Arch) -> Needs {
     let bank_words = i64::from(arch.activations.words);
-    let mut history: Vec<[Vec<(usize, Access)>; 4]> = (0..Space::COUNT).map(|_| Default::default()).collect();
+    let mut history: Vec<[Vec<(usize, Access)>; 4]> =
+        (0..Space::COUNT).map(|_| Default::default()).collect();
     let mut needs = vec![[0; 4]; ops.len()];
     let mut ends: Vec<Clock> = Vec::with_capacity(ops.len());
     let mut starts = [[0; 4]; 4];
@@ -73,7 +74,9 @@ fn dependencies(ops: &[Op], arch: &Arch) -> Needs {
                     .iter()
                     .rev()
                     .take_while(|(at, _)| *at + 1 > known)
-                    .find(|(_, earlier)| earlier.depends(access) || earlier.shares_port(access, bank_words));
+                    .find(|(_, earlier)| {
+                        earlier.depends(access) || earlier.shares_port(access, bank_words)
+                    });
                 if let Some((at, _)) = conflict {
                     needs[index][other] = at + 1;
                 }
@@ -93,7 +96,10 @@ fn dependencies(ops: &[Op], arch: &Arch) -> Needs {
 }
 
 fn join(clock: &mut Clock, other: &Clock) {
-    clock.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).max(*b));
+    clock
+        .iter_mut()
+        .zip(other)
+        .for_each(|(a, b)| *a = (*a).max(*b));
 }
 
 /// The waits that remain of a set of dependencies when all that follow from others are left out.
@@ -137,11 +143,16 @@ impl<'a> Solution<'a> {
             }
             let base = last[engine].map_or([0; 4], |p| s.starts[p]);
             last[engine] = Some(index);
-            let open: Vec<usize> = (0..4).filter(|&e| needs[index][e] > base[e]).map(|e| needs[index][e] - 1).collect();
+            let open: Vec<usize> = (0..4)
+                .filter(|&e| needs[index][e] > base[e])
+                .map(|e| needs[index][e] - 1)
+                .collect();
             let follows = |&from: &usize| {
-                open.iter().any(|&other| other != from && ends[other][engines[from]] > from)
+                open.iter()
+                    .any(|&other| other != from && ends[other][engines[from]] > from)
             };
-            let mut waits: Vec<usize> = open.iter().copied().filter(|from| !follows(from)).collect();
+            let mut waits: Vec<usize> =
+                open.iter().copied().filter(|from| !follows(from)).collect();
             waits.sort_unstable();
             let mut clock = base;
             for &from in &waits {
@@ -158,7 +169,11 @@ impl<'a> Solution<'a> {
 
     /// A third wait moves to the operation before, or behind another of the three.
     fn too_many_waits(&self) -> Vec<(usize, usize)> {
-        let full = self.waits.iter().enumerate().filter(|(_, waits)| waits.len() > 2);
+        let full = self
+            .waits
+            .iter()
+            .enumerate()
+            .filter(|(_, waits)| waits.len() > 2);
         full.map(|(index, waits)| match self.previous[index] {
             Some(previous) if previous > waits[0] => (waits[0], previous),
             _ => (waits[0], waits[1]),
@@ -168,11 +183,17 @@ impl<'a> Solution<'a> {
 
     /// A third signal moves to the operation after, or follows from another of the three.
     fn too_many_signals(&self) -> Vec<(usize, usize)> {
-        let full = self.signals.iter().enumerate().filter(|(_, signals)| signals.len() > 2);
-        full.map(|(index, signals)| match (self.next[index], signals[signals.len() - 1]) {
-            (Some(next), last) if next < last => (next, last),
-            (_, last) => (signals[signals.len() - 2], last),
-        })
+        let full = self
+            .signals
+            .iter()
+            .enumerate()
+            .filter(|(_, signals)| signals.len() > 2);
+        full.map(
+            |(index, signals)| match (self.next[index], signals[signals.len() - 1]) {
+                (Some(next), last) if next < last => (next, last),
+                (_, last) => (signals[signals.len() - 2], last),
+            },
+        )
         .collect()
     }
 
@@ -200,7 +221,10 @@ impl<'a> Solution<'a> {
         let mut pairs: BTreeMap<(usize, usize), Vec<(usize, usize)>> = BTreeMap::new();
         for (taker, waits) in self.waits.iter().enumerate() {
             for &signaller in waits {
-                pairs.entry((self.engines[signaller], self.engines[taker])).or_default().push((signaller, taker));
+                pairs
+                    .entry((self.engines[signaller], self.engines[taker]))
+                    .or_default()
+                    .push((signaller, taker));
             }
         }
         pairs
@@ -211,41 +235,71 @@ impl<'a> Solution<'a> {
         let pairs = self.pairs();
         let mut by_use: Vec<_> = pairs.iter().collect();
         by_use.sort_by_key(|(pair, tokens)| (tokens.len(), **pair));
-        by_use.into_iter().find_map(|((producer, consumer), tokens)| {
-            (0..4)
-                .filter(|via| pairs.contains_key(&(*producer, *via)) && pairs.contains_key(&(*via, *consumer)))
-                .find_map(|via| {
-                    let hops = tokens.iter().map(|&(from, to)| {
-                        let hop = (from + 1..to).find(|&at| self.engines[at] == via)?;
-                        Some([(from, hop), (hop, to)])
-                    });
-                    Some(hops.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
-                })
-        })
+        by_use
+            .into_iter()
+            .find_map(|((producer, consumer), tokens)| {
+                (0..4)
+                    .filter(|via| {
+                        pairs.contains_key(&(*producer, *via))
+                            && pairs.contains_key(&(*via, *consumer))
+                    })
+                    .find_map(|via| {
+                        let hops = tokens.iter().map(|&(from, to)| {
+                            let hop = (from + 1..to).find(|&at| self.engines[at] == via)?;
+                            Some([(from, hop), (hop, to)])
+                        });
+                        Some(
+                            hops.collect::<Option<Vec<_>>>()?
+                                .into_iter()
+                                .flatten()
+                                .collect(),
+                        )
+                    })
+            })
     }
 
     fn tokens(&self) -> Tokens {
         let pairs = self.pairs();
         let name = |e: usize| Engine::ALL[e];
         let id = |pair: (usize, usize)| {
-            Semaphore(pairs.keys().position(|p| *p == pair).expect("every token has a pair") as u8)
+            Semaphore(
+                pairs
+                    .keys()
+                    .position(|p| *p == pair)
+                    .expect("every token has a pair") as u8,
+            )
         };
         let two = |list: &[usize], id: &dyn Fn(usize) -> Semaphore| {
             let mut slots = [None; 2];
-            list.iter().zip(&mut slots).for_each(|(&other, slot)| *slot = Some(id(other)));
+            list.iter()
+                .zip(&mut slots)
+                .for_each(|(&other, slot)| *slot = Some(id(other)));
             slots
         };
         let of = |index: usize| self.engines[index];
         let waits = self.waits.iter().enumerate().map(|(to, list)| {
-            two(list, &|from| id((of(from), of(to)))).map(|s| s.map(|semaphore| Wait { semaphore, amount: 1 }))
+            two(list, &|from| id((of(from), of(to)))).map(|s| {
+                s.map(|semaphore| Wait {
+                    semaphore,
+                    amount: 1,
+                })
+            })
         });
-        let signals = self.signals.iter().enumerate().map(|(from, list)| two(list, &|to| id((of(from), of(to)))));
+        let signals = self
+            .signals
+            .iter()
+            .enumerate()
+            .map(|(from, list)| two(list, &|to| id((of(from), of(to)))));
         let semaphores = pairs.keys().map(|&(producer, consumer)| SemaphoreUse {
             meaning: meaning(name(producer), name(consumer)).to_owned(),
             producer: name(producer),
             consumer: name(consumer),
         });
-        Tokens { waits: waits.collect(), signals: signals.collect(), semaphores: semaphores.collect() }
+        Tokens {
+            waits: waits.collect(),
+            signals: signals.collect(),
+            semaphores: semaphores.collect(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! On a design with both dataflows the search picks the better one for each layer, and pins are obeyed.
 
+#![expect(clippy::result_large_err, reason = "an error ends a test")]
+
 mod common;
 
 use common::{Build, compile_and_verify, preset, verify};
@@ -22,11 +24,21 @@ fn pinned(network: &Network, dataflow: Dataflow) -> Result<mapper::Compiled, Map
         tile_cols: None,
         group_tiles: None,
     };
-    compile(network, &preset("both"), &Options { pins: vec![pin], ..Options::default() })
+    compile(
+        network,
+        &preset("both"),
+        &Options {
+            pins: vec![pin],
+            ..Options::default()
+        },
+    )
 }
 
 fn dataflow(compiled: &mapper::Compiled) -> Dataflow {
-    compiled.layers[0].choice.expect("the layer runs on the array").dataflow
+    compiled.layers[0]
+        .choice
+        .expect("the layer runs on the array")
+        .dataflow
 }
 
 /// One pixel: an accumulator that is read again after one cycle would miss its last update, so weight-stationary takes
@@ -38,7 +50,12 @@ fn a_fully_connected_layer_is_output_stationary() {
     assert_eq!(dataflow(&compiled), Dataflow::OutputStationary);
     let other = pinned(&network, Dataflow::WeightStationary).expect("it fits");
     let slower = verify(&network, &arch, &other, 7).expect("it is right");
-    assert!(outcome.cycles < slower.cycles, "{} {}", outcome.cycles, slower.cycles);
+    assert!(
+        outcome.cycles < slower.cycles,
+        "{} {}",
+        outcome.cycles,
+        slower.cycles
+    );
 }
 
 /// A sum of 2,304 words of weights for each column tile must be split, which only partial sums in the accumulators allow.
@@ -54,16 +71,33 @@ fn a_long_sum_is_weight_stationary() {
     let mut arch = preset("both");
     arch.array.dataflows = vec![Dataflow::OutputStationary];
     let problems = mapper::fits(&network, &arch).problems;
-    expect_test::expect!["`conv0`: one column tile's weights needs 2304 words, arch `both` has 2048"].assert_eq(&problems[0].to_string());
+    expect_test::expect![
+        "`conv0`: one column tile's weights needs 2304 words, arch `both` has 2048"
+    ]
+    .assert_eq(&problems[0].to_string());
 }
 
 #[test]
 fn a_certificate_accounts_for_every_candidate() {
     let mut build = Build::new(3, [24, 12, 12]);
-    build.conv(TensorId(0), 40, 1, Window { pads: [1; 4], ..Window::dense([3, 3]) });
+    build.conv(
+        TensorId(0),
+        40,
+        1,
+        Window {
+            pads: [1; 4],
+            ..Window::dense([3, 3])
+        },
+    );
     let compiled = compile(&build.finish(), &preset("both"), &Options::default()).expect("it fits");
-    let c = compiled.layers[0].certificate.as_ref().expect("it was searched");
-    let pruned = c.pruned_by_accumulators + c.pruned_by_weights + c.pruned_by_parameters + c.pruned_by_reduction;
+    let c = compiled.layers[0]
+        .certificate
+        .as_ref()
+        .expect("it was searched");
+    let pruned = c.pruned_by_accumulators
+        + c.pruned_by_weights
+        + c.pruned_by_parameters
+        + c.pruned_by_reduction;
     assert_eq!(c.candidates, pruned + c.pruned_by_bound + c.costed);
     assert!(c.best_cycles >= c.roofline_cycles(), "{c:?}");
     assert!(c.sentence().contains("in this model and space"));
@@ -76,11 +110,20 @@ fn the_search_is_exact_in_its_model() {
     assert_eq!(Exhaustive.name(), "exhaustive");
     for seed in 0..20 {
         let (network, arch) = (common::random_network(seed, 3, false), preset("both"));
-        let Ok(best) = compile(&network, &arch, &Options::default()) else { continue };
-        let traffic = Options { objective: mapper::Objective::Traffic, ..Options::default() };
+        let Ok(best) = compile(&network, &arch, &Options::default()) else {
+            continue;
+        };
+        let traffic = Options {
+            objective: mapper::Objective::Traffic,
+            ..Options::default()
+        };
         let other = compile(&network, &arch, &traffic).expect("the space is the same");
         for (a, b) in best.layers.iter().zip(&other.layers) {
-            assert!(a.cost.cycles <= b.cost.cycles && a.cost.traffic_words >= b.cost.traffic_words, "seed {seed} {}", a.name);
+            assert!(
+                a.cost.cycles <= b.cost.cycles && a.cost.traffic_words >= b.cost.traffic_words,
+                "seed {seed} {}",
+                a.name
+            );
         }
     }
 }

@@ -14,14 +14,38 @@ use std::collections::BTreeMap;
 fn weights_and_parameters_read_back() {
     let arch = preset("nano");
     let mut build = Build::new(5, [11, 6, 6]);
-    build.conv(TensorId(0), 7, 1, Window { pads: [1; 4], ..Window::dense([3, 3]) });
+    build.conv(
+        TensorId(0),
+        7,
+        1,
+        Window {
+            pads: [1; 4],
+            ..Window::dense([3, 3])
+        },
+    );
     let network = build.finish();
     // All column tiles in one group, so that the tiles of a pixel tile follow each other.
-    let pin = Pin { einsum: "conv0".to_owned(), dataflow: None, tile_rows: None, tile_cols: None, group_tiles: Some(4) };
-    let compiled = compile(&network, &arch, &Options { pins: vec![pin], ..Options::default() }).expect("it fits");
+    let pin = Pin {
+        einsum: "conv0".to_owned(),
+        dataflow: None,
+        tile_rows: None,
+        tile_cols: None,
+        group_tiles: Some(4),
+    };
+    let compiled = compile(
+        &network,
+        &arch,
+        &Options {
+            pins: vec![pin],
+            ..Options::default()
+        },
+    )
+    .expect("it fits");
     let program = &compiled.program;
     let image = program.image(&arch);
-    let Kind::Conv(conv) = &network.einsums[0].kind else { unreachable!() };
+    let Kind::Conv(conv) = &network.einsums[0].kind else {
+        unreachable!()
+    };
     let (rows, cols) = (arch.array.rows as usize, arch.array.cols as usize);
 
     let mut registers: BTreeMap<Register, u32> = BTreeMap::new();
@@ -58,7 +82,8 @@ fn weights_and_parameters_read_back() {
                 for col in 0..cols {
                     let out = channel % 8 + col;
                     let at = (group * arch.vector.requantise_lanes as usize + col) * 8;
-                    let word = u64::from_le_bytes(parameters[at..at + 8].try_into().expect("eight bytes"));
+                    let word =
+                        u64::from_le_bytes(parameters[at..at + 8].try_into().expect("eight bytes"));
                     if out >= conv.out_channels {
                         assert_eq!(word, 0, "parameters beyond the last channel are zero");
                         continue;
@@ -67,24 +92,44 @@ fn weights_and_parameters_read_back() {
                     for block in 0..2 {
                         for tap in 0..9 {
                             for row in 0..rows {
-                                let weight = tile[((block * 9 + tap) * cols + col) * rows + row] as i8;
+                                let weight =
+                                    tile[((block * 9 + tap) * cols + col) * rows + row] as i8;
                                 let input = block * rows + row;
-                                let expected = if input < 11 { conv.weight(out, input, tap / 3, tap % 3) } else { 0 };
-                                assert_eq!(weight, expected, "output {out} input {input} tap {tap}");
+                                let expected = if input < 11 {
+                                    conv.weight(out, input, tap / 3, tap % 3)
+                                } else {
+                                    0
+                                };
+                                assert_eq!(
+                                    weight, expected,
+                                    "output {out} input {input} tap {tap}"
+                                );
                                 sum += i32::from(weight);
                             }
                         }
                     }
                     let zero_point = i32::from(network.tensors[0].zero_point);
-                    assert_eq!(word as u32 as i32, conv.bias[out] - zero_point * sum, "bias of {out}");
+                    assert_eq!(
+                        word as u32 as i32,
+                        conv.bias[out] - zero_point * sum,
+                        "bias of {out}"
+                    );
                     let scale = conv.requantise().expect("in range")[out];
-                    assert_eq!((word >> 32 & 0xff_ffff, word >> 56), (scale.mantissa.into(), scale.shift.into()), "scale of {out}");
+                    assert_eq!(
+                        (word >> 32 & 0xff_ffff, word >> 56),
+                        (scale.mantissa.into(), scale.shift.into()),
+                        "scale of {out}"
+                    );
                 }
                 channel += cols;
-                *registers.get_mut(&Register::VecParameters).expect("set") += arch.array.cols / arch.vector.requantise_lanes;
+                *registers.get_mut(&Register::VecParameters).expect("set") +=
+                    arch.array.cols / arch.vector.requantise_lanes;
             }
             _ => {}
         }
     }
-    assert!(channel > 0 && channel % 8 == 0, "whole tiles of pixels were requantised");
+    assert!(
+        channel > 0 && channel % 8 == 0,
+        "whole tiles of pixels were requantised"
+    );
 }

@@ -1,5 +1,7 @@
 //! Random networks on random archs: each is refused with a reason, or equals the reference on the simulator.
 
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
+
 mod common;
 
 use common::{compile_and_verify, random_arch, random_network};
@@ -7,8 +9,14 @@ use mapper::{MapError, Options, compile};
 
 #[test]
 fn random_networks_equal_the_reference_or_are_refused() {
-    let count: u64 = std::env::var("CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
-    let first: u64 = std::env::var("SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let count: u64 = std::env::var("CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(150);
+    let first: u64 = std::env::var("SEED")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     let mut refused = std::collections::BTreeMap::new();
     let mut failed = Vec::new();
     for seed in first..first + count {
@@ -16,13 +24,30 @@ fn random_networks_equal_the_reference_or_are_refused() {
         let problem = match mapper::fits(&network, &arch).problems.into_iter().next() {
             Some(problem) => Some(problem),
             // What is known only when the program is there.
-            None => compile(&network, &arch, &Options { keep_all: true, ..Options::default() })
-                .err()
-                .filter(|e| matches!(e, MapError::Memory { .. } | MapError::Semaphores { .. } | MapError::Capacity { .. })),
+            None => compile(
+                &network,
+                &arch,
+                &Options {
+                    keep_all: true,
+                    ..Options::default()
+                },
+            )
+            .err()
+            .filter(|e| {
+                matches!(
+                    e,
+                    MapError::Memory { .. }
+                        | MapError::Semaphores { .. }
+                        | MapError::Capacity { .. }
+                )
+            }),
         };
         if let Some(problem) = problem {
             let text = problem.to_string();
-            let words: Vec<&str> = text.split(' ').filter(|w| !w.contains('`') && !w.chars().any(|c| c.is_ascii_digit())).collect();
+            let words: Vec<&str> = text
+                .split(' ')
+                .filter(|w| !w.contains('`') && !w.chars().any(|c| c.is_ascii_digit()))
+                .collect();
             *refused.entry(words.join(" ")).or_insert(0) += 1;
             continue;
         }
@@ -31,6 +56,14 @@ fn random_networks_equal_the_reference_or_are_refused() {
         }
     }
     println!("refused: {refused:#?}");
-    assert!(failed.is_empty(), "{} of {count} failed:\n{}", failed.len(), failed.join("\n"));
-    assert!(refused.values().sum::<u64>() < count / 2, "most cases must run");
+    assert!(
+        failed.is_empty(),
+        "{} of {count} failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    assert!(
+        refused.values().sum::<u64>() < count / 2,
+        "most cases must run"
+    );
 }

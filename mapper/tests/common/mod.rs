@@ -15,7 +15,11 @@ use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
 /// The arch of `examples/archs`.
 pub(crate) fn preset(name: &str) -> Arch {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/archs/{name}.toml"));
-    ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("presets are legal")
+    ir::arch::read(
+        name,
+        &std::fs::read_to_string(path).expect("the preset is there"),
+    )
+    .expect("presets are legal")
 }
 
 /// The digits network of `examples/networks`.
@@ -25,13 +29,22 @@ pub(crate) fn digits() -> Network {
 }
 
 /// Runs a compiled network on the simulator with random inputs and compares every tensor in memory with the reference.
-pub(crate) fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: u64) -> Result<Outcome, String> {
+pub(crate) fn verify(
+    network: &Network,
+    arch: &Arch,
+    compiled: &Compiled,
+    seed: u64,
+) -> Result<Outcome, String> {
     let checked = compiled.program.check(arch).map_err(|e| e.to_string())?;
     let mut random = Random(seed);
     let inputs: Vec<Vec<i8>> = network
         .inputs
         .iter()
-        .map(|id| (0..network.tensor(*id).n_values()).map(|_| random.next() as i8).collect())
+        .map(|id| {
+            (0..network.tensor(*id).n_values())
+                .map(|_| random.next() as i8)
+                .collect()
+        })
         .collect();
     let reference = network.reference(&inputs).map_err(|e| e.to_string())?;
     let mut memory = Memory::of(checked);
@@ -42,9 +55,18 @@ pub(crate) fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: 
         memory.bytes[start..start + bytes.len()].copy_from_slice(&bytes);
     }
     let timing = MemoryTiming::of(arch, MemoryModel::M1);
-    let outcome = simulate(checked, &mut memory, timing, Mode::Full).map_err(|e| format!("{e}: {e:?}"))?;
-    for image in compiled.program.outputs.iter().chain(&compiled.program.intermediates) {
-        let values = image.unpack(word_bytes, &memory.bytes[(image.word * word_bytes) as usize..]);
+    let outcome =
+        simulate(checked, &mut memory, timing, Mode::Full).map_err(|e| format!("{e}: {e:?}"))?;
+    for image in compiled
+        .program
+        .outputs
+        .iter()
+        .chain(&compiled.program.intermediates)
+    {
+        let values = image.unpack(
+            word_bytes,
+            &memory.bytes[(image.word * word_bytes) as usize..],
+        );
         let expected = &reference[image.tensor as usize];
         if let Some(at) = values.iter().zip(expected).position(|(a, b)| a != b) {
             let tensor = &network.tensors[image.tensor as usize];
@@ -61,8 +83,14 @@ pub(crate) fn verify(network: &Network, arch: &Arch, compiled: &Compiled, seed: 
 }
 
 /// Compiles, and verifies with every tensor kept.
-pub(crate) fn compile_and_verify(network: &Network, arch: &Arch) -> Result<(Compiled, Outcome), String> {
-    let keep = Options { keep_all: true, ..Options::default() };
+pub(crate) fn compile_and_verify(
+    network: &Network,
+    arch: &Arch,
+) -> Result<(Compiled, Outcome), String> {
+    let keep = Options {
+        keep_all: true,
+        ..Options::default()
+    };
     let kept = compile(network, arch, &keep).map_err(|e: MapError| e.to_string())?;
     verify(network, arch, &kept, 7)?;
     for mapping in &kept.schedule.mappings {
@@ -132,45 +160,93 @@ impl Build {
         let zero_point = self.random.next() as i8 / 4;
         let scale = self.random.within(50, 150) as f32 / 1000.0;
         let name = format!("t{}", id.0);
-        self.network.tensors.push(Tensor { name, channels, height, width, scale, zero_point, host: None });
+        self.network.tensors.push(Tensor {
+            name,
+            channels,
+            height,
+            width,
+            scale,
+            zero_point,
+            host: None,
+        });
         id
     }
 
     pub(crate) fn push(&mut self, kind: Kind, inputs: &[TensorId], output: TensorId) -> TensorId {
         let name = format!("{}{}", kind.name(), self.network.einsums.len());
-        self.network.einsums.push(Einsum { name, kind, inputs: inputs.to_vec(), output });
+        self.network.einsums.push(Einsum {
+            name,
+            kind,
+            inputs: inputs.to_vec(),
+            output,
+        });
         output
     }
 
     fn clamp(&mut self) -> Clamp {
-        if self.random.chance(50) { Clamp::FULL } else { Clamp { lo: -60, hi: 100 } }
+        if self.random.chance(50) {
+            Clamp::FULL
+        } else {
+            Clamp { lo: -60, hi: 100 }
+        }
     }
 
     /// A convolution, if its window fits.
-    pub(crate) fn conv(&mut self, input: TensorId, out_channels: usize, groups: usize, window: Window) -> Option<TensorId> {
+    pub(crate) fn conv(
+        &mut self,
+        input: TensorId,
+        out_channels: usize,
+        groups: usize,
+        window: Window,
+    ) -> Option<TensorId> {
         let [channels, height, width] = self.network.tensor(input).shape();
         let [rows, columns] = window.output_size([height, width]).ok()?;
         let group_channels = channels / groups;
         let n = out_channels * group_channels * window.n_taps();
         let weights = (0..n).map(|_| self.random.next() as i8).collect();
-        let bias = (0..out_channels).map(|_| self.random.next() as i16 as i32).collect();
+        let bias = (0..out_channels)
+            .map(|_| self.random.next() as i16 as i32)
+            .collect();
         let base = 0.5 / ((group_channels * window.n_taps()) as f32 * 64.0);
-        let scales = (0..out_channels).map(|_| base * self.random.within(50, 150) as f32 / 100.0).collect();
+        let scales = (0..out_channels)
+            .map(|_| base * self.random.within(50, 150) as f32 / 100.0)
+            .collect();
         let clamp = self.clamp();
         let output = self.tensor([out_channels, rows, columns]);
-        let op = Conv { out_channels, group_channels, groups, window, weights, bias, scales, clamp };
+        let op = Conv {
+            out_channels,
+            group_channels,
+            groups,
+            window,
+            weights,
+            bias,
+            scales,
+            clamp,
+        };
         Some(self.push(Kind::Conv(op), &[input], output))
     }
 
     pub(crate) fn window(&mut self, image: [usize; 3]) -> Window {
-        let kernel = [self.random.within(1, 4.min(image[1])), self.random.within(1, 4.min(image[2]))];
+        let kernel = [
+            self.random.within(1, 4.min(image[1])),
+            self.random.within(1, 4.min(image[2])),
+        ];
         let mut pads = [0; 4];
         for (axis, pad) in pads.iter_mut().enumerate() {
             *pad = self.random.within(0, kernel[axis % 2] - 1);
         }
         let stride = [self.random.within(1, 2), self.random.within(1, 2)];
-        let dilation = if self.random.chance(20) { [2, 1] } else { [1, 1] };
-        Window { kernel, stride, pads, dilation }
+        let dilation = if self.random.chance(20) {
+            [2, 1]
+        } else {
+            [1, 1]
+        };
+        Window {
+            kernel,
+            stride,
+            pads,
+            dilation,
+        }
     }
 
     /// One random einsum on a random tensor.
@@ -189,7 +265,10 @@ impl Build {
                 self.conv(input, channels, channels, window);
             }
             4 => {
-                let groups = *[4, 3, 2, 1].iter().find(|g| channels.is_multiple_of(**g)).expect("one divides all");
+                let groups = *[4, 3, 2, 1]
+                    .iter()
+                    .find(|g| channels.is_multiple_of(**g))
+                    .expect("one divides all");
                 let out = groups * self.random.within(1, 12);
                 let window = self.window(shape);
                 self.conv(input, out, groups, window);
@@ -206,7 +285,11 @@ impl Build {
                     window = Window::dense([shape[1], shape[2]]);
                 }
                 let clamp = self.clamp();
-                let op = AveragePool { window, count_include_pad: self.random.chance(50), clamp };
+                let op = AveragePool {
+                    window,
+                    count_include_pad: self.random.chance(50),
+                    clamp,
+                };
                 if let Ok(shape) = op.output_shape(shape) {
                     let output = self.tensor(shape);
                     self.push(Kind::AveragePool(op), &[input], output);
@@ -218,7 +301,10 @@ impl Build {
                 let op = MaxPool { window };
                 if let Ok(shape) = op.output_shape(shape) {
                     let output = self.tensor(shape);
-                    let (scale, zero_point) = (self.network.tensor(input).scale, self.network.tensor(input).zero_point);
+                    let (scale, zero_point) = (
+                        self.network.tensor(input).scale,
+                        self.network.tensor(input).zero_point,
+                    );
                     let tensor = &mut self.network.tensors[output.index()];
                     (tensor.scale, tensor.zero_point) = (scale, zero_point);
                     self.push(Kind::MaxPool(op), &[input], output);
@@ -249,12 +335,26 @@ impl Build {
                 let other = self.random.pick(&same);
                 let identity: Vec<i8> = table_values().collect();
                 let tables = (0..2)
-                    .map(|_| if self.random.chance(50) { identity.clone() } else { (0..256).map(|_| self.random.next() as i8).collect() })
+                    .map(|_| {
+                        if self.random.chance(50) {
+                            identity.clone()
+                        } else {
+                            (0..256).map(|_| self.random.next() as i8).collect()
+                        }
+                    })
                     .collect();
                 // Most operands that others follow end at a block.
                 let aligned = channels.is_multiple_of(8);
-                let [input, other] = if aligned { [input, other] } else { [other, input] };
-                let channels = channels + self.network.tensor(if aligned { other } else { input }).channels;
+                let [input, other] = if aligned {
+                    [input, other]
+                } else {
+                    [other, input]
+                };
+                let channels = channels
+                    + self
+                        .network
+                        .tensor(if aligned { other } else { input })
+                        .channels;
                 let output = self.tensor([channels, shape[1], shape[2]]);
                 self.push(Kind::Concat(Concat { tables }), &[input, other], output);
             }
@@ -268,7 +368,9 @@ impl Build {
         }
         let ids = (0..self.network.tensors.len() as u32).map(TensorId);
         let ends: Vec<TensorId> = ids
-            .filter(|id| !self.network.inputs.contains(id) && self.network.consumers(*id).next().is_none())
+            .filter(|id| {
+                !self.network.inputs.contains(id) && self.network.consumers(*id).next().is_none()
+            })
             .collect();
         self.network.outputs = ends;
         self.network
@@ -278,7 +380,11 @@ impl Build {
 /// A random network of up to `most` einsums.
 pub(crate) fn random_network(seed: u64, most: usize, vector: bool) -> Network {
     let mut random = Random(seed ^ 0x5eed);
-    let image = [random.within(1, 20), random.within(1, 14), random.within(1, 14)];
+    let image = [
+        random.within(1, 20),
+        random.within(1, 14),
+        random.within(1, 14),
+    ];
     let mut build = Build::new(seed, image);
     for _ in 0..random.within(1, most) {
         build.step(vector);
