@@ -50,7 +50,12 @@ fn check(bench: &Bench<'_>) {
         };
         // The vendor models are not written for this lint.
         verilator
-            .args(["-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-Wno-fatal", "-Wno-lint", "-Wno-style"])
+            .args([
+                "-DNO_ICE40_DEFAULT_ASSIGNMENTS",
+                "-Wno-fatal",
+                "-Wno-lint",
+                "-Wno-style",
+            ])
             .args(["-Wno-TIMESCALEMOD", "-Wno-UNOPTFLAT"])
             .arg(models);
     } else {
@@ -82,7 +87,11 @@ fn check(bench: &Bench<'_>) {
         .output()
         .expect("the bench starts");
     let text = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && text.starts_with("PASS"), "`{}`: {text}", bench.cell);
+    assert!(
+        ran.status.success() && text.starts_with("PASS"),
+        "`{}`: {text}",
+        bench.cell
+    );
 }
 
 fn ice40_models() -> Option<PathBuf> {
@@ -138,15 +147,31 @@ fn host_uart() {
 
 #[test]
 fn prim_mac_pair() {
-    for (file, ice40) in [("prim/prim_mac_pair.sv", false), ("ice40/prim_mac_pair.sv", true)] {
-        check(&Bench { cell: "prim_mac_pair", files: &[file], ice40, ..Bench::default() });
+    for (file, ice40) in [
+        ("prim/prim_mac_pair.sv", false),
+        ("ice40/prim_mac_pair.sv", true),
+    ] {
+        check(&Bench {
+            cell: "prim_mac_pair",
+            files: &[file],
+            ice40,
+            ..Bench::default()
+        });
     }
 }
 
 #[test]
 fn prim_spram_64() {
-    for (file, ice40) in [("prim/prim_spram_64.sv", false), ("ice40/prim_spram_64.sv", true)] {
-        check(&Bench { cell: "prim_spram_64", files: &[file], ice40, ..Bench::default() });
+    for (file, ice40) in [
+        ("prim/prim_spram_64.sv", false),
+        ("ice40/prim_spram_64.sv", true),
+    ] {
+        check(&Bench {
+            cell: "prim_spram_64",
+            files: &[file],
+            ice40,
+            ..Bench::default()
+        });
     }
 }
 
