@@ -3,7 +3,8 @@
 /// The core's bursts map to AXI one to one: a read burst is one AR, a write burst is one AW, its W
 /// beats and one B. Bursts are incrementing, of full width, and never cross `BurstWords` words, so
 /// none crosses 4 KiB. All use one ID, so answers come in order. A beat or response is taken in the
-/// cycle in which it is offered.
+/// cycle in which it is offered. A write address that has to wait is held here, so that data never
+/// wait for it: they are offered from the cycle after their address on.
 ///
 /// Registers (32 bits, byte addresses; all others read 0 and ignore writes):
 ///
@@ -175,8 +176,10 @@ module shell_axi #(
 
   // ---- Memory ---------------------------------------------------------------------------------
 
-  logic [8:0] beats_q;
-  logic       unused_len;
+  logic                 held_q;
+  logic [AddrWidth-1:0] held_addr_q, write_addr;
+  logic [8:0]           held_len_q, write_len, beats_q;
+  logic                 accept, unused_resp;
 
   assign m_arvalid_o   = rd_valid_i;
   assign rd_ready_o    = m_arready_i;
@@ -188,10 +191,13 @@ module shell_axi #(
   assign rdata_valid_o = m_rvalid_i;
   assign rdata_o       = m_rdata_i;
 
-  assign m_awvalid_o   = wr_valid_i;
-  assign wr_ready_o    = m_awready_i;
-  assign m_awaddr_o    = memory_q + {{(64-AddrWidth-ByteBits){1'b0}}, wr_addr_i, {ByteBits{1'b0}}};
-  assign m_awlen_o     = 8'(wr_len_i - 9'd1);
+  assign accept        = wr_valid_i && !held_q;
+  assign write_addr    = held_q ? held_addr_q : wr_addr_i;
+  assign write_len     = held_q ? held_len_q : wr_len_i;
+  assign m_awvalid_o   = wr_valid_i || held_q;
+  assign wr_ready_o    = !held_q;
+  assign m_awaddr_o    = memory_q + {{(64-AddrWidth-ByteBits){1'b0}}, write_addr, {ByteBits{1'b0}}};
+  assign m_awlen_o     = 8'(write_len - 9'd1);
   assign m_awsize_o    = 3'(ByteBits);
   assign m_awburst_o   = 2'b01;
   assign m_wvalid_o    = wdata_valid_i;
@@ -201,11 +207,21 @@ module shell_axi #(
   assign m_wlast_o     = (beats_q == 9'd1);
   assign m_bready_o    = 1'b1;
   assign wdone_o       = m_bvalid_i;
-  assign unused_len    = ^{m_rresp_i[0], m_bresp_i[0]};
+  assign unused_resp   = ^{m_rresp_i[0], m_bresp_i[0]};
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) held_q <= 1'b0;
+    else         held_q <= m_awvalid_o && !m_awready_i;
+  end
 
   // Beats left of the write burst under way.
   always_ff @(posedge clk_i) begin
-    if (wr_valid_i && wr_ready_o)            beats_q <= wr_len_i;
-    else if (wdata_valid_i && wdata_ready_o) beats_q <= beats_q - 9'd1;
+    if (accept) begin
+      held_addr_q <= wr_addr_i;
+      held_len_q  <= wr_len_i;
+      beats_q     <= wr_len_i;
+    end else if (wdata_valid_i && wdata_ready_o) begin
+      beats_q <= beats_q - 9'd1;
+    end
   end
 endmodule

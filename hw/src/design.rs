@@ -1,15 +1,17 @@
 //! Arch to Design: the hand-written cells, with generated packages and top.
 //!
 //! The cells in `hw/rtl` are the same for every design. Generated are `isa_pkg` (from the instruction
-//! set), `arch_pkg` (from the Arch) and `tilewright_core`, which joins the core with its memory.
+//! set), `arch_pkg` (from the Arch), `tilewright_core`, which joins the core with its memory, and the
+//! top for the Arch's host.
 
+mod axi;
 mod packages;
 mod top;
 
 use std::path::Path;
 
 use ir::Arch;
-use ir::arch::Attachment;
+use ir::arch::{Attachment, Host};
 
 /// The emitted hardware of an Arch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ pub enum Technology {
 
 /// The module that simulation drives: the core and, if it is on chip, its memory.
 pub const CORE_TOP: &str = "tilewright_core";
+
+/// The module for systems with AXI: [`CORE_TOP`] behind `shell_axi`.
+pub const AXI_TOP: &str = "tilewright_axi";
 
 macro_rules! cells {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("../rtl/", $name)))),+] };
@@ -71,10 +76,15 @@ const CELLS: &[(&str, &str)] = cells![
     "prim/prim_ram_1r1w.sv",
 ];
 
+/// The shell of a host with AXI.
+const AXI: &[(&str, &str)] = cells!["shell_axi.sv"];
+
 const GENERIC: &[(&str, &str)] = cells!["prim/prim_mac_pair.sv", "prim/prim_spram_64.sv"];
 const ICE40: &[(&str, &str)] = cells!["ice40/prim_mac_pair.sv", "ice40/prim_spram_64.sv"];
 
 /// Generates the Design of `arch` in `technology`, with [`CORE_TOP`] as its top.
+///
+/// The files also hold the top for the Arch's host, [`AXI_TOP`] for AXI.
 pub fn generate(arch: &Arch, technology: Technology) -> Design {
     let mut files = vec![
         ("isa_pkg.sv".to_owned(), packages::isa()),
@@ -91,6 +101,10 @@ pub fn generate(arch: &Arch, technology: Technology) -> Design {
         }
     }
     files.push((format!("{CORE_TOP}.sv"), top::core(arch)));
+    if arch.host == Host::Axi {
+        files.extend(AXI.iter().map(|(path, text)| (file_name(path), (*text).to_owned())));
+        files.push((format!("{AXI_TOP}.sv"), axi::top(arch)));
+    }
     Design {
         name: arch.name.clone(),
         top: CORE_TOP.to_owned(),
