@@ -70,3 +70,13 @@ impl Values<'_> {
 fn wrap(address: u32, words: usize) -> usize {
     address as usize & (words - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn a_local_address_wraps_at_the_end_of_its_memory() {
+        assert_eq!([3, 4, 5, 8].map(|address| wrap(address, 4)), [3, 0, 1, 0]);
+    }
+}
