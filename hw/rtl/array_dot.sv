@@ -38,19 +38,23 @@ module array_dot #(
   end
 
   for (genvar c = 0; c < Cols; c++) begin : gen_col
-    // A binary tree: level 0 holds the products, each level above half as many sums.
+    // A binary tree: level 0 holds the products, each level above half as many sums, a bit wider.
     for (genvar l = 0; l <= Levels; l++) begin : gen_level
-      logic [(Rows >> l)*SumWidth-1:0] value;
+      localparam int Width = 16 + l;
+
+      logic [(Rows >> l)*Width-1:0] value;
 
       for (genvar n = 0; n < (Rows >> l); n++) begin : gen_node
         if (l == 0) begin : gen_leaf
-          assign value[n*SumWidth +: SumWidth] = {
-            {(SumWidth-16){product[16*(n*Cols + c) + 15]}}, product[16*(n*Cols + c) +: 16]
-          };
+          assign value[n*Width +: Width] = product[16*(n*Cols + c) +: 16];
         end else begin : gen_sum
-          assign value[n*SumWidth +: SumWidth] =
-              gen_level[l-1].value[2*n*SumWidth +: SumWidth] +
-              gen_level[l-1].value[(2*n + 1)*SumWidth +: SumWidth];
+          add #(
+            .Width(Width - 1)
+          ) u_add (
+            .a_i  (gen_level[l-1].value[2*n*(Width - 1) +: Width - 1]),
+            .b_i  (gen_level[l-1].value[(2*n + 1)*(Width - 1) +: Width - 1]),
+            .sum_o(value[n*Width +: Width])
+          );
         end
       end
     end

@@ -159,7 +159,7 @@ module core (
   logic [AddrWidth-1:0] load_addr;
   logic [LenWidth-1:0]  load_len;
   logic [3:0]           load_write;
-  logic [19:0]          load_write_addr;
+  logic [arch_pkg::LocalAddrWidth-1:0] load_write_addr;
   logic [WordBits-1:0]  load_write_data;
   logic                 unused_load_addr;
 
@@ -168,7 +168,7 @@ module core (
   load #(
     .WordBits   (WordBits),
     .AddrWidth  (AddrWidth),
-    .LocalWidth (20),
+    .LocalWidth (arch_pkg::LocalAddrWidth),
     .CountWidth (arch_pkg::CountWidth),
     .LenWidth   (LenWidth),
     .BurstWords (arch_pkg::BurstWords),
@@ -467,6 +467,7 @@ module core (
     .GroupWidth (GroupWidth),
     .MaxPool    (arch_pkg::MaxPool),
     .TableLanes (arch_pkg::TableLanes),
+    .Pack       (arch_pkg::Pack),
     .TableWidth (arch_pkg::TableAddrWidth)
   ) u_vec (
     .clk_i,
@@ -503,7 +504,8 @@ module core (
     .LocalWidth(ActWidth),
     .CountWidth(arch_pkg::CountWidth),
     .LenWidth  (LenWidth),
-    .BurstWords(arch_pkg::BurstWords)
+    .BurstWords(arch_pkg::BurstWords),
+    .Direct    (arch_pkg::MemoryOnChip)
   ) u_store (
     .clk_i,
     .rst_ni,

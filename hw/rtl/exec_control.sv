@@ -115,7 +115,8 @@ module exec_control #(
   logic [AgeWidth-1:0]  age_q;
   logic                 issue, filled, aged, step_end;
   logic                 reduction_first, reduction_last, pixel_last;
-  logic                 unused_kernel_last, unused_block_last;
+  logic                  unused_kernel_last, unused_block_last, unused_row_inside;
+  logic [CoordWidth-1:0] unused_x;
 
   assign issue    = running_q && !paused_q;
   assign filled   = filling_q && (fill_q == FillWidth'(Fill - 1));
@@ -177,6 +178,8 @@ module exec_control #(
     .height_i         (height_q),
     .addr_o           (step_addr_o),
     .inside_o         (step_inside_o),
+    .x_o              (unused_x),
+    .row_inside_o     (unused_row_inside),
     .kernel_last_o    (unused_kernel_last),
     .block_last_o     (unused_block_last),
     .reduction_first_o(reduction_first),

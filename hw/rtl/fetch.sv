@@ -98,7 +98,7 @@ module fetch #(
       isa_pkg::OpLoad, isa_pkg::OpConfigureLoad:   target = 4'b0001;
       isa_pkg::OpExec, isa_pkg::OpConfigureExec:   target = 4'b0010;
       isa_pkg::OpStore, isa_pkg::OpConfigureStore: target = 4'b1000;
-      isa_pkg::OpRequantise, isa_pkg::OpMaxPool, isa_pkg::OpAdd, isa_pkg::OpTable,
+      isa_pkg::OpRequantise, isa_pkg::OpMaxPool, isa_pkg::OpLookup, isa_pkg::OpPack,
       isa_pkg::OpConfigureVec:                     target = 4'b0100;
       default:                                     target = 4'b0000;
     endcase

@@ -47,6 +47,8 @@ module loops #(
   // The present step.
   output logic [AddrWidth-1:0]   addr_o,
   output logic                   inside_o,
+  output logic [CoordWidth-1:0]  x_o,
+  output logic                   row_inside_o,
   output logic                   kernel_last_o,
   output logic                   block_last_o,
   output logic                   reduction_first_o,
@@ -152,5 +154,7 @@ module loops #(
   assign y = pixel_y_q + tap_y_q;
 
   // A negative coordinate has its top bit set and is never below a size.
-  assign inside_o = !x[CoordWidth-1] && !y[CoordWidth-1] && (x < width_i) && (y < height_i);
+  assign x_o          = x;
+  assign row_inside_o = !y[CoordWidth-1] && (y < height_i);
+  assign inside_o     = !x[CoordWidth-1] && (x < width_i) && row_inside_o;
 endmodule

@@ -183,8 +183,8 @@ module requantise #(
     end
   end
 
-  // First tail cycle: integer part and rounding. `tie_above` and `tie_below`: the product's rounding
-  // to 24 bits leaves exactly, or completes exactly, a half.
+  // First tail cycle: integer part and rounding. `tie_above` and `tie_below`: the product's
+  // rounding to 24 bits leaves exactly, or completes exactly, a half.
   logic [3:0] down;
   logic       clear, neg_int, any_low, all_low, round_bit, sticky, tie_above, tie_below, inc;
   logic [9:0] move0, move1, move2, move3, move4;

@@ -2,15 +2,20 @@
 ///
 /// For a start in cycle t the banks are read from t+1 on and the first burst is offered from t+3
 /// on; the next one from the cycle after the last beat of the one before. Data then follow without
-/// a gap, because words are read ahead into a small queue. The last cycle is that of the response
-/// to the last burst. Both addresses stay where the copy ended.
+/// a gap. The last cycle is that of the response to the last burst. Both addresses stay where the
+/// copy ended.
+///
+/// With `Direct` 0 words are read ahead into a small queue, so that memory may take them whenever
+/// it likes. With `Direct` 1 there is no queue: memory must take a burst's words in the cycles right
+/// after it accepts the burst, one a cycle, and each is read from the banks in the cycle before.
 module store #(
   parameter int WordBits   = 64,
   parameter int AddrWidth  = 22,
   parameter int LocalWidth = 20,
   parameter int CountWidth = 20,
   parameter int LenWidth   = 9,
-  parameter int BurstWords = 16
+  parameter int BurstWords = 16,
+  parameter int Direct     = 0
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -34,17 +39,11 @@ module store #(
   output logic [WordBits-1:0]   data_o,
   input  logic                  done_i
 );
-  // Words read ahead: enough to cover the two cycles from a read to the queue's head.
-  localparam int Ahead = 4;
-
   logic [LocalWidth-1:0] local_q;
   logic [AddrWidth-1:0]  memory_q;
-  logic [CountWidth-1:0] length_q, to_read_q, to_request_q;
+  logic [CountWidth-1:0] length_q, to_request_q;
   logic [LenWidth-1:0]   beats_q;
-  logic [CountWidth-1:0] responses_q;
-  logic [2:0]            ahead_q;
-  logic                  read_q;
-  logic                  word_valid, word_pop, accept, unused_room, unused;
+  logic                  word_valid, word_pop, accept, answered, unused;
 
   burst_length #(
     .AddrWidth (AddrWidth),
@@ -57,50 +56,79 @@ module store #(
     .len_o (req_len_o)
   );
 
-  fifo #(
-    .Width(WordBits),
-    .Depth(Ahead)
-  ) u_words (
-    .clk_i,
-    .rst_ni,
-    .valid_i(read_q),
-    .ready_o(unused_room),
-    .data_i (read_data_i),
-    .valid_o(word_valid),
-    .ready_i(word_pop),
-    .data_o (data_o)
-  );
-
-  assign read_o       = (to_read_q != '0) && (ahead_q != 3'(Ahead));
   assign read_addr_o  = local_q;
   assign req_valid_o  = (to_request_q != '0) && (beats_q == '0) && word_valid;
   assign req_addr_o   = memory_q;
   assign accept       = req_valid_o && req_ready_i;
   assign data_valid_o = (beats_q != '0) && word_valid;
-  assign word_pop     = (beats_q != '0) && data_ready_i;
-  assign last_o       = done_i && (responses_q == CountWidth'(1)) && (to_request_q == '0) &&
-                        (beats_q == '0);
+  assign word_pop     = data_valid_o && data_ready_i;
+  assign last_o       = done_i && answered && (to_request_q == '0) && (beats_q == '0);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      to_read_q    <= '0;
       to_request_q <= '0;
       beats_q      <= '0;
-      responses_q  <= '0;
-      ahead_q      <= '0;
-      read_q       <= 1'b0;
     end else begin
-      read_q <= read_o;
-      if (start_i)     to_read_q    <= length_q;
-      else if (read_o) to_read_q    <= to_read_q - CountWidth'(1);
-      if (start_i)     to_request_q <= length_q;
-      else if (accept) to_request_q <= to_request_q - CountWidth'(req_len_o);
-      if (accept)                        beats_q <= req_len_o;
-      else if (word_pop && word_valid)   beats_q <= beats_q - LenWidth'(1);
-      if (accept != done_i) begin
-        responses_q <= accept ? responses_q + CountWidth'(1) : responses_q - CountWidth'(1);
+      if (start_i)       to_request_q <= length_q;
+      else if (accept)   to_request_q <= to_request_q - CountWidth'(req_len_o);
+      if (accept)        beats_q      <= req_len_o;
+      else if (word_pop) beats_q      <= beats_q - LenWidth'(1);
+    end
+  end
+
+  if (Direct != 0) begin : gen_direct
+    // Cycles since the start, up to two.
+    logic [1:0] age_q;
+
+    assign word_valid = age_q[1];
+    assign read_o     = accept || (beats_q > LenWidth'(1));
+    assign data_o     = read_data_i;
+    // The response comes before the next burst is accepted, so the last one is the last burst's.
+    assign answered   = 1'b1;
+
+    always_ff @(posedge clk_i) begin
+      age_q <= start_i ? 2'b00 : {age_q[0], 1'b1};
+    end
+  end else begin : gen_queue
+    // Words read ahead: enough to cover the two cycles from a read to the queue's head.
+    localparam int Ahead = 4;
+
+    logic [CountWidth-1:0] to_read_q, responses_q;
+    logic [2:0]            ahead_q;
+    logic                  read_q, unused_room;
+
+    fifo #(
+      .Width(WordBits),
+      .Depth(Ahead)
+    ) u_words (
+      .clk_i,
+      .rst_ni,
+      .valid_i(read_q),
+      .ready_o(unused_room),
+      .data_i (read_data_i),
+      .valid_o(word_valid),
+      .ready_i((beats_q != '0) && data_ready_i),
+      .data_o (data_o)
+    );
+
+    assign read_o   = (to_read_q != '0) && (ahead_q != 3'(Ahead));
+    assign answered = (responses_q == CountWidth'(1));
+
+    always_ff @(posedge clk_i or negedge rst_ni) begin
+      if (!rst_ni) begin
+        to_read_q   <= '0;
+        responses_q <= '0;
+        ahead_q     <= '0;
+        read_q      <= 1'b0;
+      end else begin
+        read_q <= read_o;
+        if (start_i)     to_read_q <= length_q;
+        else if (read_o) to_read_q <= to_read_q - CountWidth'(1);
+        if (accept != done_i) begin
+          responses_q <= accept ? responses_q + CountWidth'(1) : responses_q - CountWidth'(1);
+        end
+        if (read_o != word_pop) ahead_q <= read_o ? ahead_q + 3'd1 : ahead_q - 3'd1;
       end
-      if (read_o != (word_pop && word_valid)) ahead_q <= read_o ? ahead_q + 3'd1 : ahead_q - 3'd1;
     end
   end
 

@@ -1,8 +1,8 @@
-/// VEC: requantises accumulators, pools, adds and looks up tables.
+/// VEC: requantises accumulators, pools, looks up tables and packs image rows.
 ///
-/// It holds the registers, walks the source and destination addresses, and leaves the arithmetic to
-/// `requantise_lanes`, `max_pool` and `tables`, of which one works at a time. Timing is that of the
-/// unit at work; the last cycle is that of the last write.
+/// It holds the registers, walks the source and destination addresses, and leaves the work to
+/// `requantise_lanes`, `max_pool`, `tables` and `pack`, of which one is busy at a time. Timing is
+/// that of the unit at work; the last cycle is that of the last write.
 module vec #(
   parameter int WordBytes   = 16,
   parameter int AddrWidth   = 14,
@@ -15,9 +15,10 @@ module vec #(
   parameter int Lanes       = 16,
   parameter int Interval    = 1,
   parameter int GroupWidth  = 7,
-  // Whether there is a max-pool unit; lanes of the table unit, 0 for none.
+  // Whether there are max-pool and pack units; lanes of the table unit, 0 for none.
   parameter int MaxPool     = 1,
   parameter int TableLanes  = 4,
+  parameter int Pack        = 1,
   parameter int TableWidth  = 7
 ) (
   input  logic                   clk_i,
@@ -50,7 +51,7 @@ module vec #(
   output logic [AddrWidth-1:0]   write_addr_o,
   output logic [8*WordBytes-1:0] write_data_o
 );
-  localparam int HasSource = ((MaxPool != 0) || (TableLanes != 0)) ? 1 : 0;
+  localparam int HasSource = ((MaxPool != 0) || (TableLanes != 0) || (Pack != 0)) ? 1 : 0;
   localparam int TileWidth = 5;
 
   // Registers of all operations.
@@ -84,17 +85,19 @@ module vec #(
   assign unused_value = ^value_i;
 
   // The operation at work; a constant where the design has one.
-  logic pooling, tabling;
+  logic pooling, tabling, packing;
 
   assign pooling = (MaxPool != 0) && (opcode_i == isa_pkg::OpMaxPool);
-  assign tabling = (TableLanes != 0) &&
-                   ((opcode_i == isa_pkg::OpAdd) || (opcode_i == isa_pkg::OpTable));
+  assign tabling = (TableLanes != 0) && (opcode_i == isa_pkg::OpLookup);
+  assign packing = (Pack != 0) && (opcode_i == isa_pkg::OpPack);
 
   // Bounds of the loops that only pooling has; one elsewhere.
   logic [KernelWidth-1:0] kernel_x, kernel_y;
   logic [BlockWidth-1:0]  blocks;
 
   // Source loops: they advance by a window element (pooling), a word (tables) or a pixel.
+  logic [CoordWidth-1:0] source_x;
+  logic                  source_row_inside;
   logic [AddrWidth-1:0] source_addr;
   logic                 source_inside, window_first, window_last, block_last, pixels_last, step;
 
@@ -107,8 +110,12 @@ module vec #(
   logic                   table_done, table_last, table_step, table_read, table_second;
   logic [WordBytes-1:0]   table_write;
   logic [8*WordBytes-1:0] table_data;
+  logic                   pack_done, pack_last, pack_step, pack_read;
+  logic [AddrWidth-1:0]   pack_offset;
+  logic [WordBytes-1:0]   pack_write;
+  logic [8*WordBytes-1:0] pack_data;
 
-  assign step = requantise_step || pool_step || table_step;
+  assign step = requantise_step || pool_step || table_step || pack_step;
 
   requantise_lanes #(
     .WordBytes (WordBytes),
@@ -121,7 +128,7 @@ module vec #(
   ) u_requantise (
     .clk_i,
     .rst_ni,
-    .start_i           (start_i && !pooling && !tabling),
+    .start_i           (start_i && !pooling && !tabling && !packing),
     .pixel_done_o      (requantise_step),
     .pixels_last_i     (pixels_last),
     .set_group_i       (configure_i && (register_i == isa_pkg::VecParameters)),
@@ -223,6 +230,8 @@ module vec #(
       .height_i         (height_q),
       .addr_o           (source_addr),
       .inside_o         (source_inside),
+      .x_o              (source_x),
+      .row_inside_o     (source_row_inside),
       .kernel_last_o    (window_last),
       .block_last_o     (block_last),
       .reduction_first_o(window_first),
@@ -230,8 +239,59 @@ module vec #(
       .pixel_last_o     (pixels_last)
     );
 
-    assign read_o      = pool_step || table_read;
-    assign read_addr_o = source_addr + ((tabling && table_second) ? second_q - source_q : '0);
+    // What lies in the padding is not read: its address may be in another engine's bank.
+    assign read_o      = (pool_step && source_inside) || table_read || pack_read;
+    assign read_addr_o = source_addr + ((tabling && table_second) ? second_q - source_q :
+                                        packing ? pack_offset : '0);
+
+    if (Pack != 0) begin : gen_pack
+      logic [4:0] lane_q;
+      logic [7:0] padding_q;
+
+      always_ff @(posedge clk_i) begin
+        if (configure_i && (register_i == isa_pkg::VecPack)) begin
+          lane_q    <= value_i[isa_pkg::VecPackLaneLsb +: 5];
+          padding_q <= value_i[isa_pkg::VecPackPaddingLsb +: 8];
+        end
+      end
+
+      pack #(
+        .WordBytes  (WordBytes),
+        .AddrWidth  (AddrWidth),
+        .CoordWidth (CoordWidth),
+        .KernelWidth(KernelWidth)
+      ) u_pack (
+        .clk_i,
+        .rst_ni,
+        .start_i      (start_i && packing),
+        .pixel_done_o (pack_step),
+        .pixels_last_i(pixels_last),
+        .x_i          (source_x),
+        .width_i      (width_q),
+        .row_inside_i (source_row_inside),
+        .lane_i       (lane_q),
+        .taps_i       (kernel_x_q),
+        .padding_i    (padding_q),
+        .read_o       (pack_read),
+        .read_offset_o(pack_offset),
+        .data_i       (read_data_i),
+        .write_o      (pack_write),
+        .write_data_o (pack_data),
+        .write_done_o (pack_done),
+        .write_last_o (pack_last)
+      );
+    end else begin : gen_no_pack
+      logic unused_source;
+
+      assign pack_step     = 1'b0;
+      assign pack_read     = 1'b0;
+      assign pack_offset   = '0;
+      assign pack_write    = '0;
+      assign pack_data     = '0;
+      assign pack_done     = 1'b0;
+      assign pack_last     = 1'b0;
+      assign unused_source = ^{source_x, source_row_inside, pack_offset};
+    end
   end else begin : gen_no_source
     // Only pixels are counted.
     logic [PixelWidth-1:0] x_q, y_q;
@@ -258,8 +318,18 @@ module vec #(
     assign block_last    = 1'b1;
     assign read_o        = 1'b0;
     assign read_addr_o   = '0;
+    assign source_x      = '0;
+    assign pack_step     = 1'b0;
+    assign pack_read     = 1'b0;
+    assign pack_offset   = '0;
+    assign pack_write    = '0;
+    assign pack_data     = '0;
+    assign pack_done     = 1'b0;
+    assign pack_last     = 1'b0;
+    assign source_row_inside = 1'b0;
     assign unused        = ^{kernel_x, kernel_y, blocks, source_addr, source_inside, window_first,
-                             window_last, block_last, table_read, table_second, read_data_i};
+                             window_last, block_last, table_read, table_second, read_data_i,
+                             source_x, source_row_inside, pack_read, pack_offset};
   end
 
   if (MaxPool != 0) begin : gen_pool
@@ -313,7 +383,7 @@ module vec #(
       .start_i          (start_i && tabling),
       .word_done_o      (table_step),
       .words_last_i     (pixels_last),
-      .add_i            (opcode_i == isa_pkg::OpAdd),
+      .add_i            (flags_i[isa_pkg::LookupFlagPair]),
       .low_i            (low_q),
       .high_i           (high_q),
       .read_o           (table_read),
@@ -346,7 +416,7 @@ module vec #(
   logic                  word_done, write_x_last, write_block_last;
   logic [AddrWidth-1:0]  destination_delta_block;
 
-  assign word_done    = requantise_done || pool_write || table_done;
+  assign word_done    = requantise_done || pool_write || table_done || pack_done;
   assign write_x_last = (write_x_q == PixelWidth'(1));
 
   if (MaxPool != 0) begin : gen_write_block
@@ -384,7 +454,8 @@ module vec #(
 
   assign write_addr_o = write_addr_q;
   assign write_o      = pooling ? {WordBytes{pool_write}} :
-                        (tabling ? table_write : requantise_write);
-  assign write_data_o = pooling ? pool_data : (tabling ? table_data : requantise_data);
-  assign last_o       = requantise_last || pool_last || table_last;
+                        tabling ? table_write : packing ? pack_write : requantise_write;
+  assign write_data_o = pooling ? pool_data :
+                        tabling ? table_data : packing ? pack_data : requantise_data;
+  assign last_o       = requantise_last || pool_last || table_last || pack_last;
 endmodule

@@ -6,12 +6,17 @@
 
 mod axi;
 mod packages;
+mod shell;
 mod top;
+
+pub use shell::hard_cells;
 
 use std::path::Path;
 
 use ir::Arch;
 use ir::arch::{Attachment, Host};
+
+use crate::flow::Board;
 
 /// The emitted hardware of an Arch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub const CORE_TOP: &str = "tilewright_core";
 /// The module for systems with AXI: [`CORE_TOP`] behind `shell_axi`.
 pub const AXI_TOP: &str = "tilewright_axi";
 
+/// The module for boards with a serial host: [`CORE_TOP`] behind `shell_uart`.
+pub const UART_TOP: &str = "tilewright_uart";
+
 macro_rules! cells {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("../rtl/", $name)))),+] };
 }
@@ -48,6 +56,7 @@ macro_rules! cells {
 /// Cells that every technology shares.
 const CELLS: &[(&str, &str)] = cells![
     "accumulators.sv",
+    "add.sv",
     "array_dot.sv",
     "array_systolic.sv",
     "banks.sv",
@@ -61,6 +70,7 @@ const CELLS: &[(&str, &str)] = cells![
     "loops.sv",
     "max_pool.sv",
     "memory_on_chip.sv",
+    "pack.sv",
     "parameters.sv",
     "read_arbiter.sv",
     "requantise.sv",
@@ -81,6 +91,11 @@ const AXI: &[(&str, &str)] = cells!["shell_axi.sv"];
 
 const GENERIC: &[(&str, &str)] = cells!["prim/prim_mac_pair.sv", "prim/prim_spram_64.sv"];
 const ICE40: &[(&str, &str)] = cells!["ice40/prim_mac_pair.sv", "ice40/prim_spram_64.sv"];
+
+/// The shell of a host with a serial line.
+const UART: &[(&str, &str)] = cells!["host_uart.sv", "shell_uart.sv"];
+const GENERIC_CLOCK: &[(&str, &str)] = cells!["prim/prim_clock.sv"];
+const ICE40_CLOCK: &[(&str, &str)] = cells!["ice40/prim_clock.sv"];
 
 /// Generates the Design of `arch` in `technology`, with [`CORE_TOP`] as its top.
 ///
@@ -111,6 +126,26 @@ pub fn generate(arch: &Arch, technology: Technology) -> Design {
         files,
         arch_hash: arch.hash(),
     }
+}
+
+/// Generates the Design of `arch` for `board`, with [`UART_TOP`] as its top.
+///
+/// # Errors
+/// Why this board cannot carry this Arch, as the end of a sentence.
+pub fn generate_for(arch: &Arch, board: &Board, technology: Technology) -> Result<Design, String> {
+    let pll = shell::settings(arch, board)?;
+    let clock = match technology {
+        Technology::Generic => GENERIC_CLOCK,
+        Technology::Ice40 => ICE40_CLOCK,
+    };
+    let mut design = generate(arch, technology);
+    for (path, text) in UART.iter().chain(clock) {
+        design.files.push((file_name(path), (*text).to_owned()));
+    }
+    let top = shell::top(arch, board, pll);
+    design.files.push((format!("{UART_TOP}.sv"), top));
+    UART_TOP.clone_into(&mut design.top);
+    Ok(design)
 }
 
 fn file_name(path: &str) -> String {

@@ -197,6 +197,9 @@ pub struct Vector {
     pub max_pool: bool,
     /// Lanes of the table unit (add and table), a power of two, at most `array.rows / 2`; 0 for none.
     pub table_lanes: u32,
+    /// Whether there is a pack unit, for the row mapping `taps`.
+    #[serde(default)]
+    pub pack: bool,
 }
 
 /// What is counted in hardware.
@@ -251,7 +254,8 @@ impl Arch {
     pub fn runs(&self, opcode: Opcode) -> bool {
         match opcode {
             Opcode::MaxPool => self.vector.max_pool,
-            Opcode::Add | Opcode::Table => self.vector.table_lanes > 0,
+            Opcode::Lookup => self.vector.table_lanes > 0,
+            Opcode::Pack => self.vector.pack,
             Opcode::Load | Opcode::Exec | Opcode::Store | Opcode::Requantise => true,
         }
     }

@@ -160,10 +160,10 @@ opcodes! {
     Requantise = 4, "requantise", Engine::Vec, flags ["half"];
     /// Lane-wise maximum over a window of words; a window of one word is a copy.
     MaxPool = 5, "max_pool", Engine::Vec, flags [];
-    /// Lane-wise sum of two words through two tables.
-    Add = 6, "add", Engine::Vec, flags [];
-    /// Lane-wise look-up of one word in the first table.
-    Table = 7, "table", Engine::Vec, flags [];
+    /// Lane-wise look-up of one word in the first table; with flag `pair` the sum of two words through both tables.
+    Lookup = 6, "lookup", Engine::Vec, flags ["pair"];
+    /// Packs `kernel_x` neighbouring bytes of an image row into lanes of one word for each output pixel: the row mapping `taps`.
+    Pack = 7, "pack", Engine::Vec, flags [];
 }
 
 macro_rules! registers {
@@ -244,7 +244,7 @@ registers! {
     VecDestination = Vec 0, "destination", [address @ 0: u 20];
     /// Column group of the destination word that a requantised tile fills: its first byte is `group * cols`.
     VecGroup = Vec 1, "group", [group @ 0: u 5];
-    /// Output pixels, each at least 1; add and table treat them as words.
+    /// Output pixels, each at least 1; lookup treats them as words.
     VecPixels = Vec 2, "pixels", [x @ 0: u 11, y @ 11: u 11];
     /// Change of the destination address when the `y` loop advances and all loops inside it restart; inside a row it is 1.
     VecDestinationDeltaY = Vec 3, "destination_delta_y", [address @ 0: i 20];
@@ -254,13 +254,13 @@ registers! {
     VecClamp = Vec 5, "clamp", [low @ 0: i 8, high @ 8: i 8];
     /// Zero point of the output.
     VecZeroPoint = Vec 6, "zero_point", [value @ 0: i 8];
-    /// Address of the first source word, modulo the address space.
+    /// Address of the first source word, modulo the address space; for pack the word of column 0 in the first row.
     VecSource = Vec 7, "source", [address @ 0: u 20];
     /// Address of the first word of the second operand, which is walked with the same address changes as the first.
     VecSourceB = Vec 8, "source_b", [address @ 0: u 20];
-    /// Source coordinates of the first step; negative in the padding.
+    /// Source coordinates of the first step; negative in the padding. Pack counts x in bytes of a row.
     VecOrigin = Vec 9, "origin", [x @ 0: i 11, y @ 11: i 11];
-    /// Valid source coordinates are `0..width` and `0..height`; all others read -128.
+    /// Valid source coordinates are `0..width` and `0..height`; all others read -128, or pack's padding value.
     VecExtent = Vec 10, "extent", [width @ 0: u 11, height @ 11: u 11];
     /// Source coordinates per output pixel and per window tap.
     VecStep = Vec 11, "step", [stride_x @ 0: u 5, stride_y @ 5: u 5, dilation_x @ 10: u 5, dilation_y @ 15: u 5];
@@ -278,6 +278,8 @@ registers! {
     VecDeltaY = Vec 17, "delta_y", [address @ 0: i 20];
     /// Change of the destination address when the `blocks` loop advances and the loops inside it restart.
     VecDestinationDeltaBlock = Vec 18, "destination_delta_block", [address @ 0: i 20];
+    /// First lane that pack fills, and the value it reads in the padding.
+    VecPack = Vec 19, "pack", [lane @ 0: u 5, padding @ 5: i 8];
 }
 
 impl Register {

@@ -68,6 +68,7 @@ impl<'a> Values<'a> {
             Operation::Requantise(op) => self.requantise(op),
             Operation::MaxPool(op) => self.max_pool(op),
             Operation::Lookup(op) => self.lookup(op),
+            Operation::Pack(op) => self.pack(op),
         };
         done.map_err(|fault| match fault {
             Fault::Hazard(hazard) => SimError::Hazard(hazard),

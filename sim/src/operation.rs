@@ -25,8 +25,9 @@ pub(crate) enum Operation {
     Exec(Exec),
     Requantise(Requantise),
     MaxPool(MaxPool),
-    /// Add when there is a second source address, else table.
+    /// Of two operands when there is a second source address.
     Lookup(Lookup),
+    Pack(Pack),
 }
 
 /// Words copied between memory and a local memory.
@@ -76,6 +77,26 @@ pub(crate) struct Lookup {
     pub(crate) strides: [i64; 2],
     pub(crate) destination: Destination,
     pub(crate) clamp: Clamp,
+}
+
+/// Bytes of image rows packed into lanes.
+#[derive(Clone, Debug)]
+pub(crate) struct Pack {
+    /// Word of column 0 in the first row.
+    pub(crate) source: u32,
+    /// Address change per output row.
+    pub(crate) row_stride: i64,
+    /// Column (in bytes) and row of the first step.
+    pub(crate) origin: [i64; 2],
+    /// Valid columns and rows are below it.
+    pub(crate) extent: [i64; 2],
+    /// Columns and rows per output pixel.
+    pub(crate) stride: [i64; 2],
+    /// Lanes filled: `taps` from `lane` on.
+    pub(crate) lane: usize,
+    pub(crate) taps: usize,
+    pub(crate) padding: i8,
+    pub(crate) destination: Destination,
 }
 
 /// The source side of the five loops.
@@ -136,7 +157,8 @@ impl Operation {
             Opcode::Exec => decode_exec(arch, registers, run),
             Opcode::Requantise => decode_requantise(arch, registers, run),
             Opcode::MaxPool => decode_max_pool(registers),
-            Opcode::Add | Opcode::Table => decode_lookup(registers, run.opcode == Opcode::Add),
+            Opcode::Lookup => decode_lookup(registers, run.flag("pair")),
+            Opcode::Pack => decode_pack(arch, registers),
         }
     }
 
@@ -158,7 +180,7 @@ impl Operation {
                 let groups = arch.array.cols / arch.vector.requantise_lanes;
                 registers.advance(Register::VecParameters, groups);
             }
-            Operation::MaxPool(_) | Operation::Lookup(_) => {}
+            Operation::MaxPool(_) | Operation::Lookup(_) | Operation::Pack(_) => {}
         }
     }
 }
@@ -337,6 +359,41 @@ fn decode_lookup(registers: &Registers, two_operands: bool) -> Result<Operation,
         ]),
         destination,
         clamp: clamp(registers)?,
+    }))
+}
+
+fn decode_pack(arch: &Arch, registers: &Registers) -> Result<Operation, String> {
+    let field = |register| registers.fields::<1>(register)[0];
+    let destination = destination_rows(registers)?;
+    let [stride_x, stride_y, _, _] = registers.fields(Register::VecStep);
+    let [taps, _, _] = registers.fields(Register::VecWindow);
+    let [lane, padding] = registers.fields(Register::VecPack);
+    at_least_one(Register::VecWindow.name(), &[taps])?;
+    if lane + taps > i64::from(arch.word_bytes()) {
+        return Err(format!(
+            "lanes {lane} to {} of a word of {} bytes",
+            lane + taps,
+            arch.word_bytes()
+        ));
+    }
+    let [x, y] = destination.pixels;
+    let [column, row_stride] = strides([
+        (x, field(Register::VecDeltaX)),
+        (y, field(Register::VecDeltaY)),
+    ]);
+    if column != 0 && x > 1 {
+        return Err("pack finds its column by the coordinate: `delta_x` must be 0".to_owned());
+    }
+    Ok(Operation::Pack(Pack {
+        source: field(Register::VecSource) as u32,
+        row_stride,
+        origin: registers.fields(Register::VecOrigin),
+        extent: registers.fields(Register::VecExtent),
+        stride: [stride_x, stride_y],
+        lane: lane as usize,
+        taps: taps as usize,
+        padding: padding as i8,
+        destination,
     }))
 }
 

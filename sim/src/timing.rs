@@ -334,7 +334,10 @@ impl<'a> Machine<'a> {
                 self.store = Some(StoreBursts::new(transfer, cycle, burst));
             }
             Operation::Exec(exec) => record.macs(&exec.window),
-            Operation::Requantise(_) | Operation::MaxPool(_) | Operation::Lookup(_) => {}
+            Operation::Requantise(_)
+            | Operation::MaxPool(_)
+            | Operation::Lookup(_)
+            | Operation::Pack(_) => {}
         }
         if let Some(cycles) = duration::cycles(self.arch, &operation) {
             self.end(engine, cycle + cycles, record);

@@ -106,10 +106,10 @@ fn parameters_and_tables_before_they_are_loaded() {
     check(
         &[(Load, Vec)],
         &format!(
-            "{LOAD}\nload.destination address=64 space=3\nload{{ signal=0}}\nvec.pixels x=1 y=1\nvec.destination address=1\ntable\nadd{{ wait=0:1}}"
+            "{LOAD}\nload.destination address=64 space=3\nload{{ signal=0}}\nvec.pixels x=1 y=1\nvec.destination address=1\nlookup\nlookup +pair{{ wait=0:1}}"
         ),
         HazardKind::ReadAfterWrite,
-        "instruction 7 `add` on vec reads, word 64 of the tables, but does not wait for instruction 3 `load` on load, which writes it",
+        "instruction 7 `lookup +pair` on vec reads, word 64 of the tables, but does not wait for instruction 3 `load` on load, which writes it",
     );
 }
 
@@ -175,8 +175,8 @@ fn other_faults() {
     }
     fails(
         &[],
-        "vec.pixels x=2 y=1\nvec.delta_x address=1\nvec.destination address=1\nadd",
-        "instruction 3 `add` on vec reads, word 1 of bank 0, which it has written itself",
+        "vec.pixels x=2 y=1\nvec.delta_x address=1\nvec.destination address=1\nlookup +pair",
+        "instruction 3 `lookup +pair` on vec reads, word 1 of bank 0, which it has written itself",
     );
     fails(
         &[],
@@ -212,12 +212,12 @@ fn other_faults() {
         &[(Vec, Store), (Vec, Store)],
         &format!(
             "vec.pixels x=1 y=1
-             {}table signal=0 signal=1
+             {}lookup signal=0 signal=1
              store.length words=1
              store.memory address=100
              store wait=0:7 wait=1:1
              store wait=0:1",
-            "table signal=0
+            "lookup signal=0
 "
             .repeat(7),
         ),

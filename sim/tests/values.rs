@@ -276,11 +276,11 @@ fn vector_operations() {
              vec.delta_y address=1
              vec.destination address=4096
              vec.clamp low=-120 high=119
-             add
+             lookup +pair
              vec.pixels x=4 y=3
              vec.source address=4096
              vec.destination address=6144
-             table signal=1
+             lookup signal=1
              store.source address=4096
              store.memory address={}
              store.length words=12

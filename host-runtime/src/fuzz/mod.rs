@@ -159,7 +159,7 @@ impl Coverage {
         use ir::arch::Dataflow;
         let mut rows = vec!["load activations", "load weights", "load parameters", "store", "requantise half0", "requantise half1"];
         if arch.vector.table_lanes > 0 {
-            rows.extend(["load tables", "add", "table"]);
+            rows.extend(["load tables", "lookup pair", "lookup"]);
         }
         if arch.vector.max_pool {
             rows.push("max_pool");

@@ -91,9 +91,7 @@ impl Op {
             Op::Exec { .. } => Opcode::Exec,
             Op::Requantise { .. } => Opcode::Requantise,
             Op::MaxPool { .. } => Opcode::MaxPool,
-            Op::Lookup { second, .. } => {
-                if second.is_some() { Opcode::Add } else { Opcode::Table }
-            }
+            Op::Lookup { .. } => Opcode::Lookup,
         }
     }
 
@@ -108,6 +106,7 @@ impl Op {
             Op::Exec { output: true, half, .. } => format!("exec output half{}", u8::from(*half)),
             Op::Exec { accumulate, half, .. } => format!("exec weight{} half{}", if *accumulate { " accumulate" } else { "" }, u8::from(*half)),
             Op::Requantise { half, .. } => format!("requantise half{}", u8::from(*half)),
+            Op::Lookup { second: Some(_), .. } => "lookup pair".to_owned(),
             other => other.opcode().name().to_owned(),
         }
     }
@@ -118,6 +117,7 @@ impl Op {
         run.flags = match self {
             Op::Exec { half, accumulate, output, .. } => u8::from(*half) | u8::from(*accumulate) << 1 | u8::from(*output) << 2,
             Op::Requantise { half, .. } => u8::from(*half),
+            Op::Lookup { second, .. } => u8::from(second.is_some()),
             _ => 0,
         };
         run

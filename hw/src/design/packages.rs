@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ir::Arch;
-use ir::arch::{Counters, Dataflow, Reduction, clog2};
+use ir::arch::{Attachment, Counters, Dataflow, Reduction, clog2};
 use ir::isa::{CONFIGURE_OPCODE, Engine, Opcode, Register};
 
 /// Bits of a loop bound or coordinate that the instruction set can say.
@@ -103,7 +103,12 @@ pub(super) fn arch(arch: &Arch) -> String {
     let groups = arch.parameters.channels / arch.vector.requantise_lanes;
     let memory_bits = clog2(arch.memory.words);
     let pixel_bits = clog2(arch.accumulators.pixels);
-    let has_source = arch.vector.max_pool || arch.vector.table_lanes > 0;
+    let local_bits = arch
+        .activation_addr_bits()
+        .max(clog2(arch.weights.words))
+        .max(clog2(arch.parameter_words(arch.parameters.channels)))
+        .max(clog2(arch.table_words()));
+    let has_source = arch.vector.max_pool || arch.vector.table_lanes > 0 || arch.vector.pack;
     let counters = if arch.counters == Counters::Full {
         20
     } else {
@@ -130,6 +135,7 @@ pub(super) fn arch(arch: &Arch) -> String {
         ("ExecFill", arch.exec_fill_cycles()),
         ("ExecMinStep", exec_min_step),
         ("ExecDrain", arch.exec_drain_cycles()),
+        ("MemoryOnChip", flag(arch.memory.attachment == Attachment::OnChip).into()),
         ("MemoryAddrWidth", memory_bits.into()),
         ("CountWidth", memory_bits.min(20).into()),
         ("BurstWords", arch.memory.burst_words.into()),
@@ -156,6 +162,7 @@ pub(super) fn arch(arch: &Arch) -> String {
         ("CoordWidth", COORD_BITS.into()),
         ("KernelWidth", KERNEL_BITS.into()),
         ("BlockWidth", BLOCK_BITS.into()),
+        ("LocalAddrWidth", local_bits.into()),
         ("ExecPixelWidth", (pixel_bits + 1).min(COORD_BITS).into()),
         (
             "VecPixelWidth",
@@ -170,6 +177,7 @@ pub(super) fn arch(arch: &Arch) -> String {
         ("RequantiseInterval", arch.vector.requantise_interval.into()),
         ("MaxPool", flag(arch.vector.max_pool).into()),
         ("TableLanes", arch.vector.table_lanes.into()),
+        ("Pack", flag(arch.vector.pack).into()),
         ("TableAddrWidth", clog2(arch.table_words()).into()),
         ("CountersFull", flag(arch.counters == Counters::Full).into()),
         ("Counters", counters),

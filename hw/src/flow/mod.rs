@@ -12,11 +12,18 @@
 //!
 //! What is deliberately not here: a task graph, retries, caching. A flow is a function that calls [`tool::run`] in order.
 
+mod board;
+mod build;
 mod job;
+mod mapped;
 mod process;
 mod registry;
 pub mod tool;
 
+pub use board::{Board, Part, Resources};
+pub use build::{
+    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, Step, build, build_with,
+};
 pub use job::JobDir;
 pub use registry::{
     GXX, ICEPACK, NEXTPNR_ICE40, Package, SBY, Tool, ToolState, ToolStatus, VERILATOR,

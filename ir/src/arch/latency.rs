@@ -59,7 +59,8 @@ impl Arch {
                     (groups - 1) * interval + self.requantise_latency() + 1,
                 )
             }
-            Opcode::Add | Opcode::Table => {
+            Opcode::Pack => (2, 4),
+            Opcode::Lookup => {
                 let groups = u64::from(self.word_bytes() / self.vector.table_lanes.max(1));
                 (groups, groups + 4)
             }

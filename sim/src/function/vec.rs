@@ -3,7 +3,7 @@
 use ir::numerics::{Clamp, FRACTION_BITS, Requantise as Scale, rne_shift};
 
 use super::{Addresses, Fault, Values};
-use crate::operation::{Destination, Lookup, MaxPool, Requantise};
+use crate::operation::{Destination, Lookup, MaxPool, Pack, Requantise};
 
 /// What max-pool reads outside the source: the smallest value.
 const OUTSIDE: i8 = i8::MIN;
@@ -144,6 +144,31 @@ impl Values<'_> {
                     *result = round(sum, op.clamp);
                 }
                 self.write_word(op.destination.address(x, 0, y), &result)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn pack(&mut self, op: &Pack) -> Result<(), Fault> {
+        let word_bytes = i64::from(self.arch().word_bytes());
+        let addresses = Addresses::of(self.arch());
+        let [nx, ny] = op.destination.pixels;
+        for y in 0..ny {
+            let row = op.origin[1] + op.stride[1] * i64::from(y);
+            let base = i64::from(op.source) + op.row_stride * i64::from(y);
+            for x in 0..nx {
+                let first = op.origin[0] + op.stride[0] * i64::from(x);
+                let mut bytes = vec![op.padding as u8; op.taps];
+                for (byte, column) in bytes.iter_mut().zip(first..) {
+                    if (0..op.extent[1]).contains(&row) && (0..op.extent[0]).contains(&column) {
+                        let word = self.read_word(base + column / word_bytes)?;
+                        *byte = word[(column % word_bytes) as usize];
+                    }
+                }
+                let word = addresses.word(op.destination.address(x, 0, y))?;
+                self.hazards.write_activation(word)?;
+                let start = word * word_bytes as usize + op.lane;
+                self.state.activations[start..start + op.taps].copy_from_slice(&bytes);
             }
         }
         Ok(())

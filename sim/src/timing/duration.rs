@@ -15,7 +15,8 @@ pub(crate) fn cycles(arch: &Arch, operation: &Operation) -> Option<u64> {
         Operation::Exec(op) => Some(exec(arch, op)),
         Operation::Requantise(op) => Some(words(arch, Opcode::Requantise, &op.destination)),
         Operation::MaxPool(op) => Some(max_pool(op)),
-        Operation::Lookup(op) => Some(words(arch, Opcode::Add, &op.destination)),
+        Operation::Lookup(op) => Some(words(arch, Opcode::Lookup, &op.destination)),
+        Operation::Pack(op) => Some(words(arch, Opcode::Pack, &op.destination)),
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct Port {
     number: u64,
     free_from: u64,
     last_beat: u64,
+    last_response: u64,
 }
 
 impl Memory {
@@ -127,12 +128,13 @@ impl Port {
         let last = first + (words - 1) * burst.beat_gap;
         self.number += 1;
         self.last_beat = last;
+        self.last_response = (last + burst.response).max(self.last_response + 1);
         self.free_from = cycle + 1 + model.burst(channel, self.number).accept_stall;
         Beats {
             first,
             gap: burst.beat_gap,
             last,
-            response: last + burst.response,
+            response: self.last_response,
         }
     }
 }

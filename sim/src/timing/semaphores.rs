@@ -12,7 +12,9 @@ pub(crate) struct Semaphores {
     counts: Vec<u32>,
     limit: u32,
     /// Signals under way: cycle, semaphore, index of the instruction.
-    pending: Vec<(u64, Semaphore, usize)>,
+    ///
+    /// An instruction that raises nothing has its signal cycle too: until then the machine is not quiet.
+    pending: Vec<(u64, Option<Semaphore>, usize)>,
 }
 
 impl Semaphores {
@@ -39,8 +41,11 @@ impl Semaphores {
 
     /// Notes that instruction `index` raises the semaphores of `run` in `cycle`.
     pub(crate) fn schedule(&mut self, run: &Run, index: usize, cycle: u64) {
-        let signals = run.signals.iter().flatten();
-        self.pending.extend(signals.map(|&s| (cycle, s, index)));
+        let raised = run.signals.iter().filter(|signal| signal.is_some());
+        self.pending.extend(raised.map(|&signal| (cycle, signal, index)));
+        if run.signals == [None; 2] {
+            self.pending.push((cycle, None, index));
+        }
     }
 
     /// The next cycle in which a semaphore is raised.
@@ -55,9 +60,9 @@ impl Semaphores {
     /// Raises what is due in `cycle`; to be called after the takes of that cycle, which leave room.
     pub(crate) fn raise(&mut self, cycle: u64, program: &Program) -> Result<(), SimError> {
         for (due, semaphore, index) in self.pending.iter().copied() {
-            if due != cycle {
+            let Some(semaphore) = semaphore.filter(|_| due == cycle) else {
                 continue;
-            }
+            };
             let id = semaphore.0 as usize;
             if self.counts[id] == self.limit {
                 return Err(SimError::Tokens {
