@@ -1,0 +1,278 @@
+//! `tilewright check`: what a network is made of and whether it can run, before anything slow.
+
+use std::fmt::Write as _;
+
+use ir::network::{HostType, Network, TensorId};
+use ir::op::Kind;
+use mapper::LayerFit;
+use miette::Diagnostic;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::console::{Console, Table, count, diagnostic_json, thousands};
+use crate::failure::{Failure, Outcome};
+use crate::input::{self, NetworkArgs, Source};
+
+/// Show a network's layers, and everything that keeps it from running
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Also check that the network fits this arch: `nano`, `edge`, `both`, or a file
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    operator: &'static str,
+    inputs: Vec<[usize; 3]>,
+    output: [usize; 3],
+    macs: u64,
+    weight_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fit: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Boundary {
+    name: String,
+    shape: Vec<usize>,
+    #[serde(rename = "type")]
+    host_type: &'static str,
+    scale: f32,
+    zero_point: i8,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    network: String,
+    network_hash: String,
+    arch: Option<String>,
+    supported: bool,
+    inputs: Vec<Boundary>,
+    outputs: Vec<Boundary>,
+    layers: Vec<Layer>,
+    macs: u64,
+    weight_bytes: u64,
+    host_steps: Vec<String>,
+    operators: Value,
+    problems: Vec<Value>,
+}
+
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
+    let arch = args.arch.as_deref().map(input::arch).transpose()?;
+    let source = Source::find(&args.network.network)?;
+    let report = source.check(&args.network.options())?;
+    let fits = report
+        .network
+        .as_ref()
+        .zip(arch.as_ref())
+        .map(|(network, arch)| mapper::fits(network, arch));
+    let problems: Vec<&(dyn Diagnostic + 'static)> = report
+        .problems
+        .iter()
+        .map(|problem| problem as &(dyn Diagnostic + 'static))
+        .chain(
+            fits.iter()
+                .flat_map(|fits| &fits.problems)
+                .map(|problem| problem as &(dyn Diagnostic + 'static)),
+        )
+        .collect();
+    let layers = report.network.as_ref().map_or_else(Vec::new, |network| {
+        layers(network, fits.as_ref().map(|fits| fits.layers.as_slice()))
+    });
+    let boundary = |ids: fn(&Network) -> &Vec<TensorId>| {
+        report.network.as_ref().map_or_else(Vec::new, |network| {
+            ids(network)
+                .iter()
+                .map(|id| self::boundary(network, *id))
+                .collect()
+        })
+    };
+    let checked = Checked {
+        network: report.name.clone(),
+        network_hash: source.hash()?,
+        arch: arch.as_ref().map(|arch| arch.name.clone()),
+        supported: problems.is_empty(),
+        inputs: boundary(|network| &network.inputs),
+        outputs: boundary(|network| &network.outputs),
+        macs: layers.iter().map(|layer| layer.macs).sum(),
+        weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
+        host_steps: report
+            .network
+            .iter()
+            .flat_map(|network| &network.host_tail)
+            .map(|step| step.operator.clone())
+            .collect(),
+        layers,
+        operators: json!(report.operators),
+        problems: problems
+            .iter()
+            .map(|problem| diagnostic_json(*problem))
+            .collect(),
+    };
+    console.result("check", &checked, || text(&checked, &problems))?;
+    Ok(Outcome::good_if(checked.supported))
+}
+
+fn boundary(network: &Network, id: TensorId) -> Boundary {
+    let tensor = network.tensor(id);
+    let view = tensor.host.as_ref();
+    Boundary {
+        name: view.map_or_else(|| tensor.name.clone(), |view| view.name.clone()),
+        shape: view.map_or_else(|| tensor.shape().to_vec(), |view| view.shape.clone()),
+        host_type: match view.map(|view| view.host_type) {
+            Some(HostType::Float32) => "float32",
+            Some(HostType::Uint8) => "uint8",
+            Some(HostType::Int8) | None => "int8",
+        },
+        scale: tensor.scale,
+        zero_point: tensor.zero_point,
+    }
+}
+
+fn layers(network: &Network, fits: Option<&[LayerFit]>) -> Vec<Layer> {
+    let shape = |id: &TensorId| network.tensor(*id).shape();
+    network
+        .einsum_ids()
+        .map(|id| {
+            let einsum = network.einsum(id);
+            Layer {
+                name: einsum.name.clone(),
+                operator: operator(&einsum.kind),
+                inputs: einsum.inputs.iter().map(shape).collect(),
+                output: shape(&einsum.output),
+                macs: network.macs(id),
+                weight_bytes: weight_bytes(&einsum.kind),
+                fit: fits.and_then(|fits| fits.get(id.index())).map(fit_json),
+            }
+        })
+        .collect()
+}
+
+fn operator(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Conv(conv) if conv.is_depthwise() => "depthwise conv",
+        _ => kind.name(),
+    }
+}
+
+fn weight_bytes(kind: &Kind) -> u64 {
+    match kind {
+        Kind::Conv(conv) => conv.weights.len() as u64,
+        _ => 0,
+    }
+}
+
+fn fit_json(fit: &LayerFit) -> Value {
+    json!({
+        "weight_words": fit.weight_words, "tile_weight_words": fit.tile_weight_words,
+        "parameter_channels": fit.parameter_channels, "input_words": fit.input_words,
+        "output_words": fit.output_words, "split": fit.split,
+    })
+}
+
+fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
+    let mut text = format!(
+        "network `{}`, {:.16}\n",
+        checked.network, checked.network_hash
+    );
+    for (what, side) in [("input", &checked.inputs), ("output", &checked.outputs)] {
+        for tensor in side {
+            let Boundary {
+                name,
+                shape,
+                host_type,
+                scale,
+                zero_point,
+            } = tensor;
+            let _ = writeln!(
+                text,
+                "{what} `{name}`: {host_type} {shape:?}, scale {scale}, zero point {zero_point}"
+            );
+        }
+    }
+    if !checked.layers.is_empty() {
+        let _ = write!(text, "\n{}", table(checked));
+        let n_layers = count(checked.layers.len() as u64, "layer");
+        let _ = writeln!(
+            text,
+            "\n{n_layers}, {} MACs, {} B of weights",
+            thousands(checked.macs),
+            thousands(checked.weight_bytes)
+        );
+    } else if let Some(operators) = checked.operators.as_object() {
+        let list = operators
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect::<Vec<_>>();
+        let _ = writeln!(text, "operators: {}", list.join(", "));
+    }
+    for step in &checked.host_steps {
+        let _ = writeln!(text, "left to the host: {step}");
+    }
+    match (problems.len() as u64, &checked.arch) {
+        (0, None) => text += "supported: every operator\n",
+        (0, Some(arch)) => {
+            text += &format!("supported: every operator, and it fits arch `{arch}`\n")
+        }
+        (n, _) => {
+            let _ = writeln!(text, "\nnot supported: {}", count(n, "problem"));
+            for problem in problems {
+                let code = problem
+                    .code()
+                    .map_or_else(String::new, |code| format!(" [{code}]"));
+                let _ = writeln!(text, "  {problem}{code}");
+                if let Some(help) = problem.help() {
+                    let _ = writeln!(text, "    help: {help}");
+                }
+            }
+        }
+    }
+    text
+}
+
+fn table(checked: &Checked) -> Table {
+    let shape = |shape: &[usize; 3]| format!("{}x{}x{}", shape[0], shape[1], shape[2]);
+    let mut table = match checked.arch {
+        None => Table::new(["layer", "operator", "input", "output", "MACs", "weights B"]),
+        Some(_) => Table::new([
+            "layer",
+            "operator",
+            "input",
+            "output",
+            "MACs",
+            "weights B",
+            "weight words",
+            "output words",
+            "reduction",
+        ]),
+    };
+    for layer in &checked.layers {
+        let inputs: Vec<String> = layer.inputs.iter().map(shape).collect();
+        let mut cells = vec![
+            layer.name.clone(),
+            layer.operator.to_owned(),
+            inputs.join(" + "),
+            shape(&layer.output),
+            thousands(layer.macs),
+            thousands(layer.weight_bytes),
+        ];
+        if let Some(fit) = &layer.fit {
+            let number = |key: &str| thousands(fit[key].as_u64().unwrap_or(0));
+            cells.extend([number("weight_words"), number("output_words")]);
+            cells.push(
+                if fit["split"] == true {
+                    "split"
+                } else {
+                    "whole"
+                }
+                .to_owned(),
+            );
+        }
+        table.row(cells);
+    }
+    table
+}

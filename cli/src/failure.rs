@@ -1,0 +1,207 @@
+//! How a command can end, and with which exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use host_runtime::verilated::BuildError;
+use miette::{Diagnostic, Report};
+
+/// The end of a command that did its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything it looked at is good.
+    Good,
+    /// It looked, and something is not good; what it is stands in the result.
+    CheckFailed,
+}
+
+impl Outcome {
+    pub(crate) fn good_if(holds: bool) -> Outcome {
+        if holds {
+            Outcome::Good
+        } else {
+            Outcome::CheckFailed
+        }
+    }
+
+    pub(crate) fn exit_code(self) -> ExitCode {
+        match self {
+            Outcome::Good => ExitCode::SUCCESS,
+            Outcome::CheckFailed => ExitCode::from(Code::CheckFailed as u8),
+        }
+    }
+}
+
+/// The exit codes other than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// A check failed.
+    CheckFailed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// An input file is bad.
+    Input = 3,
+    /// A tool is missing.
+    ToolMissing = 4,
+    /// A tool failed, or was stopped at its limit.
+    ToolFailed = 5,
+    /// A device that was asked for is not here.
+    Device = 6,
+    /// Disk, memory or process table refused.
+    Resource = 7,
+    /// The user stopped it.
+    Interrupted = 130,
+}
+
+/// A command that could not do its work.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) code: Code,
+    /// What happened, for people.
+    pub(crate) report: Report,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, error: impl Diagnostic + Send + Sync + 'static) -> Failure {
+        Failure {
+            code,
+            report: Report::new(error),
+        }
+    }
+
+    /// The file system refused to write `path`.
+    pub(crate) fn write(path: &std::path::Path, source: std::io::Error) -> Failure {
+        Failure::new(
+            Code::Resource,
+            CliError::Write {
+                path: path.to_owned(),
+                source,
+            },
+        )
+    }
+
+    /// The file system refused to read `path`.
+    pub(crate) fn read(path: &std::path::Path, reason: impl ToString) -> Failure {
+        Failure::new(
+            Code::Input,
+            CliError::Read {
+                path: path.to_owned(),
+                reason: reason.to_string(),
+            },
+        )
+    }
+
+    /// The arguments do not make sense together.
+    pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure::new(
+            Code::Usage,
+            CliError::Usage {
+                message: message.into(),
+                help: help.into(),
+            },
+        )
+    }
+
+    pub(crate) fn interrupted() -> Failure {
+        Failure::new(Code::Interrupted, CliError::Interrupted)
+    }
+
+    /// The error code, such as `arch::value`.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.report.code().map(|code| code.to_string())
+    }
+}
+
+/// What the command line itself finds wrong.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum CliError {
+    /// A name that is neither a preset nor a file.
+    #[error("there is no {kind} `{name}`")]
+    #[diagnostic(code(cli::name), help("give {known}, or the path of a file"))]
+    Name {
+        kind: &'static str,
+        name: String,
+        known: String,
+    },
+    /// Arguments that contradict each other.
+    #[error("{message}")]
+    #[diagnostic(code(cli::usage), help("{help}"))]
+    Usage { message: String, help: String },
+    /// A file cannot be read.
+    #[error("cannot read `{}`: {reason}", .path.display())]
+    #[diagnostic(code(cli::read), help("check the path and its permissions"))]
+    Read { path: PathBuf, reason: String },
+    /// A file cannot be written.
+    #[error("cannot write `{}`: {source}", .path.display())]
+    #[diagnostic(
+        code(cli::write),
+        help("check the folder, its permissions and the space on its disk")
+    )]
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    /// The user stopped the command.
+    #[error("interrupted")]
+    #[diagnostic(code(cli::interrupted))]
+    Interrupted,
+}
+
+macro_rules! failure_from {
+    ($($error:ty => $code:expr),+ $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                Failure::new($code, error)
+            }
+        })+
+    };
+}
+
+failure_from! {
+    onnx::ImportError => Code::Input,
+    onnx::dataset::DatasetError => Code::Input,
+    ir::arch::ArchError => Code::Input,
+    ir::network::NetworkError => Code::Input,
+    ir::program::CheckError => Code::Input,
+    mapper::MapError => Code::Input,
+    onnx::zoo::ZooError => Code::Usage,
+    sim::SimError => Code::CheckFailed,
+}
+
+impl From<hw::flow::ToolError> for Failure {
+    fn from(error: hw::flow::ToolError) -> Failure {
+        Failure::new(tool_code(&error), error)
+    }
+}
+
+fn tool_code(error: &hw::flow::ToolError) -> Code {
+    match error.exit_code() {
+        4 => Code::ToolMissing,
+        7 => Code::Resource,
+        130 => Code::Interrupted,
+        _ => Code::ToolFailed,
+    }
+}
+
+impl From<host_runtime::Error> for Failure {
+    fn from(error: host_runtime::Error) -> Failure {
+        use host_runtime::Error;
+        if error.unavailable().is_some() {
+            return Failure::new(Code::Device, error);
+        }
+        let code = match &error {
+            Error::Program(_) | Error::Network(_) | Error::Unsound { .. } => Code::Input,
+            Error::Artifact {
+                action: "write", ..
+            } => Code::Resource,
+            Error::Artifact { .. } => Code::Input,
+            Error::Build(BuildError::Tool(error)) => tool_code(error),
+            Error::Build(_) | Error::Load(_) | Error::Timeout { .. } | Error::Wait { .. } => {
+                Code::ToolFailed
+            }
+            _ => Code::CheckFailed,
+        };
+        Failure::new(code, error)
+    }
+}
