@@ -1,1 +1,6 @@
 //! End to end: golden flows, agreement between devices, tidiness.
+//!
+//! The library holds what tests and the mutation run share.
+
+pub mod axi;
+pub mod random;
