@@ -4,13 +4,14 @@ CARGO ?= cargo
 # Where the tools from Python packages are, for every command below.
 export TILEWRIGHT_VENV := $(CURDIR)/build/venv
 
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint fuzz
 
 help:
 	@echo "make setup   install yosys, nextpnr, verilator and what else the tests use"
 	@echo "make demo    the whole main job on a bundled network, ending with a report"
 	@echo "make test    every test, RTL lint and formal proof"
 	@echo "make lint    formatting, clippy, documentation, licences, spelling"
+	@echo "make fuzz    thousands of random programs and networks on RTL and simulator"
 
 setup:
 	@scripts/setup
@@ -34,3 +35,8 @@ lint: setup
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"; fi
 	@if command -v typos >/dev/null; then typos; \
 	else echo "skipped: typos is not installed (cargo install typos-cli)"; fi
+
+# FUZZ multiplies the numbers of the default run: 40 programs and 6 networks on each of six archs.
+FUZZ ?= 10
+fuzz: setup
+	TILEWRIGHT_FUZZ=$(FUZZ) $(CARGO) test --release -p tilewright-tests --test random_archs -- --nocapture --test-threads=2
