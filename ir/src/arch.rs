@@ -7,7 +7,7 @@
 mod file;
 mod latency;
 
-pub use file::{ArchError, read};
+pub use file::{ArchError, json_schema, read};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -14,8 +14,10 @@
 //!
 //! `docs/concepts/isa.md` says why the set looks as it does.
 
+mod reference;
 mod text;
 
+pub use reference::reference_page;
 pub use text::ParseError;
 
 use serde::{Deserialize, Serialize};

@@ -73,6 +73,12 @@ pub fn read(name: &str, text: &str) -> Result<Arch, ArchError> {
     }
 }
 
+/// The JSON Schema of arch files, for editors: `docs/reference/arch.schema.json`.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(Arch);
+    serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
+}
+
 impl Arch {
     /// What keeps this Arch from being a design of the template family; empty when nothing does.
     pub fn problems(&self) -> Vec<String> {
