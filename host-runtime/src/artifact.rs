@@ -174,9 +174,8 @@ impl Artifact {
         if [image.channels, image.height, image.width].map(|n| n as usize) != tensor.shape() {
             return unsound(format!("tensor `{}` lies in memory with another shape", tensor.name));
         }
-        let blocks = u64::from(image.channels.div_ceil(self.arch.word_bytes()));
         // The shape is that of a tensor, whose product is small.
-        let end = u64::from(image.word) + blocks * u64::from(image.width) * u64::from(image.height);
+        let end = u64::from(image.word) + u64::from(image.words(self.arch.word_bytes()));
         if end > u64::from(self.program.memory_words) {
             return unsound(format!("tensor `{}` lies beyond the program's memory", tensor.name));
         }

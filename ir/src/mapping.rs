@@ -22,6 +22,7 @@
 //! ```
 //!
 //! A loop `for p in 0..8 by 4` runs over tiles of 4, the last of which may be smaller.
+//! An einsum whose array rows are kernel taps says `rows taps`; its reduction has the ranks `w`, `g` and `s` then.
 //! Deliberately not here: whether a mapping is legal on an arch; the mapper has a checker for that.
 
 use std::fmt;
@@ -43,11 +44,48 @@ pub struct Schedule {
     pub mappings: Vec<Mapping>,
 }
 
+/// What the rows of the array stand for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RowMapping {
+    /// The channels of an activation word.
+    #[default]
+    Channels,
+    /// The taps of some kernel rows, packed from an image of plain bytes.
+    Taps,
+}
+
+impl RowMapping {
+    /// The name in text forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            RowMapping::Channels => "channels",
+            RowMapping::Taps => "taps",
+        }
+    }
+}
+
+impl FromStr for RowMapping {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<RowMapping, String> {
+        [RowMapping::Channels, RowMapping::Taps]
+            .into_iter()
+            .find(|rows| rows.name() == name)
+            .ok_or_else(|| format!("`{name}` is not `channels` or `taps`"))
+    }
+}
+
 /// The loop nest of one einsum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// Name of the einsum.
     pub einsum: String,
+    /// What the rows of the array stand for.
+    #[serde(default)]
+    pub rows: RowMapping,
     /// The ranks, each with its bound.
     pub ranks: Vec<Rank>,
     /// The tensors, each with its projection.
@@ -59,7 +97,8 @@ pub struct Mapping {
 /// A rank of an einsum: `0..size`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rank {
-    /// Its name: `p` and `q` are output rows and columns, `m` output channels, `c`, `r` and `s` the reduction.
+    /// Its name: `p` and `q` are output rows and columns, `m` output channels, `c`, `r` and `s` the reduction;
+    /// with packed taps `w` words, `g` kernel rows of a word and `s` the taps of a kernel row.
     pub name: String,
     /// Its bound.
     pub size: u64,
@@ -74,7 +113,7 @@ pub struct Projection {
     pub dimensions: Vec<Dimension>,
 }
 
-/// A dimension of a tensor: the sum of its terms, clipped to its size.
+/// A dimension of a tensor: the sum of its terms, clipped to its size; without terms always all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dimension {
     /// Factor and rank of each term.
@@ -121,6 +160,9 @@ impl Mapping {
 impl Dimension {
     /// The size of the dimension for tiles of the given size of each rank.
     pub fn extent(&self, tile: impl Fn(&str) -> u64) -> u64 {
+        if self.terms.is_empty() {
+            return self.size;
+        }
         let reach: u64 = self
             .terms
             .iter()
@@ -147,6 +189,9 @@ impl fmt::Display for Schedule {
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "einsum {}", quote(&self.einsum))?;
+        if self.rows != RowMapping::Channels {
+            writeln!(f, "  rows {}", self.rows.name())?;
+        }
         self.ranks
             .iter()
             .try_for_each(|rank| writeln!(f, "  rank {} {}", rank.name, rank.size))?;
@@ -173,6 +218,9 @@ impl fmt::Display for Dimension {
                 format!("{factor}*{rank}")
             }
         };
+        if self.terms.is_empty() {
+            return write!(f, "all:{}", self.size);
+        }
         let terms: Vec<String> = self.terms.iter().map(term).collect();
         write!(f, "{}:{}", terms.join("+"), self.size)
     }
@@ -246,6 +294,7 @@ fn read_line(schedule: &mut Schedule, position: usize, line: &str) -> Result<(),
             let einsum = unquote(rest)?;
             schedule.mappings.push(Mapping {
                 einsum,
+                rows: RowMapping::default(),
                 ranks: Vec::new(),
                 tensors: Vec::new(),
                 nodes: Vec::new(),
@@ -265,6 +314,7 @@ fn read_line(schedule: &mut Schedule, position: usize, line: &str) -> Result<(),
 fn read_part(mapping: &mut Mapping, word: &str, rest: &str) -> Result<(), String> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     match (word, words.as_slice()) {
+        ("rows", [name]) => mapping.rows = name.parse()?,
         ("rank", [name, size]) => mapping.ranks.push(Rank {
             name: (*name).to_owned(),
             size: number(size)?,
@@ -297,7 +347,11 @@ fn read_part(mapping: &mut Mapping, word: &str, rest: &str) -> Result<(), String
             level: level.to_owned(),
             tensors: tensors.iter().map(|t| (*t).to_owned()).collect(),
         }),
-        _ => return Err("`rank`, `tensor`, `for`, `spatial` or `keeps` is expected".to_owned()),
+        _ => {
+            return Err(
+                "`rows`, `rank`, `tensor`, `for`, `spatial` or `keeps` is expected".to_owned(),
+            );
+        }
     }
     Ok(())
 }
@@ -308,8 +362,12 @@ fn dimension(text: &str) -> Result<Dimension, String> {
         Some((factor, rank)) => Ok((number(factor)?, rank.to_owned())),
         None => Ok::<_, String>((1, term.to_owned())),
     };
+    let terms = match terms {
+        "all" => Vec::new(),
+        _ => terms.split('+').map(term).collect::<Result<_, _>>()?,
+    };
     Ok(Dimension {
-        terms: terms.split('+').map(term).collect::<Result<_, _>>()?,
+        terms,
         size: number(size)?,
     })
 }
@@ -350,7 +408,7 @@ mod tests {
     }
 
     prop_compose! {
-        fn dimension()(terms in prop::collection::vec((1..40u64, name()), 1..3), size in 1..4000u64) -> Dimension {
+        fn dimension()(terms in prop::collection::vec((1..40u64, name()), 0..3), size in 1..4000u64) -> Dimension {
             Dimension { terms, size }
         }
     }
@@ -358,13 +416,15 @@ mod tests {
     prop_compose! {
         fn mapping()(
             einsum: String,
+            taps: bool,
             ranks in prop::collection::vec((name(), 1..4000u64), 0..4),
             tensors in prop::collection::vec((name(), prop::collection::vec(dimension(), 1..4)), 0..3),
             nodes in prop::collection::vec(node(), 0..8),
         ) -> Mapping {
             let ranks = ranks.into_iter().map(|(name, size)| Rank { name, size }).collect();
             let tensors = tensors.into_iter().map(|(tensor, dimensions)| Projection { tensor, dimensions }).collect();
-            Mapping { einsum, ranks, tensors, nodes }
+            let rows = if taps { RowMapping::Taps } else { RowMapping::Channels };
+            Mapping { einsum, rows, ranks, tensors, nodes }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Memory holds, from word 0: the instructions, the constants, then room for tensors.
 //! Every tensor lies in memory and in the banks as `[y][block][x]` words of `rows` channels,
 //! so rows of an image are contiguous and producer and consumer agree whatever the tiles are.
+//! The one exception is an input that is packed: it lies as plain bytes, see [`Layout`].
 
 mod check;
 
@@ -24,7 +25,18 @@ pub struct SemaphoreUse {
     pub consumer: Engine,
 }
 
-/// A tensor in memory: `height * blocks * width` words from `word` on, in `[y][block][x]` order.
+/// How a tensor lies in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// `[y][block][x]` words, whose lanes are channels.
+    #[default]
+    Blocks,
+    /// `[channel][y][x]` bytes, each row filled up to whole words: the source of the row mapping `taps`.
+    Planes,
+}
+
+/// A tensor in memory: the words from `word` on, in the order of `layout`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorImage {
     /// Index of the tensor in the network.
@@ -37,27 +49,46 @@ pub struct TensorImage {
     pub height: u32,
     /// Columns.
     pub width: u32,
+    /// The order of its values.
+    #[serde(default)]
+    pub layout: Layout,
 }
 
 impl TensorImage {
-    /// Words of one row of the image: all blocks of all columns.
-    pub fn row_words(&self, word_bytes: u32) -> u32 {
-        self.channels.div_ceil(word_bytes) * self.width
+    /// Words of one row: all blocks of all columns, or one row of one plane.
+    fn row_words(&self, word_bytes: u32) -> u32 {
+        match self.layout {
+            Layout::Blocks => self.channels.div_ceil(word_bytes) * self.width,
+            Layout::Planes => self.width.div_ceil(word_bytes),
+        }
     }
 
     /// Words of the whole tensor.
     pub fn words(&self, word_bytes: u32) -> u32 {
-        self.row_words(word_bytes) * self.height
+        let rows = match self.layout {
+            Layout::Blocks => self.height,
+            Layout::Planes => self.channels * self.height,
+        };
+        self.row_words(word_bytes) * rows
     }
 
     /// Byte offset of a value from the start of the tensor.
     pub fn offset(&self, word_bytes: u32, channel: u32, y: u32, x: u32) -> usize {
-        let (block, lane) = (channel / word_bytes, channel % word_bytes);
-        let word = y * self.row_words(word_bytes) + block * self.width + x;
+        let (word, lane) = match self.layout {
+            Layout::Blocks => {
+                let word = y * self.row_words(word_bytes) + channel / word_bytes * self.width + x;
+                (word, channel % word_bytes)
+            }
+            Layout::Planes => {
+                let row = channel * self.height + y;
+                let word = row * self.row_words(word_bytes) + x / word_bytes;
+                (word, x % word_bytes)
+            }
+        };
         word as usize * word_bytes as usize + lane as usize
     }
 
-    /// The bytes of `values` (`[channel][y][x]`); the unused lanes of the last block are 0.
+    /// The bytes of `values` (`[channel][y][x]`); bytes that hold no value are 0.
     pub fn pack(&self, word_bytes: u32, values: &[i8]) -> Vec<u8> {
         let mut bytes = vec![0; (self.words(word_bytes) * word_bytes) as usize];
         self.for_each(word_bytes, |index, offset| {

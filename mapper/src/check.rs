@@ -292,21 +292,24 @@ fn capacity(mapping: &Mapping, arch: &Arch) -> Result<(), MappingFault> {
         .iter()
         .map(|r| (r.name.as_str(), r.size))
         .collect();
+    // Ranks that share the rows of the array.
+    let mut rows = 1;
     let mut used: BTreeMap<(&str, bool), (u64, Vec<&str>)> = BTreeMap::new();
     for node in &mapping.nodes {
         match node {
             Node::For { rank, step, .. } => drop(tile.insert(rank, *step)),
             Node::Spatial { rank, size } => {
-                let available = u64::from(if rank == "m" && !is_vector(mapping) {
-                    arch.array.cols
+                let (spread, available) = if rank == "m" && !is_vector(mapping) {
+                    (*size, u64::from(arch.array.cols))
                 } else {
-                    arch.array.rows
-                });
-                if *size > available {
+                    rows *= *size;
+                    (rows, u64::from(arch.array.rows))
+                };
+                if spread > available {
                     return Err(MappingFault::Spatial {
                         einsum: einsum(),
                         rank: rank.clone(),
-                        size: *size,
+                        size: spread,
                         available,
                     });
                 }
@@ -350,7 +353,7 @@ fn capacity(mapping: &Mapping, arch: &Arch) -> Result<(), MappingFault> {
 }
 
 fn is_vector(mapping: &Mapping) -> bool {
-    mapping.size_of("c").is_none()
+    projection(mapping, "weights").is_none()
 }
 
 /// Words that each level is filled with: the tile, once for each iteration of the loops above it, except of those

@@ -10,7 +10,9 @@ use ir::arch::{Arch, Attachment, Dataflow};
 use ir::isa::Opcode;
 use ir::memory::{Channel, MemoryModel};
 
-use crate::mapspace::{Choice, Mapspace, Order, PixelTile, chunks, max_steps, pixel_tiles, stays};
+use crate::mapspace::{
+    Choice, Mapspace, Order, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays,
+};
 use crate::plan::strips;
 
 /// What a mapping costs, part by part.
@@ -110,6 +112,7 @@ impl CostModel for ClosedForm {
         } else {
             1
         };
+        let first_pack = pack(mapspace, choice, &strips, passes, &mut cost);
         let n_loads = boundary.loads * passes;
         cost.load += self.transfer(arch, Channel::Read, boundary.load_words * passes, n_loads);
         cost.store += self.transfer(arch, Channel::Write, boundary.store_words, boundary.stores);
@@ -124,11 +127,11 @@ impl CostModel for ClosedForm {
         let output = one(Channel::Write, boundary.store_words, boundary.stores);
         let drain = arch.exec_drain_cycles();
         cost.front = input + first_load;
-        cost.tail = first_exec + drain + last_vec + output;
+        cost.tail = first_pack + first_exec + drain + last_vec + output;
         cost.compute = [
-            exposed + cost.exec + drain + last_vec + output,
+            first_pack + exposed + cost.exec + drain + last_vec + output,
             first_exec + drain + cost.vec + output,
-            first_exec + drain + cost.store,
+            first_pack + first_exec + drain + cost.store,
             cost.fetch,
         ]
         .into_iter()
@@ -137,6 +140,37 @@ impl CostModel for ClosedForm {
         cost.cycles = (cost.front + cost.compute).max(cost.load + cost.tail);
         cost
     }
+}
+
+/// Adds the packing of all strips in each of `passes`; gives the cycles of the first piece, which EXEC waits for.
+fn pack(
+    mapspace: &Mapspace,
+    choice: &Choice,
+    strips: &[Range<usize>],
+    passes: u64,
+    cost: &mut Cost,
+) -> u64 {
+    let Some(taps) = &mapspace.sums.taps else {
+        return 0;
+    };
+    let groups = taps.groups() as u64;
+    let width = mapspace.sums.output.width as u64;
+    // One strip stays packed for all groups of weights.
+    let passes = if strips.len() == 1 { 1 } else { passes };
+    let mut first = 0;
+    for piece in strips
+        .iter()
+        .flat_map(|strip| pack_pieces(mapspace.sums, strip, choice))
+    {
+        let cycles =
+            groups * vector_busy(mapspace.arch, Opcode::Pack, piece.len() as u64 * width, 1);
+        cost.vec += passes * cycles;
+        cost.instructions += passes * groups * 5;
+        if first == 0 {
+            first = cycles;
+        }
+    }
+    first
 }
 
 impl ClosedForm {

@@ -1,5 +1,7 @@
 //! What every layer needs of an arch, and everything that stands in the way, in one go.
 
+use std::collections::BTreeMap;
+
 use ir::arch::{Arch, Dataflow};
 use ir::network::Network;
 use ir::op::{Kind, table_index, table_values};
@@ -65,7 +67,7 @@ pub fn fits(network: &Network, arch: &Arch) -> Fits {
         .map(|index| layer(network, arch, index, &mut problems))
         .collect();
     if problems.is_empty()
-        && let Err(error) = crate::plan::plan(network, arch, false)
+        && let Err(error) = crate::plan::plan(network, arch, false, &BTreeMap::new())
     {
         problems.push(error);
     }

@@ -36,9 +36,11 @@ pub mod search;
 pub use error::MapError;
 pub use fits::{Fits, LayerFit, fits};
 
+use std::collections::BTreeMap;
+
 use ir::arch::{Arch, Dataflow};
 use ir::isa::Opcode;
-use ir::mapping::{Mapping, Schedule};
+use ir::mapping::{RowMapping, Schedule};
 use ir::memory::MemoryModel;
 use ir::network::{EinsumId, Network};
 use ir::op::Kind;
@@ -50,7 +52,7 @@ use crate::encode::Bases;
 use crate::lower::{Lowered, Work};
 use crate::mapspace::{Choice, Mapspace};
 use crate::plan::{EinsumPlan, operand_rows, row_words, strips};
-use crate::search::{Certificate, Exhaustive, Problem, Search};
+use crate::search::{Certificate, Exhaustive, Found, Problem, Search};
 use crate::sums::Sums;
 
 /// What is made small.
@@ -69,6 +71,8 @@ pub enum Objective {
 pub struct Pin {
     /// Name of the einsum.
     pub einsum: String,
+    /// What the rows of the array stand for.
+    pub rows: Option<RowMapping>,
     /// What stays in the array.
     pub dataflow: Option<Dataflow>,
     /// Output rows of a tile.
@@ -84,6 +88,7 @@ impl Pin {
     pub fn exactly(einsum: &str, choice: &Choice) -> Pin {
         Pin {
             einsum: einsum.to_owned(),
+            rows: Some(choice.rows),
             dataflow: Some(choice.dataflow),
             tile_rows: Some(choice.tile_rows),
             tile_cols: Some(choice.tile_cols),
@@ -92,7 +97,8 @@ impl Pin {
     }
 
     fn allows(&self, choice: &Choice) -> bool {
-        self.dataflow.is_none_or(|d| d == choice.dataflow)
+        self.rows.is_none_or(|rows| rows == choice.rows)
+            && self.dataflow.is_none_or(|d| d == choice.dataflow)
             && self.tile_rows.is_none_or(|n| n == choice.tile_rows)
             && self.tile_cols.is_none_or(|n| n == choice.tile_cols)
             && self.group_tiles.is_none_or(|n| n == choice.group_tiles)
@@ -144,6 +150,32 @@ pub struct LayerReport {
     pub instructions: usize,
 }
 
+impl LayerReport {
+    fn take(&mut self, found: Found) {
+        self.cost = found.cost;
+        self.choice = Some(found.choice);
+        self.runners_up = found.runners_up;
+        self.certificate = Some(found.certificate);
+    }
+
+    fn found(&self) -> Option<Found> {
+        Some(Found {
+            choice: self.choice?,
+            cost: self.cost,
+            certificate: self.certificate.clone()?,
+            runners_up: self.runners_up.clone(),
+        })
+    }
+
+    /// The better of the same layer mapped in two ways.
+    fn join(mut self, other: LayerReport, objective: Objective) -> LayerReport {
+        if let (Some(mine), Some(theirs)) = (self.found(), other.found()) {
+            self.take(mine.join(theirs, objective));
+        }
+        self
+    }
+}
+
 /// A program and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Compiled {
@@ -177,12 +209,29 @@ pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Comp
     let sums: Vec<Option<Sums>> = (0..network.einsums.len())
         .map(|i| sums_of(network, i))
         .collect();
-    let plans = plan::plan(network, arch, options.keep_all)?;
+    let taps: Vec<Option<Sums>> = (0..network.einsums.len())
+        .map(|i| taps_of(network, arch, i))
+        .collect();
+    let (plans, taps_found) = plan_rows(network, arch, options, &sums, &taps)?;
     let mut layers = Vec::new();
     let mut work = Vec::new();
     let mut mappings = Vec::new();
-    for (index, (sums, plan)) in sums.iter().zip(&plans).enumerate() {
-        let (one, layer, mapping) = map_layer(network, arch, options, index, sums.as_ref(), plan)?;
+    for (index, plan) in plans.iter().enumerate() {
+        let layer = match taps_found.get(&index) {
+            Some(layer) => layer.clone(),
+            None => map_layer(network, arch, options, index, sums[index].as_ref(), plan)?,
+        };
+        let packs = layer.choice.is_some_and(|c| c.rows == RowMapping::Taps);
+        let chosen = if packs { &taps[index] } else { &sums[index] };
+        let (one, mapping) = match (chosen, layer.choice) {
+            (Some(sums), Some(choice)) => {
+                let mapspace = mapspace(arch, sums, plan);
+                let name = &network.einsums[index].name;
+                let mapping = mapping::sums(name, arch, plan, &mapspace, &choice);
+                (Work::Sums(sums, choice), mapping)
+            }
+            _ => (Work::Vector, mapping::vector(network, arch, plan, index)),
+        };
         work.push(one);
         layers.push(layer);
         mappings.push(mapping);
@@ -255,14 +304,98 @@ pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
     Some(sums.expect("a valid network has scales that the parameter word holds"))
 }
 
-fn map_layer<'a>(
+/// The same with the row mapping `taps`: a convolution of an image that nothing else reads.
+fn taps_of<'a>(network: &'a Network, arch: &Arch, index: usize) -> Option<Sums<'a>> {
+    let einsum = &network.einsums[index];
+    let Kind::Conv(op) = &einsum.kind else {
+        return None;
+    };
+    let input = einsum.inputs[0];
+    let alone = network.inputs.contains(&input)
+        && !network.outputs.contains(&input)
+        && network.consumers(input).count() == 1;
+    if !alone {
+        return None;
+    }
+    Sums::conv_taps(
+        op,
+        network.tensor(input),
+        network.tensor(einsum.output),
+        arch,
+    )
+    .expect("a valid network has scales that the parameter word holds")
+    .filter(|sums| mapspace::is_whole(sums, arch))
+}
+
+/// Plans all einsums and decides which of them pack taps; these are mapped already.
+///
+/// A layer packs taps if that is better for itself and no other tensor is reached less directly.
+fn plan_rows(
+    network: &Network,
+    arch: &Arch,
+    options: &Options,
+    sums: &[Option<Sums>],
+    taps: &[Option<Sums>],
+) -> Result<(Vec<EinsumPlan>, BTreeMap<usize, LayerReport>), MapError> {
+    let mut packed = BTreeMap::new();
+    let mut plans = plan::plan(network, arch, options.keep_all, &packed)?;
+    let mut found = BTreeMap::new();
+    for (index, candidate) in taps.iter().enumerate() {
+        let Some(candidate) = candidate else {
+            continue;
+        };
+        let image = candidate.taps.as_ref().expect("it packs taps");
+        let size = plan::PackedSize {
+            image_words: image.image_words(arch),
+            row_words: candidate.input.channels as u32 / arch.array.rows
+                * candidate.input.width as u32,
+        };
+        let mut more = packed.clone();
+        more.insert(index, size);
+        let Ok(trial) = plan::plan(network, arch, options.keep_all, &more) else {
+            continue;
+        };
+        let pairs = || trial.iter().zip(&plans).enumerate();
+        let fits = pairs().all(|(i, (new, old))| {
+            if i == index {
+                new.output_as_good_as(old)
+            } else {
+                // What was mapped before must still be right.
+                new.as_good_as(old) && (!found.contains_key(&i) || old.as_good_as(new))
+            }
+        });
+        if !fits {
+            continue;
+        }
+        let one = |sums: &[Option<Sums>], plan| {
+            map_layer(network, arch, options, index, sums[index].as_ref(), plan)
+        };
+        let layer = match (one(taps, &trial[index]), one(sums, &plans[index])) {
+            (Ok(packing), Ok(plain)) => packing.join(plain, options.objective),
+            (Ok(packing), Err(_)) => packing,
+            (Err(_), _) => continue,
+        };
+        if layer.choice.is_some_and(|c| c.rows == RowMapping::Taps) {
+            (packed, plans) = (more, trial);
+        }
+        found.insert(index, layer);
+    }
+    Ok((plans, found))
+}
+
+fn mapspace<'a>(arch: &'a Arch, sums: &'a Sums<'a>, plan: &EinsumPlan) -> Mapspace<'a> {
+    let passes = matches!(plan.output, plan::Access::Strips(_));
+    Mapspace::new(sums, arch, plan.strip_rows, passes)
+}
+
+fn map_layer(
     network: &Network,
     arch: &Arch,
     options: &Options,
     index: usize,
-    sums: Option<&'a Sums<'a>>,
+    sums: Option<&Sums>,
     plan: &EinsumPlan,
-) -> Result<(Work<'a>, LayerReport, Mapping), MapError> {
+) -> Result<LayerReport, MapError> {
     let einsum = &network.einsums[index];
     let mut layer = LayerReport {
         name: einsum.name.clone(),
@@ -280,14 +413,9 @@ fn map_layer<'a>(
     let boundary = boundary(network, arch, index, plan);
     let Some(sums) = sums else {
         layer.cost = vector_cost(network, arch, index, plan, &model, &boundary);
-        return Ok((
-            Work::Vector,
-            layer,
-            mapping::vector(network, arch, plan, index),
-        ));
+        return Ok(layer);
     };
-    let passes = matches!(plan.output, plan::Access::Strips(_));
-    let mapspace = Mapspace::new(sums, arch, plan.strip_rows, passes);
+    let mapspace = mapspace(arch, sums, plan);
     let problem = Problem {
         mapspace: &mapspace,
         boundary,
@@ -304,12 +432,8 @@ fn map_layer<'a>(
     let found = Exhaustive
         .find(&problem, &allowed)
         .map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
-    layer.cost = found.cost;
-    layer.choice = Some(found.choice);
-    layer.runners_up = found.runners_up;
-    layer.certificate = Some(found.certificate);
-    let mapping = mapping::sums(&einsum.name, arch, plan, &mapspace, &found.choice);
-    Ok((Work::Sums(sums, found.choice), layer, mapping))
+    layer.take(found);
+    Ok(layer)
 }
 
 /// The cost of a layer of the vector engine.

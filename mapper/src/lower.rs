@@ -3,7 +3,7 @@
 //! The list is in the order of its meaning: each operation sees all results before it. `order` and `sync` make a
 //! program of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
@@ -11,12 +11,14 @@ use ir::isa::{Opcode, Register};
 use ir::network::{Network, TensorId};
 use ir::numerics::{Clamp, FRACTION_BITS};
 use ir::op::{Concat, Kind, Window, table_index, table_values};
-use ir::program::TensorImage;
+use ir::program::{Layout, TensorImage};
 
-use crate::mapspace::{Choice, Order, PixelTile, chunks, max_steps, pixel_tiles, stays};
+use crate::mapspace::{
+    Choice, Order, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays,
+};
 use crate::op::{Access, Base, Op, Place, Space, flags};
 use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words, strips};
-use crate::sums::{Chunk, Sums};
+use crate::sums::{Chunk, Sums, Taps};
 
 /// What lowering gives: operations, constants and the tensors in memory.
 pub(crate) struct Lowered {
@@ -62,8 +64,20 @@ pub(crate) fn lower(
         layer: 0,
         passes: BTreeMap::new(),
     };
+    let planes: BTreeSet<TensorId> = network
+        .einsums
+        .iter()
+        .zip(work)
+        .filter(|(_, work)| matches!(work, Work::Sums(sums, _) if sums.taps.is_some()))
+        .map(|(einsum, _)| einsum.inputs[0])
+        .collect();
     for &id in &network.inputs {
-        ctx.image(id);
+        let layout = if planes.contains(&id) {
+            Layout::Planes
+        } else {
+            Layout::Blocks
+        };
+        ctx.image_as(id, layout);
     }
     for (index, (plan, work)) in plans.iter().zip(work).enumerate() {
         ctx.layer = index as u16;
@@ -94,6 +108,19 @@ impl View {
         )
     }
 }
+
+/// The packing of one strip of output rows.
+struct Packing {
+    /// First word of the image in its bank.
+    image: u32,
+    /// Output rows that are still to be packed, piece by piece.
+    pieces: VecDeque<Range<usize>>,
+    /// Rows before this one are packed or under way.
+    end: usize,
+}
+
+/// One run of pack: a group of taps for some output rows.
+type PackRun = (usize, Range<usize>);
 
 /// A local memory that is filled round and round.
 struct Ring {
@@ -167,6 +194,10 @@ impl Lower<'_> {
 
     /// The place of a tensor in memory, made at the first request.
     fn image(&mut self, id: TensorId) -> u32 {
+        self.image_as(id, Layout::Blocks)
+    }
+
+    fn image_as(&mut self, id: TensorId, layout: Layout) -> u32 {
         if let Some(image) = self.images.get(&id) {
             return image.word;
         }
@@ -178,9 +209,9 @@ impl Lower<'_> {
             channels: tensor.channels as u32,
             height: tensor.height as u32,
             width: tensor.width as u32,
+            layout,
         };
-        self.tensor_words +=
-            u64::from(row_words(self.network, self.arch, id)) * tensor.height as u64;
+        self.tensor_words += u64::from(image.words(self.arch.word_bytes()));
         self.images.insert(id, image);
         word
     }
@@ -308,6 +339,119 @@ impl Lower<'_> {
         einsum.inputs.iter().map(|id| views[id]).collect()
     }
 
+    /// Brings the image of a layer with packed taps into its bank, and takes an area for the packed words of `strip`.
+    fn packed(
+        &mut self,
+        index: usize,
+        plan: &EinsumPlan,
+        sums: &Sums,
+        taps: &Taps,
+        strip: &Range<usize>,
+    ) -> (View, u32) {
+        let id = self.network.einsums[index].inputs[0];
+        let plan::Access::Fetch(image) = plan.inputs[0] else {
+            unreachable!("an image with packed taps is loaded whole")
+        };
+        let pass = self.passes.entry(id).or_insert(0);
+        let area = plan.packed[*pass % plan.packed.len()];
+        *pass += 1;
+        if *pass == 1 {
+            self.load_planes(id, taps, image);
+        }
+        let width = sums.input.width as i64;
+        let blocks = sums.input.channels as i64 / i64::from(self.arch.word_bytes());
+        let row_words = blocks * width;
+        let view = View {
+            base: i64::from(area.start) - strip.start as i64 * row_words,
+            row_words,
+            width,
+            blocks,
+        };
+        (view, image.start)
+    }
+
+    /// Loads an image of plain bytes, the same rows of all planes together, so that packing can start before all is
+    /// there.
+    fn load_planes(&mut self, id: TensorId, taps: &Taps, area: Area) {
+        const LEAST_WORDS: u32 = 256;
+        let image = self.image(id);
+        let row = taps.image_row_words(self.arch);
+        let (channels, height) = (taps.image.channels as u32, taps.image.height as u32);
+        let pieces = (area.words / LEAST_WORDS).clamp(1, 4);
+        let rows = height.div_ceil(pieces);
+        let mut runs = Vec::new();
+        if rows == height {
+            runs.push((0, area.words));
+        } else {
+            for top in (0..height).step_by(rows as usize) {
+                let n = rows.min(height - top);
+                runs.extend((0..channels).map(|c| ((c * height + top) * row, n * row)));
+            }
+        }
+        for (offset, words) in runs {
+            let place = Place {
+                base: Base::Tensors,
+                word: image + offset,
+            };
+            self.load(place, Space::Banks, area.start + offset, words);
+        }
+    }
+
+    /// The runs of pack that bring the packed rows up to `row`.
+    fn pack_runs(taps: &Taps, packing: &mut Packing, row: usize) -> VecDeque<PackRun> {
+        let mut runs = VecDeque::new();
+        while packing.end < row {
+            let piece = packing.pieces.pop_front().expect("pieces cover the strip");
+            packing.end = piece.end;
+            runs.extend((0..taps.groups()).map(|group| (group, piece.clone())));
+        }
+        runs
+    }
+
+    /// Packs the taps of one group for all pixels of some output rows.
+    fn pack(&mut self, sums: &Sums, taps: &Taps, image: u32, packed: &View, run: &PackRun) {
+        let (group, rows) = run;
+        let window = &taps.window;
+        let [kernel_y, kernel_x] = window.kernel;
+        let (channel, tap_row) = (group / kernel_y, group % kernel_y);
+        let row_words = i64::from(taps.image_row_words(self.arch));
+        let plane = i64::from(image) + (channel * taps.image.height) as i64 * row_words;
+        let row = window.row(rows.start, tap_row) as i64;
+        let (block, position) = (group / taps.per_word, group % taps.per_word);
+        let width = sums.output.width as i64;
+        let to = packed.base + rows.start as i64 * packed.row_words + block as i64 * packed.width;
+        let source = self.wrap(plane + row * row_words);
+        let image_size = vec![taps.image.width as i64, taps.image.height as i64];
+        let lane = (position * kernel_x) as i64;
+        let mut registers = vec![
+            (Register::VecDestination, vec![self.wrap(to)]),
+            (Register::VecPixels, vec![width, rows.len() as i64]),
+            (Register::VecSource, vec![source]),
+            (Register::VecOrigin, vec![-(window.pads[1] as i64), row]),
+            (Register::VecExtent, image_size),
+            (Register::VecStep, step_values(window)),
+            (Register::VecWindow, vec![kernel_x as i64, 1, 1]),
+            (Register::VecDeltaX, vec![0]),
+            (Register::VecPack, vec![lane, taps.image.zero_point.into()]),
+        ];
+        if rows.len() > 1 {
+            let down = window.stride[0] as i64 * row_words;
+            registers.push((Register::VecDeltaY, vec![down]));
+            let down = packed.row_words - (width - 1);
+            registers.push((Register::VecDestinationDeltaY, vec![down]));
+        }
+        let height = taps.image.height as isize;
+        let first = window.row(rows.start, tap_row).clamp(0, height);
+        let last = (window.row(rows.end - 1, tap_row) + 1).clamp(first, height);
+        let (written, words) = packed.rows(rows);
+        let mut accesses = vec![Access::write(Space::Banks, written, words)];
+        if last > first {
+            let (first, words) = (first as i64 * row_words, (last - first) as i64 * row_words);
+            accesses.push(Access::read(Space::Banks, plane + first, words));
+        }
+        self.push(Opcode::Pack, 0, registers, accesses);
+    }
+
     fn result(&mut self, index: usize, plan: &EinsumPlan, strip: &Range<usize>) -> View {
         let id = self.network.einsums[index].output;
         match &plan.output {
@@ -357,7 +501,12 @@ impl Lower<'_> {
                 .flat_map(|g| (0..strips.len()).map(move |s| (s, g)))
                 .collect(),
         };
-        let mut at: Option<(usize, Vec<View>, View)> = None;
+        let mut at: Option<(usize, View, View)> = None;
+        let mut packing = Packing {
+            image: 0,
+            pieces: VecDeque::new(),
+            end: 0,
+        };
         let mut last_group = None;
         for (s, g) in pairs {
             self.step += 1;
@@ -369,17 +518,47 @@ impl Lower<'_> {
             last_group = Some(g);
             let strip = strips[s].clone();
             if at.as_ref().is_none_or(|(strip, ..)| *strip != s) {
-                let views = self.operands(index, plan, &strip);
+                let input = match &sums.taps {
+                    Some(taps) => {
+                        let (view, image) = self.packed(index, plan, sums, taps, &strip);
+                        packing = Packing {
+                            image,
+                            pieces: pack_pieces(sums, &strip, choice).into(),
+                            end: strip.start,
+                        };
+                        view
+                    }
+                    None => self.operands(index, plan, &strip)[0],
+                };
                 let result = self.result(index, plan, &strip);
-                at = Some((s, views, result));
+                at = Some((s, input, result));
             }
             if loaded.insert(g) {
                 self.load_constant(&groups[g].parameters.clone(), Space::Parameters);
                 self.load_constant(&groups[g].weights.clone(), Space::Weights);
             }
-            let (_, views, result) = at.clone().expect("set above");
-            for tile in pixel_tiles(&sums.regions, &strip, choice) {
-                self.tile(sums, choice, &groups[g], &tile, &views[0], &result);
+            let (_, input, result) = at.expect("set above");
+            let tiles = pixel_tiles(&sums.regions, &strip, choice);
+            for (position, tile) in tiles.iter().enumerate() {
+                let mut ahead = VecDeque::new();
+                if let Some(taps) = &sums.taps {
+                    for run in Self::pack_runs(taps, &mut packing, tile.rows.end) {
+                        self.pack(sums, taps, packing.image, &input, &run);
+                    }
+                    let next = tiles.get(position + 1).map_or(0, |next| next.rows.end);
+                    ahead = Self::pack_runs(taps, &mut packing, next);
+                }
+                let group = &groups[g];
+                self.tile(
+                    sums,
+                    choice,
+                    group,
+                    tile,
+                    &input,
+                    &result,
+                    packing.image,
+                    ahead,
+                );
             }
             if plan.stored && g + 1 == groups.len() {
                 self.store_rows(output, &result, &strip);
@@ -431,7 +610,8 @@ impl Lower<'_> {
         }
     }
 
-    /// One tile of pixels for all column tiles of a group.
+    /// One tile of pixels for all column tiles of a group; between them the runs of pack in `ahead`, for the next tile.
+    #[expect(clippy::too_many_arguments, reason = "one tile needs all of them")]
     fn tile(
         &mut self,
         sums: &Sums,
@@ -440,7 +620,10 @@ impl Lower<'_> {
         tile: &PixelTile,
         input: &View,
         output: &View,
+        image: u32,
+        mut ahead: VecDeque<PackRun>,
     ) {
+        let share = ahead.len().div_ceil(group.tiles.len());
         for (position, n) in group.tiles.clone().enumerate() {
             let first = group.weights.local / self.arch.array.cols + group.first_tile[position];
             self.exec(
@@ -452,6 +635,11 @@ impl Lower<'_> {
                 first,
                 false,
             );
+            if let Some(taps) = &sums.taps {
+                for run in ahead.drain(..share.min(ahead.len())) {
+                    self.pack(sums, taps, image, input, &run);
+                }
+            }
             let channel = (tile.set * group.tiles.len() + position) as u32 * self.arch.array.cols;
             self.requantise(sums, n, tile, output, &group.parameters, channel);
         }

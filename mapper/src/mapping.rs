@@ -1,12 +1,13 @@
 //! The mapping of each einsum in its text form, from the plan and the choice that lowering follows.
 
 use ir::arch::{Arch, Dataflow};
-use ir::mapping::{Dimension, Mapping, Node, Projection, Rank};
+use ir::mapping::{Dimension, Mapping, Node, Projection, Rank, RowMapping};
 use ir::network::Network;
 use ir::op::{Kind, Window};
 
 use crate::mapspace::{Choice, Mapspace, Order, chunks, max_steps, stays};
 use crate::plan::{Access, EinsumPlan, strips};
+use crate::sums::{Sums, Taps};
 
 /// Collects nodes, leaving out loops with one iteration.
 struct Nest {
@@ -86,6 +87,7 @@ fn window_dimension(
 
 fn finish(
     einsum: &str,
+    rows: RowMapping,
     nest: Nest,
     sizes: &[(&'static str, u64)],
     tensors: Vec<Projection>,
@@ -99,6 +101,7 @@ fn finish(
         .collect();
     Mapping {
         einsum: einsum.to_owned(),
+        rows,
         ranks,
         tensors,
         nodes: nest.nodes,
@@ -120,16 +123,12 @@ fn residency(plan: &EinsumPlan, names: &[&'static str]) -> (Vec<&'static str>, V
     (names(whole), names(passing))
 }
 
-/// The mapping of a layer of sums.
-pub(crate) fn sums(
-    einsum: &str,
-    arch: &Arch,
-    plan: &EinsumPlan,
-    mapspace: &Mapspace,
-    choice: &Choice,
-) -> Mapping {
-    let sums = mapspace.sums;
-    let (rows, cols) = (u64::from(arch.array.rows), u64::from(arch.array.cols));
+/// The ranks of a layer of sums and their bounds, and its tensors.
+type Space = (Vec<(&'static str, u64)>, Vec<Projection>);
+
+/// The space of a layer whose rows are channels.
+fn channels_space(arch: &Arch, sums: &Sums) -> Space {
+    let rows = u64::from(arch.array.rows);
     let n_tiles = sums.n_tiles(arch);
     let [kernel_y, kernel_x] = sums.window.kernel.map(|n| n as u64);
     let blocks = (0..n_tiles)
@@ -139,7 +138,7 @@ pub(crate) fn sums(
     // A group's channels are those of the blocks that one column tile reads, zeros included.
     let channels = (blocks * rows).min((sums.input.channels as u64).next_multiple_of(rows));
     let output = sums.output;
-    let sizes = [
+    let sizes = vec![
         ("p", output.height as u64),
         ("q", output.width as u64),
         ("m", output.channels as u64),
@@ -199,11 +198,87 @@ pub(crate) fn sums(
             ],
         ),
     ];
+    (sizes, tensors)
+}
+
+/// The space of a layer whose rows are packed taps. A word holds `g` groups of `s` taps, one for each channel and kernel
+/// row; which channel and row that is, no sum of ranks says, so the image counts as a whole.
+fn taps_space(arch: &Arch, sums: &Sums, taps: &Taps) -> Space {
+    let rows = u64::from(arch.array.rows);
+    let (words, groups) = (sums.input.channels as u64 / rows, taps.per_word as u64);
+    let kernel_x = taps.window.kernel[1] as u64;
+    let output = sums.output;
+    let sizes = vec![
+        ("p", output.height as u64),
+        ("q", output.width as u64),
+        ("m", output.channels as u64),
+        ("w", words),
+        ("g", groups),
+        ("s", kernel_x),
+    ];
+    let lanes = || Dimension {
+        terms: vec![
+            (rows, "w".to_owned()),
+            (kernel_x, "g".to_owned()),
+            (1, "s".to_owned()),
+        ],
+        size: sums.input.channels as u64,
+    };
+    let all = |size: usize| Dimension {
+        terms: Vec::new(),
+        size: size as u64,
+    };
+    let tensors = vec![
+        projection(
+            "input",
+            vec![
+                all(taps.image.width),
+                all(taps.image.height),
+                all(taps.image.channels),
+            ],
+        ),
+        projection(
+            "packed",
+            vec![lanes(), plain("p", sizes[0].1), plain("q", sizes[1].1)],
+        ),
+        projection("weights", vec![plain("m", sizes[2].1), lanes()]),
+        projection("parameters", vec![plain("m", sizes[2].1)]),
+        projection(
+            "output",
+            vec![
+                plain("m", sizes[2].1),
+                plain("p", sizes[0].1),
+                plain("q", sizes[1].1),
+            ],
+        ),
+    ];
+    (sizes, tensors)
+}
+
+/// The mapping of a layer of sums.
+pub(crate) fn sums(
+    einsum: &str,
+    arch: &Arch,
+    plan: &EinsumPlan,
+    mapspace: &Mapspace,
+    choice: &Choice,
+) -> Mapping {
+    let sums = mapspace.sums;
+    let (rows, cols) = (u64::from(arch.array.rows), u64::from(arch.array.cols));
+    let output = sums.output;
+    let (sizes, tensors) = match &sums.taps {
+        Some(taps) => taps_space(arch, sums, taps),
+        None => channels_space(arch, sums),
+    };
     let mut nest = Nest {
         nodes: Vec::new(),
-        tile: sizes.to_vec(),
+        tile: sizes.clone(),
     };
-    let (whole, passing) = residency(plan, &["input", "output"]);
+    let (mut whole, mut passing) = residency(plan, &["input", "output"]);
+    if sums.taps.is_some() {
+        let one_strip = plan.strip_rows >= output.height;
+        if one_strip { &mut whole } else { &mut passing }.push("packed");
+    }
     nest.keep(
         "memory",
         &memory_tensors(plan, &["input", "output"], &["weights", "parameters"]),
@@ -256,15 +331,25 @@ pub(crate) fn sums(
     if choice.dataflow == Dataflow::OutputStationary {
         pixels(&mut nest);
     }
-    nest.split("c", rows);
-    nest.split("r", 1);
-    nest.split("s", 1);
+    if sums.taps.is_some() {
+        nest.split("w", 1);
+    } else {
+        nest.split("c", rows);
+        nest.split("r", 1);
+        nest.split("s", 1);
+    }
     if choice.dataflow == Dataflow::WeightStationary {
         pixels(&mut nest);
     }
-    nest.spatial("c", rows);
+    if sums.taps.is_some() {
+        let (groups, taps) = (*nest.size("g"), *nest.size("s"));
+        nest.spatial("g", groups);
+        nest.spatial("s", taps);
+    } else {
+        nest.spatial("c", rows);
+    }
     nest.spatial("m", cols);
-    finish(einsum, nest, &sizes, tensors)
+    finish(einsum, choice.rows, nest, &sizes, tensors)
 }
 
 /// The mapping of a layer of the vector engine.
@@ -335,7 +420,7 @@ pub(crate) fn vector(network: &Network, arch: &Arch, plan: &EinsumPlan, index: u
     nest.split("r", 1);
     nest.split("s", 1);
     nest.spatial("m", rows);
-    finish(&einsum.name, nest, &sizes, tensors)
+    finish(&einsum.name, RowMapping::Channels, nest, &sizes, tensors)
 }
 
 /// The tensors that are in memory: operands that are loaded, outputs that are stored, and constants.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
+use ir::mapping::RowMapping;
 
 use crate::plan::{strip_heights, strips};
 use crate::sums::{Chunk, Region, Sums};
@@ -19,6 +20,8 @@ pub enum Order {
 /// One point of a mapspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Choice {
+    /// What the rows of the array stand for.
+    pub rows: RowMapping,
     /// What stays in the array.
     pub dataflow: Dataflow,
     /// Output rows of a tile of pixels.
@@ -67,6 +70,19 @@ pub(crate) fn pixel_tiles(
         }
     }
     tiles
+}
+
+/// The runs of pack for one strip: output rows in pieces of whole tiles, but not so few pixels that starting takes most
+/// of the time.
+pub(crate) fn pack_pieces(sums: &Sums, strip: &Range<usize>, choice: &Choice) -> Vec<Range<usize>> {
+    const LEAST_PIXELS: usize = 32;
+    let least = LEAST_PIXELS.div_ceil(sums.output.width);
+    let rows = least.next_multiple_of(choice.tile_rows);
+    strip
+        .clone()
+        .step_by(rows)
+        .map(|start| start..(start + rows).min(strip.end))
+        .collect()
 }
 
 /// Parts of the reduction of column tile `n` of at most `max_steps` steps and within the fields of the instruction set.
@@ -180,6 +196,7 @@ impl<'a> Mapspace<'a> {
                             continue;
                         }
                         choices.push(Choice {
+                            rows: self.sums.rows(),
                             dataflow,
                             tile_rows,
                             tile_cols,

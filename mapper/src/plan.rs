@@ -40,8 +40,45 @@ pub(crate) struct EinsumPlan {
     pub(crate) strip_rows: usize,
     pub(crate) inputs: Vec<Access>,
     pub(crate) output: Access,
+    /// Where the packed words of the row mapping `taps` lie, strip after strip; empty for the row mapping `channels`.
+    pub(crate) packed: Vec<Area>,
     /// Whether the output must be in memory.
     pub(crate) stored: bool,
+}
+
+impl Access {
+    fn as_good_as(&self, other: &Access) -> bool {
+        let rank = |access: &Access| match access {
+            Access::Bank(_) => 0,
+            Access::Fetch(_) => 1,
+            Access::Strips(_) => 2,
+        };
+        rank(self) <= rank(other)
+    }
+}
+
+impl EinsumPlan {
+    /// Whether every tensor is reached at least as directly as with `other`, in strips that are not smaller.
+    pub(crate) fn as_good_as(&self, other: &EinsumPlan) -> bool {
+        let mut inputs = self.inputs.iter().zip(&other.inputs);
+        inputs.all(|(mine, theirs)| mine.as_good_as(theirs))
+            && self.output_as_good_as(other)
+            && self.strip_rows >= other.strip_rows
+    }
+
+    /// Whether the output stays where it stays with `other`.
+    pub(crate) fn output_as_good_as(&self, other: &EinsumPlan) -> bool {
+        self.output.as_good_as(&other.output) && self.stored <= other.stored
+    }
+}
+
+/// The words that the row mapping `taps` needs in the banks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackedSize {
+    /// The image, as plain bytes.
+    pub(crate) image_words: u32,
+    /// One output row of packed words.
+    pub(crate) row_words: u32,
 }
 
 /// The words of one row of a tensor: all blocks of all columns.
@@ -114,11 +151,12 @@ impl Banks {
     }
 }
 
-/// Plans all einsums of `network`.
+/// Plans all einsums of `network`, those of `packed` with the row mapping `taps`.
 pub(crate) fn plan(
     network: &Network,
     arch: &Arch,
     keep_all: bool,
+    packed: &BTreeMap<usize, PackedSize>,
 ) -> Result<Vec<EinsumPlan>, MapError> {
     let mut spilled = BTreeSet::new();
     loop {
@@ -126,6 +164,7 @@ pub(crate) fn plan(
             network,
             arch,
             keep_all,
+            packed,
             spilled: &spilled,
             banks: Banks::new(arch),
             staying: BTreeMap::new(),
@@ -191,6 +230,7 @@ struct Planner<'a> {
     network: &'a Network,
     arch: &'a Arch,
     keep_all: bool,
+    packed: &'a BTreeMap<usize, PackedSize>,
     spilled: &'a BTreeSet<TensorId>,
     banks: Banks,
     /// The tensors that stay in a bank at the moment.
@@ -218,6 +258,9 @@ impl Planner<'_> {
                 Access::Strips(areas) => areas.iter().for_each(|area| self.banks.release(*area)),
             }
         }
+        plan.packed
+            .iter()
+            .for_each(|area| self.banks.release(*area));
         let later = |id: &TensorId| {
             self.network.einsums[index + 1..]
                 .iter()
@@ -244,6 +287,7 @@ impl Planner<'_> {
             rows.checked_mul(row_words(self.network, self.arch, id))
                 .filter(|w| *w <= self.arch.activations.words)
         };
+        let packed = self.packed.get(&index);
         let mut known: BTreeMap<TensorId, Access> = BTreeMap::new();
         for &id in &einsum.inputs {
             if known.contains_key(&id) {
@@ -251,6 +295,7 @@ impl Planner<'_> {
             }
             let access = match self.staying.get(&id) {
                 Some(area) => Access::Bank(*area),
+                None if packed.is_some() => Access::Fetch(self.take(banks, packed?.image_words)?),
                 None if fetch && !self.spilled.contains(&id) => {
                     Access::Fetch(banks.take(whole(id)?)?)
                 }
@@ -272,9 +317,21 @@ impl Planner<'_> {
             .filter(|(_, a)| matches!(a, Access::Strips(_)))
             .map(|(id, _)| *id)
             .collect();
-        let strip_rows = if passing.is_empty() {
+        let packed_whole = packed.map(|size| {
+            let words = size.row_words.checked_mul(height as u32);
+            let area = words.and_then(|words| self.take(banks, words));
+            area.map(|area| vec![area])
+        });
+        let mut packed_areas = Vec::new();
+        let strip_rows = if passing.is_empty() && packed_whole != Some(None) {
+            packed_areas = packed_whole.flatten().unwrap_or_default();
             height
         } else {
+            packed_whole
+                .flatten()
+                .iter()
+                .flatten()
+                .for_each(|area| banks.release(*area));
             let heights = strip_heights(height);
             let candidates = [2, 1]
                 .into_iter()
@@ -285,6 +342,12 @@ impl Planner<'_> {
                     .iter()
                     .map(|&id| self.slots(index, id, rows, slots, &mut trial));
                 let areas: Vec<Vec<Area>> = areas.collect::<Option<_>>()?;
+                if let Some(size) = packed {
+                    let words = size.row_words.checked_mul(rows as u32)?;
+                    packed_areas = (0..slots.min(height.div_ceil(rows)))
+                        .map(|_| self.take(&mut trial, words))
+                        .collect::<Option<_>>()?;
+                }
                 *banks = trial;
                 Some((rows, areas))
             })?;
@@ -297,8 +360,16 @@ impl Planner<'_> {
             strip_rows,
             inputs: einsum.inputs.iter().map(|id| known[id].clone()).collect(),
             output: known[&einsum.output].clone(),
+            packed: packed_areas,
             stored,
         })
+    }
+
+    /// Room for `words` in one bank.
+    fn take(&self, banks: &mut Banks, words: u32) -> Option<Area> {
+        (words <= self.arch.activations.words)
+            .then(|| banks.take(words))
+            .flatten()
     }
 
     /// Areas for strips of `rows` output rows of `tensor`, at most as many as there are strips.

@@ -48,7 +48,48 @@ pub struct Certificate {
     pub compulsory_words: u64,
 }
 
+impl Found {
+    /// The better of the best of two spaces, proven for both together.
+    pub(crate) fn join(self, other: Found, objective: Objective) -> Found {
+        let all = self.certificate.join(&other.certificate);
+        let key = |found: &Found| objective.key(&found.choice, &found.cost);
+        let (mut best, rest) = if key(&self) <= key(&other) {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let close = |cost: &Cost| {
+            let first = |cost: &Cost| objective.key(&best.choice, cost).0;
+            first(cost) <= first(&best.cost) + first(&best.cost) / MODEL_ERROR
+        };
+        if close(&rest.cost) {
+            best.runners_up.insert(0, rest.choice);
+            best.runners_up.truncate(MAX_RUNNERS_UP);
+        }
+        best.certificate = Certificate {
+            best_cycles: best.cost.cycles,
+            ..all
+        };
+        best
+    }
+}
+
 impl Certificate {
+    /// What two searches prove together, but for the best.
+    fn join(&self, other: &Certificate) -> Certificate {
+        Certificate {
+            candidates: self.candidates + other.candidates,
+            pruned_by_accumulators: self.pruned_by_accumulators + other.pruned_by_accumulators,
+            pruned_by_weights: self.pruned_by_weights + other.pruned_by_weights,
+            pruned_by_parameters: self.pruned_by_parameters + other.pruned_by_parameters,
+            pruned_by_reduction: self.pruned_by_reduction + other.pruned_by_reduction,
+            pruned_by_bound: self.pruned_by_bound + other.pruned_by_bound,
+            costed: self.costed + other.costed,
+            compulsory_words: self.compulsory_words.min(other.compulsory_words),
+            ..self.clone()
+        }
+    }
+
     /// The larger of the roofline's two bounds: multipliers, and one word a cycle.
     pub fn roofline_cycles(&self) -> u64 {
         self.compute_bound_cycles.max(self.compulsory_words)
@@ -146,7 +187,7 @@ impl Search for Exhaustive {
             let cost = problem
                 .model
                 .cost(problem.mapspace, &choice, &problem.boundary);
-            let key = problem.key(&choice, &cost);
+            let key = problem.objective.key(&choice, &cost);
             costed.push(key);
             if best.as_ref().is_none_or(|(other, _)| key < *other) {
                 best = Some((key, cost));
@@ -170,16 +211,18 @@ impl Search for Exhaustive {
     }
 }
 
-impl Problem<'_> {
+impl Objective {
     /// Objective first, then the other, then instructions, then a fixed order.
-    fn key(&self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
-        let (first, second) = match self.objective {
+    fn key(self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
+        let (first, second) = match self {
             Objective::Cycles => (cost.cycles, cost.traffic_words),
             Objective::Traffic => (cost.traffic_words, cost.cycles),
         };
         (first, second, cost.instructions, *choice)
     }
+}
 
+impl Problem<'_> {
     /// Cycles that no cost of the choice is below: the array's steps alone, without any overhead.
     fn bound(&self, choice: &Choice) -> u64 {
         let arch: &Arch = self.mapspace.arch;

@@ -3,13 +3,21 @@
 //! A column tile `n` is the output channels `n * cols ..`. It reads a range of input blocks; its weights are one tile of
 //! `cols` words for each block and window position, zero where an input channel does not belong to an output channel.
 //! The input's zero point is folded into the bias, and what lies in the padding has the value of the zero point.
+//!
+//! With the row mapping `taps` a convolution of an image with few channels becomes one of 1x1 over packed words: a word
+//! holds as many groups of `kernel_x` taps, one for each channel and kernel row, as fit. Weights of other lanes are zero.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use ir::arch::Arch;
+use ir::mapping::RowMapping;
 use ir::network::Tensor;
 use ir::numerics::{Clamp, Requantise};
 use ir::op::{AveragePool, Conv, OpError, Window};
+
+/// The largest coordinate of a pixel: coordinates are signed.
+const MAX_COORDINATE: usize = 1023;
 
 /// The weights of a [`Sums`].
 #[derive(Clone, Copy)]
@@ -50,11 +58,52 @@ impl Chunk {
     }
 }
 
+/// How the taps of a convolution are packed into words.
+pub(crate) struct Taps<'a> {
+    /// The window on the image.
+    pub(crate) window: Window,
+    pub(crate) image: &'a Tensor,
+    /// Groups in a word.
+    pub(crate) per_word: usize,
+}
+
+impl Taps<'_> {
+    /// Groups of taps: one for each channel and row of the kernel, the row changing fastest.
+    pub(crate) fn groups(&self) -> usize {
+        self.image.channels * self.window.kernel[0]
+    }
+
+    /// Words of one row of one channel of the image.
+    pub(crate) fn image_row_words(&self, arch: &Arch) -> u32 {
+        (self.image.width as u32).div_ceil(arch.word_bytes())
+    }
+
+    /// Words of the image.
+    pub(crate) fn image_words(&self, arch: &Arch) -> u32 {
+        (self.image.channels * self.image.height) as u32 * self.image_row_words(arch)
+    }
+
+    /// The channel, kernel row and kernel column of a lane of the packed words, if it holds one.
+    fn tap(&self, block: usize, lane: usize) -> Option<[usize; 3]> {
+        let [kernel_y, kernel_x] = self.window.kernel;
+        let position = lane / kernel_x;
+        let group = block * self.per_word + position;
+        (position < self.per_word && group < self.groups()).then_some([
+            group / kernel_y,
+            group % kernel_y,
+            lane % kernel_x,
+        ])
+    }
+}
+
 /// A layer of sums over a window.
 pub(crate) struct Sums<'a> {
     weights: Weights<'a>,
+    /// The window on `input`.
     pub(crate) window: Window,
-    pub(crate) input: &'a Tensor,
+    /// What EXEC reads: a tensor of the network, or its packed words.
+    pub(crate) input: Cow<'a, Tensor>,
+    pub(crate) taps: Option<Taps<'a>>,
     pub(crate) output: &'a Tensor,
     pub(crate) clamp: Clamp,
     pub(crate) regions: Vec<Region>,
@@ -86,7 +135,8 @@ impl<'a> Sums<'a> {
         Ok(Sums {
             weights: Weights::Conv(op),
             window: simple(op.window, output),
-            input,
+            input: Cow::Borrowed(input),
+            taps: None,
             output,
             clamp: op.clamp,
             regions: vec![Region {
@@ -96,6 +146,52 @@ impl<'a> Sums<'a> {
             }],
             sets: vec![set],
         })
+    }
+
+    /// The convolution with the row mapping `taps`, if the arch and the instruction set have it for this window.
+    pub(crate) fn conv_taps(
+        op: &'a Conv,
+        input: &'a Tensor,
+        output: &'a Tensor,
+        arch: &Arch,
+    ) -> Result<Option<Self>, OpError> {
+        let mut sums = Sums::conv(op, input, output)?;
+        let window = sums.window;
+        let [_, kernel_x] = window.kernel;
+        let rows = arch.array.rows as usize;
+        let width = input.width + window.pads[1] + window.pads[3];
+        let height = input.height + window.pads[0] + window.pads[2];
+        if !arch.vector.pack
+            || op.groups != 1
+            || window.dilation[1] != 1
+            || kernel_x > rows
+            || width.max(height) > MAX_COORDINATE
+            || kernel_x > 63
+        {
+            return Ok(None);
+        }
+        let taps = Taps {
+            window,
+            image: input,
+            per_word: rows / kernel_x,
+        };
+        sums.input = Cow::Owned(Tensor {
+            channels: taps.groups().div_ceil(taps.per_word) * rows,
+            height: output.height,
+            width: output.width,
+            ..input.clone()
+        });
+        sums.window = Window::dense([1, 1]);
+        sums.taps = Some(taps);
+        Ok(Some(sums))
+    }
+
+    /// What the rows of the array stand for.
+    pub(crate) fn rows(&self) -> RowMapping {
+        match self.taps {
+            Some(_) => RowMapping::Taps,
+            None => RowMapping::Channels,
+        }
     }
 
     pub(crate) fn average_pool(
@@ -132,7 +228,8 @@ impl<'a> Sums<'a> {
         Ok(Sums {
             weights: Weights::Unit,
             window: simple(op.window, output),
-            input,
+            input: Cow::Borrowed(input),
+            taps: None,
             output,
             clamp: op.clamp,
             regions,
@@ -151,6 +248,7 @@ impl<'a> Sums<'a> {
         let first = n * cols;
         let last = (first + cols).min(self.output.channels) - 1;
         let (low, high) = match self.weights {
+            _ if self.taps.is_some() => (0, self.input.channels),
             Weights::Unit => (first, last + 1),
             Weights::Conv(op) => {
                 let per_group = op.out_channels / op.groups;
@@ -210,6 +308,12 @@ impl<'a> Sums<'a> {
         match self.weights {
             Weights::Unit => i8::from(out == channel),
             Weights::Conv(op) if out < op.out_channels => {
+                if let Some(taps) = &self.taps {
+                    let rows = self.input.channels / taps.groups().div_ceil(taps.per_word);
+                    return taps
+                        .tap(channel / rows, channel % rows)
+                        .map_or(0, |[channel, y, x]| op.weight(out, channel, y, x));
+                }
                 let group = out / (op.out_channels / op.groups);
                 let channels = group * op.group_channels..(group + 1) * op.group_channels;
                 if channels.contains(&channel) {

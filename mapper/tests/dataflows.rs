@@ -19,6 +19,7 @@ fn fully_connected(channels: usize, out: usize) -> Network {
 fn pinned(network: &Network, dataflow: Dataflow) -> Result<mapper::Compiled, MapError> {
     let pin = Pin {
         einsum: network.einsums[0].name.clone(),
+        rows: None,
         dataflow: Some(dataflow),
         tile_rows: None,
         tile_cols: None,

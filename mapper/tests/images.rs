@@ -27,6 +27,7 @@ fn weights_and_parameters_read_back() {
     // All column tiles in one group, so that the tiles of a pixel tile follow each other.
     let pin = Pin {
         einsum: "conv0".to_owned(),
+        rows: None,
         dataflow: None,
         tile_rows: None,
         tile_cols: None,

@@ -108,6 +108,7 @@ fn pin(text: &str) -> Result<Pin, String> {
         .ok_or("it must be LAYER:KEY=VALUE,..")?;
     let mut pin = Pin {
         einsum: layer.to_owned(),
+        rows: None,
         dataflow: None,
         tile_rows: None,
         tile_cols: None,
@@ -124,13 +125,14 @@ fn pin(text: &str) -> Result<Pin, String> {
                 .map_err(|_| format!("`{value}` is not a number"))
         };
         match key {
+            "rows" => pin.rows = Some(value.parse()?),
             "dataflow" => pin.dataflow = Some(dataflow(value)?),
             "tile_rows" => pin.tile_rows = number()?,
             "tile_cols" => pin.tile_cols = number()?,
             "group_tiles" => pin.group_tiles = number()?,
             _ => {
                 return Err(format!(
-                    "`{key}` is not `dataflow`, `tile_rows`, `tile_cols` or `group_tiles`"
+                    "`{key}` is not `rows`, `dataflow`, `tile_rows`, `tile_cols` or `group_tiles`"
                 ));
             }
         }

@@ -5,7 +5,7 @@ use ir::arch::Arch;
 use ir::isa::Engine;
 use ir::network::{Einsum, Network, Tensor, TensorId};
 use ir::op::{Kind, MaxPool, Window};
-use ir::program::{Program, SemaphoreUse, TensorImage};
+use ir::program::{Layout, Program, SemaphoreUse, TensorImage};
 
 const TEXT: &str = "
 load.memory address=12
@@ -53,7 +53,7 @@ pub(crate) fn artifact(arch: &Arch) -> Artifact {
         host_tail: Vec::new(),
     };
     let instructions: Vec<_> = TEXT.trim().lines().map(|line| line.parse().unwrap()).collect();
-    let image = |tensor, word, size| TensorImage { tensor, word, channels: 5, height: size, width: size };
+    let image = |tensor, word, size| TensorImage { tensor, word, channels: 5, height: size, width: size, layout: Layout::Blocks };
     let semaphore = |producer, consumer| SemaphoreUse { meaning: "ready".to_owned(), producer, consumer };
     let program = Program {
         network: "pool".to_owned(),
