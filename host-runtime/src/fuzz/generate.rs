@@ -7,7 +7,7 @@ use ir::isa::Engine;
 use ir::program::{Program, instruction_words};
 
 use super::emit::{Emitter, Item};
-use super::op::{Op, Place, Space, Window};
+use super::op::{Image, Op, Place, Space, Window};
 use super::random::Random;
 
 /// Where things are in memory, in words.
@@ -229,7 +229,8 @@ impl Case {
             22..32 => self.store(arch, random),
             32..62 => exec(arch, emitter, random),
             62..82 => requantise(arch, emitter, random),
-            82..91 if arch.vector.max_pool => max_pool(arch, random),
+            82..91 if arch.vector.max_pool && !(arch.vector.pack && random.chance(40)) => max_pool(arch, random),
+            82..91 if arch.vector.pack => pack(arch, random),
             91..100 if arch.vector.table_lanes > 0 => lookup(arch, random),
             _ => None,
         }
@@ -358,6 +359,30 @@ fn lookup(arch: &Arch, random: &mut Random) -> Option<Op> {
         destination: bank_range(arch, (row * pixels[1]) as u32, random)?,
         row,
         clamp: clamp(random),
+    })
+}
+
+/// Rows of plain bytes as a compiler would lay them, most of them longer than a word.
+fn pack(arch: &Arch, random: &mut Random) -> Option<Op> {
+    let word_bytes = i64::from(arch.word_bytes());
+    let [width, height] = [random.between(1, word_bytes * 3), random.between(1, 6)];
+    let row_words = (width + word_bytes - 1) / word_bytes;
+    let base = i64::from(bank_range(arch, (row_words * height) as u32, random)?);
+    let origin = if random.chance(30) { [0, 0] } else { [random.between(-word_bytes - 3, width), random.between(-3, 1)] };
+    let stride = [random.between(1, 4), random.between(1, 3)];
+    let down = if random.chance(88) { stride[1] * row_words } else { random.between(-5, 9) };
+    let most = if random.chance(20) { word_bytes } else { word_bytes.min(5) };
+    let taps = random.between(1, most);
+    let pixels = [random.between(1, 7), random.between(1, 4)];
+    let row = pixels[0] + random.between(0, 3);
+    Some(Op::Pack {
+        image: Image { source: base + origin[1] * row_words, origin, extent: [width, height], stride, down },
+        taps,
+        lane: random.between(0, word_bytes - taps),
+        padding: random.between(-128, 127),
+        pixels,
+        destination: bank_range(arch, (row * pixels[1]) as u32, random)?,
+        row,
     })
 }
 

@@ -164,6 +164,9 @@ impl Coverage {
         if arch.vector.max_pool {
             rows.push("max_pool");
         }
+        if arch.vector.pack {
+            rows.push("pack");
+        }
         if arch.has(Dataflow::OutputStationary) {
             rows.extend(["exec output half0", "exec output half1"]);
         }

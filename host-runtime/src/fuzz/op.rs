@@ -59,6 +59,40 @@ pub(super) enum Op {
     Requantise { half: bool, pixels: [i64; 2], destination: u32, row: i64, group: u32, parameters: u32, clamp: [i64; 2], zero_point: i64 },
     MaxPool { window: Window, destination: u32, block: i64, row: i64 },
     Lookup { second: Option<u32>, source: u32, strides: [i64; 2], pixels: [i64; 2], destination: u32, row: i64, clamp: [i64; 2] },
+    Pack { image: Image, taps: i64, lane: i64, padding: i64, pixels: [i64; 2], destination: u32, row: i64 },
+}
+
+/// An image of plain bytes, as pack reads it.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// Address of the first byte of the row that the first pixel starts at.
+    pub(super) source: i64,
+    pub(super) origin: [i64; 2],
+    /// Bytes of a row, and rows.
+    pub(super) extent: [i64; 2],
+    pub(super) stride: [i64; 2],
+    /// Address change for each row of pixels.
+    pub(super) down: i64,
+}
+
+impl Image {
+    /// Calls `each` with the address of every word that a pixel reads.
+    fn visit(&self, arch: &Arch, pixels: [i64; 2], mut each: impl FnMut(i64) -> Option<()>) -> Option<()> {
+        let word_bytes = i64::from(arch.word_bytes());
+        for y in 0..pixels[1] {
+            if !(0..self.extent[1]).contains(&(self.origin[1] + y * self.stride[1])) {
+                continue;
+            }
+            for x in 0..pixels[0] {
+                let first = self.origin[0] + x * self.stride[0];
+                // The two words from that of the first byte on are read where they hold bytes of the row.
+                let word = first.div_euclid(word_bytes);
+                let inside = |word: &i64| (0..self.extent[0]).contains(&(word * word_bytes));
+                (word..word + 2).filter(inside).try_for_each(|word| each(self.source + y * self.down + word))?;
+            }
+        }
+        Some(())
+    }
 }
 
 /// A place that operations share: what it is, and its number.
@@ -92,6 +126,7 @@ impl Op {
             Op::Requantise { .. } => Opcode::Requantise,
             Op::MaxPool { .. } => Opcode::MaxPool,
             Op::Lookup { .. } => Opcode::Lookup,
+            Op::Pack { .. } => Opcode::Pack,
         }
     }
 
@@ -199,6 +234,17 @@ impl Op {
                 let used = if second.is_some() { arch.table_words() } else { arch.table_words() / 2 };
                 places.reads.extend((0..used).map(Place::Tables));
             }
+            Op::Pack { image, taps, lane, pixels, destination, row, .. } => {
+                if lane + taps > i64::from(arch.word_bytes()) {
+                    return None;
+                }
+                image.visit(arch, *pixels, |address| places.read_bank(arch, address))?;
+                rows(*pixels, *row, |offset| places.write_bank(arch, i64::from(*destination) + offset))?;
+                if *taps < i64::from(arch.word_bytes()) {
+                    let whole = |place: &&Place| matches!(place, Place::Bank(_));
+                    places.partial = places.writes.iter().filter(whole).copied().collect();
+                }
+            }
         }
         places.reads.sort();
         places.reads.dedup();
@@ -257,6 +303,17 @@ impl Op {
                 list.push((Register::VecDeltaY, vec![strides[1] - strides[0] * (pixels[0] - 1)]));
                 list.push((Register::VecClamp, clamp.to_vec()));
             }
+            Op::Pack { image, taps, lane, padding, pixels, destination, row } => {
+                destination_rows(*destination, *pixels, *row, &mut list);
+                list.push((Register::VecSource, vec![image.source.rem_euclid(1 << arch.activation_addr_bits())]));
+                list.push((Register::VecOrigin, image.origin.to_vec()));
+                list.push((Register::VecExtent, image.extent.to_vec()));
+                list.push((Register::VecStep, [image.stride, [1, 1]].concat()));
+                list.push((Register::VecWindow, vec![*taps, 1, 1]));
+                list.push((Register::VecDeltaX, vec![0]));
+                list.push((Register::VecDeltaY, vec![image.down]));
+                list.push((Register::VecPack, vec![*lane, *padding]));
+            }
         }
         let packed = list.into_iter().map(|(register, values)| match register.pack(&values) {
             Ok(ir::isa::Instruction::Configure { register, value }) => Some((register, value)),
@@ -272,7 +329,7 @@ impl Op {
             Op::Store { words, .. } => vec![(Register::StoreMemory, *words), (Register::StoreSource, *words)],
             Op::Exec { window, .. } => vec![(Register::ExecWeights, window.steps() as u32)],
             Op::Requantise { .. } => vec![(Register::VecParameters, arch.array.cols / arch.vector.requantise_lanes)],
-            Op::MaxPool { .. } | Op::Lookup { .. } => Vec::new(),
+            Op::MaxPool { .. } | Op::Lookup { .. } | Op::Pack { .. } => Vec::new(),
         }
     }
 }

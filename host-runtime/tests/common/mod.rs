@@ -88,5 +88,6 @@ dataflows = ["weight_stationary", "output_stationary"]
 requantise_lanes = 4
 requantise_interval = 2
 max_pool = true
+pack = true
 table_lanes = 2
 "#;
