@@ -3,6 +3,11 @@
 //! A part that could not be had is [`Part::Absent`] with its reason, never a zero.
 //! [`Report::to_json`] writes the data, [`Report::to_html`] one page without scripts that needs no other file.
 
+mod canvas;
+mod chart;
+mod markup;
+mod page;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -616,6 +621,11 @@ impl Report {
         let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
         text.push('\n');
         text
+    }
+
+    /// One page without scripts that needs no other file.
+    pub fn to_html(&self) -> String {
+        page::page(self)
     }
 
     /// Reads the JSON form.
