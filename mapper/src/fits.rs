@@ -96,14 +96,14 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         .map(|id| network.tensor(*id));
     if let Some(large) = sides
         .into_iter()
-        .find(|t| t.width > 2047 || t.height > 2047)
+        .find(|t| t.width > 1023 || t.height > 1023)
     {
         problems.push(MapError::Capacity {
             einsum: einsum.name.clone(),
             arch: arch.name.clone(),
             what: format!("a side of `{}`", large.name),
             needed: large.width.max(large.height) as u64,
-            available: 2047,
+            available: 1023,
             unit: "pixels",
             help: "split the image before it comes to the machine".to_owned(),
         });

@@ -36,7 +36,7 @@ fn images(network: &Network) -> Vec<Vec<Vec<i8>>> {
 }
 
 fn agree(arch: &Arch, models: &[MemoryModel]) {
-    let rtl = RtlMachine::of(arch, Optimise::Full).map(|m| Box::new(m) as Box<dyn Machine>);
+    let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
     if let Err(Error::Unavailable { reason, .. }) = &rtl {
         println!("skipped: {reason}");
         return;
