@@ -1,11 +1,14 @@
 //! The subcommands, one file each.
 
+pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod explore;
 pub(crate) mod generate;
 pub(crate) mod map;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod text;
 pub(crate) mod verify;
@@ -40,6 +43,9 @@ pub(crate) enum Command {
     Generate(generate::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Build(build::Args),
+    Explore(explore::Args),
+    Report(report::Args),
     Doctor(doctor::Args),
     Zoo(zoo::Args),
     #[command(hide = true)]
@@ -60,6 +66,9 @@ pub(crate) fn dispatch(command: Command, console: &Console) -> Result<Outcome, F
         Command::Generate(args) => generate::run(&args, console),
         Command::Run(args) => run::run(&args, console),
         Command::Verify(args) => verify::run(&args, console),
+        Command::Build(args) => build::run(&args, console),
+        Command::Explore(args) => explore::run(&args, console),
+        Command::Report(args) => report::run(&args, console),
         Command::Doctor(args) => doctor::run(&args, console),
         Command::Zoo(args) => zoo::run(&args, console),
         Command::Completions(args) => text::completions(&args),

@@ -1,6 +1,7 @@
 //! What the user sees: results on standard output, progress and failures on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,7 +9,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 
 /// The version of all JSON results; it grows when a key changes its meaning or goes away.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -138,6 +139,16 @@ pub(crate) fn rendered(diagnostic: &dyn Diagnostic) -> String {
         .with_links(false)
         .with_width(100)
         .with_context_lines(1);
+    // Some messages already say what their cause says.
+    let message = diagnostic.to_string();
+    let repeats = diagnostic
+        .source()
+        .is_some_and(|source| message.contains(&source.to_string()));
+    let handler = if repeats {
+        handler.without_cause_chain()
+    } else {
+        handler
+    };
     let mut text = String::new();
     match handler.render_report(&mut text, diagnostic) {
         Ok(()) => text,
@@ -154,13 +165,7 @@ fn to_stdout(text: &str) -> Result<(), Failure> {
     {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Failure::new(
-            Code::Resource,
-            crate::failure::CliError::Write {
-                path: "standard output".into(),
-                source: error,
-            },
-        )),
+        Err(error) => Err(Failure::write(Path::new("standard output"), error)),
     }
 }
 

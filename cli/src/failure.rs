@@ -53,6 +53,20 @@ pub(crate) enum Code {
     Interrupted = 130,
 }
 
+impl Code {
+    /// The code of a crate's error, which states it as a number.
+    fn of(exit_code: u8) -> Code {
+        match exit_code {
+            1 => Code::CheckFailed,
+            3 => Code::Input,
+            4 => Code::ToolMissing,
+            7 => Code::Resource,
+            130 => Code::Interrupted,
+            _ => Code::ToolFailed,
+        }
+    }
+}
+
 /// A command that could not do its work.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -72,11 +86,16 @@ impl Failure {
 
     /// The file system refused to write `path`.
     pub(crate) fn write(path: &std::path::Path, source: std::io::Error) -> Failure {
+        // Some errors of wrappers name a temporary file, which tells the user nothing.
+        let reason = match source.raw_os_error() {
+            Some(_) => source.to_string(),
+            None => source.kind().to_string(),
+        };
         Failure::new(
             Code::Resource,
             CliError::Write {
                 path: path.to_owned(),
-                source,
+                reason,
             },
         )
     }
@@ -106,11 +125,6 @@ impl Failure {
     pub(crate) fn interrupted() -> Failure {
         Failure::new(Code::Interrupted, CliError::Interrupted)
     }
-
-    /// The error code, such as `arch::value`.
-    pub(crate) fn name(&self) -> Option<String> {
-        self.report.code().map(|code| code.to_string())
-    }
 }
 
 /// What the command line itself finds wrong.
@@ -133,15 +147,12 @@ pub(crate) enum CliError {
     #[diagnostic(code(cli::read), help("check the path and its permissions"))]
     Read { path: PathBuf, reason: String },
     /// A file cannot be written.
-    #[error("cannot write `{}`: {source}", .path.display())]
+    #[error("cannot write `{}`: {reason}", .path.display())]
     #[diagnostic(
         code(cli::write),
         help("check the folder, its permissions and the space on its disk")
     )]
-    Write {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Write { path: PathBuf, reason: String },
     /// The user stopped the command.
     #[error("interrupted")]
     #[diagnostic(code(cli::interrupted))]
@@ -171,16 +182,7 @@ failure_from! {
 
 impl From<hw::flow::ToolError> for Failure {
     fn from(error: hw::flow::ToolError) -> Failure {
-        Failure::new(tool_code(&error), error)
-    }
-}
-
-fn tool_code(error: &hw::flow::ToolError) -> Code {
-    match error.exit_code() {
-        4 => Code::ToolMissing,
-        7 => Code::Resource,
-        130 => Code::Interrupted,
-        _ => Code::ToolFailed,
+        Failure::new(Code::of(error.exit_code()), error)
     }
 }
 
@@ -196,12 +198,24 @@ impl From<host_runtime::Error> for Failure {
                 action: "write", ..
             } => Code::Resource,
             Error::Artifact { .. } => Code::Input,
-            Error::Build(BuildError::Tool(error)) => tool_code(error),
+            Error::Build(BuildError::Tool(error)) => Code::of(error.exit_code()),
             Error::Build(_) | Error::Load(_) | Error::Timeout { .. } | Error::Wait { .. } => {
                 Code::ToolFailed
             }
             _ => Code::CheckFailed,
         };
         Failure::new(code, error)
+    }
+}
+
+impl From<hw::flow::BuildError> for Failure {
+    fn from(error: hw::flow::BuildError) -> Failure {
+        Failure::new(Code::of(error.exit_code()), error)
+    }
+}
+
+impl From<Box<explore::SpaceError>> for Failure {
+    fn from(error: Box<explore::SpaceError>) -> Failure {
+        Failure::new(Code::Input, *error)
     }
 }

@@ -72,7 +72,8 @@ fn is_plain_name(name: &str) -> bool {
     !name.contains('/') && !name.contains('.')
 }
 
-fn text(path: &Path, limit: u64) -> Result<String, Failure> {
+/// Reads a text file of at most `limit` bytes.
+pub(crate) fn text(path: &Path, limit: u64) -> Result<String, Failure> {
     let bytes = bytes(path, limit)?;
     String::from_utf8(bytes).map_err(|_| Failure::read(path, "it is not UTF-8 text"))
 }
@@ -97,8 +98,6 @@ fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
 /// Where a network comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// As the user gave it.
-    pub(crate) name: String,
     contents: Contents,
 }
 
@@ -135,10 +134,7 @@ impl Source {
         } else {
             Contents::File(name.into())
         };
-        Ok(Source {
-            name: name.to_owned(),
-            contents,
-        })
+        Ok(Source { contents })
     }
 
     /// Reads the network with all that stands in its way.

@@ -1,14 +1,19 @@
 //! Ctrl-C: external tools end at once, loops at their next step, and whatever does neither a little later.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::failure::Failure;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Time that a command has to end by itself; output files are written in one step, so ending it then harms nothing.
-const GRACE: Duration = Duration::from_secs(3);
+/// Seconds that a command has to end by itself; output files are written in one step, so ending it then harms nothing.
+static GRACE: AtomicU64 = AtomicU64::new(3);
+
+/// Gives a command that saves what it has `seconds` to do so.
+pub(crate) fn allow(seconds: u64) {
+    GRACE.store(seconds, Ordering::SeqCst);
+}
 
 /// Starts to listen for interrupt and termination.
 pub(crate) fn listen() {
@@ -18,7 +23,7 @@ pub(crate) fn listen() {
         }
         hw::flow::interrupt();
         std::thread::spawn(|| {
-            std::thread::sleep(GRACE);
+            std::thread::sleep(Duration::from_secs(GRACE.load(Ordering::SeqCst)));
             std::process::exit(130);
         });
     });

@@ -6,6 +6,7 @@
 mod commands;
 mod console;
 mod failure;
+mod gather;
 mod input;
 mod interrupt;
 mod output;

@@ -220,13 +220,20 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
         }
         (n, _) => {
             let _ = writeln!(text, "\nnot supported: {}", count(n, "problem"));
+            let mut helped = None;
             for problem in problems {
                 let code = problem
                     .code()
                     .map_or_else(String::new, |code| format!(" [{code}]"));
                 let _ = writeln!(text, "  {problem}{code}");
-                if let Some(help) = problem.help() {
+                // A list of what is supported is not said twice in a row.
+                let help = problem
+                    .help()
+                    .map(|help| help.to_string())
+                    .filter(|help| helped.as_ref() != Some(help));
+                if let Some(help) = help {
                     let _ = writeln!(text, "    help: {help}");
+                    helped = Some(help);
                 }
             }
         }

@@ -66,6 +66,10 @@ impl MappingArgs {
         }
     }
 
+    pub(crate) fn memory(&self) -> MemoryModel {
+        self.memory
+    }
+
     pub(crate) fn arch(&self) -> Result<Arch, Failure> {
         input::arch(&self.arch)
     }
@@ -156,7 +160,7 @@ struct Mapped<'a> {
     network_hash: String,
     arch: &'a str,
     arch_hash: String,
-    /// Sum over the layers, by the closed-form model: layers one after the other.
+    /// Cycles of one run, by the closed-form model.
     modelled_cycles: u64,
     instructions: usize,
     memory_words: u32,
@@ -177,7 +181,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         network_hash: loaded.hash.clone(),
         arch: &arch.name,
         arch_hash: format!("{:016x}", arch.hash()),
-        modelled_cycles: compiled.layers.iter().map(|layer| layer.cost.cycles).sum(),
+        modelled_cycles: compiled.predicted_cycles(),
         instructions: compiled.program.instructions.len(),
         memory_words: compiled.program.memory_words,
         layers: compiled
@@ -241,7 +245,7 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
     let words = thousands(mapped.memory_words.into());
     let _ = writeln!(
         text,
-        "\n{} cycles modelled over the layers; {instructions} instructions, {words} words of memory",
+        "\n{} cycles an image (modelled); {instructions} instructions, {words} words of memory",
         thousands(mapped.modelled_cycles)
     );
     text

@@ -341,11 +341,9 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         } else {
             values
         };
-        let _ = writeln!(
-            text,
-            "output `{}` of the first image: {shown}",
-            artifact.network.tensor(*id).name
-        );
+        let tensor = artifact.network.tensor(*id);
+        let name = tensor.host.as_ref().map_or(&tensor.name, |view| &view.name);
+        let _ = writeln!(text, "output `{name}` of the first image: {shown}");
     }
     if let Some(counters) = &ran.counters {
         let mut table = Table::new(["counter", "cycles"]);

@@ -1,0 +1,232 @@
+//! Transcripts of the command line, compared with what it does.
+//!
+//! A file of `golden/` is what a terminal would show: commands after `$ `, their standard output, their standard error
+//! behind `! `, and the exit code. `$TMP` is a fresh folder per file, with the input files that [`prepare`] writes.
+//! `UPDATE_EXPECT=1 cargo test -p tilewright` writes the files anew.
+//!
+//! Times are never compared. In a file that starts with `# numbers are not compared` no number is, for they are those
+//! of other crates, which have tests of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const NO_NUMBERS: &str = "# numbers are not compared";
+
+fn root() -> PathBuf {
+    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .expect("the workspace is there")
+}
+
+#[test]
+fn transcripts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
+    paths.sort();
+    let stale: Vec<String> = paths.iter().filter_map(|path| check(path)).collect();
+    assert!(
+        stale.is_empty(),
+        "run with UPDATE_EXPECT=1 if this is right:\n{}",
+        stale.join("\n")
+    );
+}
+
+/// The difference of a file, if there is one.
+fn check(path: &Path) -> Option<String> {
+    let expected = fs::read_to_string(path).expect("it can be read");
+    let tmp = tempfile::tempdir().expect("there is room");
+    prepare(tmp.path());
+    let hide = expected.starts_with(NO_NUMBERS);
+    let mut actual = String::new();
+    for line in expected.lines().take_while(|line| line.starts_with('#')) {
+        actual += &format!("{line}\n");
+    }
+    for command in expected.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let output = run(command, tmp.path());
+        let text = filter(&shown(&output), tmp.path(), hide);
+        actual += &format!("\n$ {command}\n{text}");
+    }
+    if actual == expected {
+        return None;
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(path, &actual).expect("it can be written");
+        return None;
+    }
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let (number, (was, now)) = pairs(&expected, &actual)
+        .find(|(_, (a, b))| a != b)
+        .expect("they differ");
+    Some(format!(
+        "{name}:{number}\n  expected: {was}\n  was:      {now}"
+    ))
+}
+
+fn pairs<'a>(
+    expected: &'a str,
+    actual: &'a str,
+) -> impl Iterator<Item = (usize, (&'a str, &'a str))> {
+    let pad = |text: &'a str| text.lines().chain(std::iter::repeat(""));
+    let n = expected.lines().count().max(actual.lines().count());
+    (1..=n).zip(pad(expected).zip(pad(actual)))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line is what is tested"
+)]
+fn run(command: &str, tmp: &Path) -> Output {
+    let command = command.replace("$TMP", tmp.to_str().expect("plain path"));
+    let mut words = command.split(' ').peekable();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_tilewright"));
+    process
+        .current_dir(root())
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("NO_COLOR")
+        .env_remove("COLUMNS");
+    while let Some((key, value)) = words.peek().and_then(|word| word.split_once('=')) {
+        process.env(key, value);
+        words.next();
+    }
+    assert_eq!(
+        words.next(),
+        Some("tilewright"),
+        "`{command}` runs another program"
+    );
+    process.args(words).output().expect("it starts")
+}
+
+fn shown(output: &Output) -> String {
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        text += &format!("! {line}\n");
+    }
+    let code = output
+        .status
+        .code()
+        .map_or("none".to_owned(), |code| code.to_string());
+    text + &format!("[exit {code}]\n")
+}
+
+/// Input files that are wrong in one way each.
+fn prepare(tmp: &Path) {
+    let write = |name: &str, bytes: &[u8]| fs::write(tmp.join(name), bytes).expect("there is room");
+    let digits =
+        fs::read(root().join("examples/networks/digits_int8.onnx")).expect("digits is there");
+    write("truncated.onnx", &digits[..digits.len() / 2]);
+    // Another operator of the same length leaves the file whole.
+    write("unsupported.onnx", &replace(&digits, b"Conv", b"Cosh"));
+    let nano = fs::read_to_string(root().join("examples/archs/nano.toml")).expect("nano is there");
+    write(
+        "value.toml",
+        nano.replace("cols = 2", "cols = 3").as_bytes(),
+    );
+    write(
+        "key.toml",
+        nano.replace("cols = 2", "columns = 2").as_bytes(),
+    );
+    write(
+        "syntax.toml",
+        nano.replace("cols = 2", "cols = = 2").as_bytes(),
+    );
+    write(
+        "small.toml",
+        nano.replace("words = 512", "words = 8").as_bytes(),
+    );
+    write("not.npz", b"no archive");
+    write("damaged.tw", b"tilewright artifact\nno more");
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> = bytes
+        .windows(from.len() + 1)
+        .enumerate()
+        .filter(|(_, w)| w[0] == from.len() as u8 && w[1..] == *from)
+        .map(|(i, _)| i + 1)
+        .collect();
+    for place in places {
+        bytes[place..place + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+/// Puts names for what differs from run to run.
+fn filter(text: &str, tmp: &Path, hide_numbers: bool) -> String {
+    let text = text
+        .replace(tmp.to_str().expect("plain path"), "$TMP")
+        .replace(root().to_str().expect("plain path"), "$ROOT");
+    let mut filtered = String::new();
+    for line in text.lines() {
+        let line = hide_times(line);
+        let line = if hide_numbers && !line.starts_with("[exit") {
+            hide_all(&line)
+        } else {
+            line
+        };
+        filtered += line.trim_end();
+        filtered.push('\n');
+    }
+    filtered
+}
+
+/// `0.42 s` becomes `[time] s`.
+fn hide_times(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_time = |index: usize| {
+        let unit = words
+            .get(index + 1)
+            .is_some_and(|next| next.trim_end_matches([',', ';', '.', ':']) == "s");
+        unit && words[index].parse::<f64>().is_ok()
+    };
+    let word = |(index, word): (usize, &&str)| {
+        if is_time(index) {
+            "[time]".to_owned()
+        } else {
+            (*word).to_owned()
+        }
+    };
+    words
+        .iter()
+        .enumerate()
+        .map(word)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Every number becomes `#`, and the room it takes does not count.
+fn hide_all(line: &str) -> String {
+    let mut hidden = String::new();
+    let mut previous = ' ';
+    for c in line.chars() {
+        let inside = previous == '#' && (c.is_ascii_digit() || c == ',' || c == '.');
+        if inside || c == ' ' && hidden.ends_with("  ") {
+            continue;
+        }
+        let starts = c.is_ascii_digit() && !previous.is_ascii_alphanumeric();
+        previous = if starts { '#' } else { c };
+        hidden.push(previous);
+    }
+    hidden
+}
+
+#[test]
+fn reference_page_is_current() {
+    let path = root().join("docs/reference/cli.md");
+    let output = run("tilewright reference", Path::new("/"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, text.as_bytes()).expect("it can be written");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "docs/reference/cli.md is stale: run UPDATE_EXPECT=1 cargo test -p tilewright"
+    );
+}
