@@ -199,7 +199,7 @@ fn arch_facts(arch: &Arch, memory: MemoryModel) -> ArchFacts {
             (Attachment::OnChip, _) => "on chip".to_owned(),
             (Attachment::Port, MemoryModel::Ideal) => "m0: ideal".to_owned(),
             (Attachment::Port, MemoryModel::Fixed { latency, beat_gap }) => {
-                format!("m1: first word after {latency} cycles, then one every {beat_gap}")
+                format!("m1: first word after {latency} cycles, one word every {beat_gap} after it")
             }
             (Attachment::Port, MemoryModel::Jitter { latency, seed }) => {
                 format!("m2: first word after {latency} cycles or more, pseudo-random stalls of seed {seed}")
@@ -218,8 +218,8 @@ fn parameters(network: &Network) -> u64 {
 
 fn total(layers: &[[Cycles; 4]]) -> [Cycles; 4] {
     let mut sum = [Cycles::default(); 4];
-    for (total, one) in layers.iter().flat_map(|layer| layer.iter().enumerate()).map(|(i, one)| (i, one)) {
-        let total = &mut sum[total];
+    for (engine, one) in layers.iter().flat_map(|layer| layer.iter().enumerate()) {
+        let total = &mut sum[engine];
         total.busy += one.busy;
         total.configure += one.configure;
         total.wait.load += one.wait.load;

@@ -11,7 +11,7 @@ use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, RGBColor, TextStyle};
 
-use super::markup::escape;
+use super::markup::{escape, visible};
 
 /// Why drawing cannot fail.
 const ENDLESS: &str = "a string takes all that is written";
@@ -135,7 +135,7 @@ impl Canvas<'_> {
         // The backend makes the size of the font smaller by this factor.
         let font = ("sans-serif", size * SCALE * 1.24).into_font().color(&ink.color());
         let style: TextStyle = font.pos(Pos::new(h, VPos::Center));
-        let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let text: String = text.chars().map(visible).collect();
         self.area.draw(&Text::new(text, (units(x), units(y)), style)).expect(ENDLESS);
     }
 

@@ -38,29 +38,25 @@ impl Axis {
         }) / 100.0
     }
 
+    /// Round values for about `most` marks.
     fn ticks(&self, most: usize) -> Vec<f64> {
         match self {
             Axis::Linear(coord, _) => coord.key_points(most),
             Axis::Log(coord, _) => {
-                let all = coord.key_points(40);
-                let decades: Vec<f64> = all.iter().copied().filter(|&v| is_decade(v)).collect();
-                let halves: Vec<f64> = all.iter().copied().filter(|&v| is_decade(v) || is_decade(v / 2.0) || is_decade(v / 5.0)).collect();
-                if halves.len() <= most { halves } else { decades }
+                let range = coord.range();
+                let steps: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0], &[1.0, 2.0, 3.0, 5.0], &[1.0, 2.0, 5.0], &[1.0]];
+                let of = |steps: &[f64]| -> Vec<f64> {
+                    let decades = DECADES.iter().flat_map(|decade| steps.iter().map(move |step| step * decade));
+                    decades.filter(|value| range.contains(value)).collect()
+                };
+                steps.iter().map(|steps| of(steps)).find(|ticks| ticks.len() <= most).unwrap_or_else(|| of(&[1.0]))
             }
         }
     }
 }
 
-fn is_decade(value: f64) -> bool {
-    let mut v = value;
-    while v >= 9.999 {
-        v /= 10.0;
-    }
-    while v < 0.9999 && v > 0.0 {
-        v *= 10.0;
-    }
-    (v - 1.0).abs() < 1e-6
-}
+/// The decades that an axis can show.
+const DECADES: [f64; 16] = [1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12];
 
 /// A tick as text: 2 000 000 is `2M`.
 fn tick(value: f64) -> String {
@@ -121,9 +117,15 @@ fn horizontal_axis(canvas: &Canvas, axis: &Axis, most: usize, [top, bottom]: [f6
     }
 }
 
-fn label_width(width: f64) -> f64 {
-    if width < 500.0 { 104.0 } else { 190.0 }
+/// Room for the names of all layers, within reason.
+fn label_width(report: &Report, width: f64) -> f64 {
+    let longest = report.layers.iter().map(|layer| text_width(&layer.name, TEXT)).fold(0.0, f64::max);
+    let most = if width < 500.0 { 118.0 } else { 220.0 };
+    (36.0 + longest.max(text_width(TAIL, TEXT))).min(most)
 }
+
+/// The name of the row below the layers.
+const TAIL: &str = "after the last";
 
 const ROW: f64 = 22.0;
 
@@ -135,7 +137,7 @@ pub(super) fn cycles(report: &Report, id: &str, width: f64) -> String {
     let top = legend_height(&entries, 0.0, width) + 4.0;
     let rows = rows(report);
     let bottom = top + ROW * rows.len() as f64;
-    let left = label_width(width);
+    let left = label_width(report, width);
     let most = rows.iter().map(|(_, c)| c.iter().sum::<u64>()).max().unwrap_or(0);
     let axis = Axis::linear(most as f64, [left, width - 62.0]);
     let description = "Horizontal stacked bars, one for each layer: cycles of the engine EXEC by cause. The table of layers has the same numbers.";
@@ -149,7 +151,7 @@ pub(super) fn cycles(report: &Report, id: &str, width: f64) -> String {
             if i < report.layers.len() {
                 row_label(canvas, i, name, y, left);
             } else {
-                canvas.text(name, (24.0, y), TEXT, Ink::Muted, Anchor::Start);
+                canvas.text(&fit(name, left - 28.0, TEXT), (24.0, y), TEXT, Ink::Muted, Anchor::Start);
             }
             let mut sum = 0;
             for &cause in shown.iter().filter(|&&cause| causes[cause] > 0) {
@@ -162,26 +164,27 @@ pub(super) fn cycles(report: &Report, id: &str, width: f64) -> String {
             if sum > 0 {
                 canvas.outline([left, y - 7.0, axis.at(sum as f64), y + 7.0], Ink::Axis, 0.6);
             }
-            let text = if sum > 0 { whole(sum) } else { "none of EXEC".to_owned() };
+            let text = if sum > 0 { whole(sum) } else { "not on EXEC".to_owned() };
             canvas.text(&text, (axis.at(sum as f64) + 5.0, y), SMALL, Ink::Text, Anchor::Start);
         }
         canvas.line(&[(left, top), (left, bottom)], Ink::Axis, 1.0);
     })
 }
 
-fn rows(report: &Report) -> Vec<(String, [u64; 7])> {
+/// Names and causes of the layers, and of the tail if EXEC has one.
+fn rows(report: &Report) -> Vec<(&str, [u64; 7])> {
     let causes = |cycles: &super::Cycles| cycles.causes().map(|(_, n)| n);
-    let layers = report.layers.iter().map(|layer| (layer.name.clone(), causes(&layer.engines.exec)));
-    let tail = [("after the last".to_owned(), causes(&report.tail.exec))];
-    layers.chain(tail).filter(|(name, c)| name != "after the last" || c.iter().sum::<u64>() > 0).collect()
+    let layers = report.layers.iter().map(|layer| (layer.name.as_str(), causes(&layer.engines.exec)));
+    let tail = (report.tail.exec.total() > 0).then(|| (TAIL, causes(&report.tail.exec)));
+    layers.chain(tail).collect()
 }
 
 /// Bars: utilisation of each layer, with a line at that of the whole network.
 pub(super) fn utilisation(report: &Report, id: &str, width: f64) -> String {
-    let left = label_width(width);
+    let left = label_width(report, width);
     let top = 22.0;
     let bottom = top + ROW * report.layers.len() as f64;
-    let axis = Axis::linear(1.0, [left, width - 14.0]);
+    let axis = Axis::linear(1.0, [left, width - 22.0]);
     let words = Words {
         id,
         title: "Utilisation of each layer",
@@ -205,7 +208,7 @@ pub(super) fn utilisation(report: &Report, id: &str, width: f64) -> String {
                         if inside { (to - 5.0, Ink::OnDark, Anchor::End) } else { (to + 5.0, Ink::Text, Anchor::Start) };
                     canvas.text(&text, (x, y), SMALL, ink, anchor);
                 }
-                None => canvas.text("no part in the array", (left + 5.0, y), SMALL, Ink::Muted, Anchor::Start),
+                None => canvas.text("no MACs of the network", (left + 5.0, y), SMALL, Ink::Muted, Anchor::Start),
             }
         }
         let x = axis.at(report.run.utilisation.value.min(1.0));
@@ -352,7 +355,7 @@ pub(super) fn timeline(report: &Report, timeline: &Timeline, id: &str, width: f6
     };
     draw(&words, width, bottom + 34.0, |canvas| {
         let mut x = left;
-        for (ink, label, thick) in [(Ink::Layer(0), "operation, by layer", 6.0), (Ink::Muted, "registers", 3.0), (Ink::Idle, "waits", 1.0)] {
+        for (ink, label, thick) in [(Ink::Layer(0), "operation, by layer", 6.0), (Ink::Muted, "registers, dispatch", 3.0), (Ink::Idle, "waits", 1.0)] {
             canvas.rectangle([x, 8.0 - thick, x + 12.0, 8.0 + thick], ink);
             canvas.text(label, (x + 17.0, 8.0), SMALL, Ink::Text, Anchor::Start);
             x += 17.0 + text_width(label, SMALL) + 10.0;
@@ -417,9 +420,9 @@ pub(super) fn pareto(exploration: &Exploration, id: &str, width: f64) -> String 
         }
         let front: Vec<_> = designs.iter().filter(|d| d.on_front).collect();
         let mut labels = Labels::default();
-        for design in &front {
+        for design in designs {
             let (px, py) = at(design);
-            labels.take([px - 4.0, py - 4.0, px + 4.0, py + 4.0]);
+            labels.take([px - 3.5, py - 3.5, px + 3.5, py + 3.5]);
         }
         for design in front {
             let (px, py) = at(design);

@@ -16,12 +16,16 @@ pub(super) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' => escaped.push('\n'),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.push('\u{fffd}'),
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
+            c => escaped.push(visible(c)),
         }
     }
     escaped
+}
+
+/// `c`, or `U+FFFD` for what would change how the text around it reads.
+pub(super) fn visible(c: char) -> char {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || c.is_control() { '\u{fffd}' } else { c }
 }
 
 /// A name, a version, a hash: text whose digits are no measurement.
@@ -117,7 +121,7 @@ impl Cell {
 }
 
 impl Table {
-    /// A table with the column heads `head` (HTML); a head that starts with `#` is over numbers.
+    /// A table with the column heads `head` (HTML), if any; a head that starts with `#` is over numbers.
     pub(super) fn new(caption: &str, head: &[&str]) -> Table {
         let column = |head: &&str| match head.strip_prefix('#') {
             Some(head) => format!("<th scope=\"col\" class=\"n\">{head}</th>"),
@@ -143,10 +147,11 @@ impl Table {
     /// The table, with the number `n`.
     pub(super) fn html(&self, n: usize) -> String {
         let Table { head, body, caption } = self;
+        let head = if head.is_empty() { String::new() } else { format!("<thead><tr>{head}</tr></thead>\n") };
         format!(
             "<div class=\"table\" role=\"region\" tabindex=\"0\" aria-labelledby=\"t{n}\"><table>\
              <caption id=\"t{n}\"><b class=\"id\">Table {n}.</b> {caption}</caption>\n\
-             <thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
+             {head}<tbody>\n{body}</tbody></table></div>\n"
         )
     }
 }

@@ -98,6 +98,7 @@ impl Page<'_> {
     /// What a reader takes home, in sentences.
     fn findings(&mut self) {
         let Report { run, arch, .. } = self.report;
+        let busy = run.engines.exec.busy;
         let mut html = String::from("<section class=\"abstract\" aria-label=\"Findings\">");
         html += &format!(
             "<p>One image takes {} cycles. At the arch's clock of {} that is {} images per second: simulated cycles at a stated clock, with no wall time in it.</p>\n",
@@ -106,8 +107,10 @@ impl Page<'_> {
             number(&short(run.images_per_second.value), run.images_per_second.provenance)
         );
         html += &format!(
-            "<p>The array does useful work in {} of what it could: multiply-accumulates of the network, over rows, columns and cycles.{}</p>\n",
+            "<p>Utilisation is {}: multiply-accumulates of the network, over rows, columns and cycles. EXEC runs in {} of the cycles, and while it runs, {} of the array's multiplications are useful.{}</p>\n",
             number(&percent(run.utilisation.value), run.utilisation.provenance),
+            number(&percent(busy as f64 / run.cycles.value as f64), SIM),
+            number(&percent(run.utilisation.value * run.cycles.value as f64 / busy.max(1) as f64), SIM),
             self.loss()
         );
         html += &match &self.report.dataset {
@@ -189,8 +192,8 @@ impl Page<'_> {
     fn machine(&mut self) {
         let Report { network, arch, run, .. } = self.report;
         self.put("<h2>Network and machine</h2>");
-        let mut table = Table::new("The network and the machine it runs on. All numbers are given.", &["", "#"]);
-        let mut row = |name: &str, text: String| table.row([Cell::Text(name.to_owned()), Cell::Number(text, GIVEN)]);
+        let mut table = Table::new("The network and the machine it runs on. All numbers are given.", &[]);
+        let mut row = |name: &str, text: String| table.row([Cell::Name(name.to_owned()), Cell::Number(text, GIVEN)]);
         row("Layers", whole(network.layers as u64));
         row("Multiply-accumulates of one image, padding included", whole(network.macs));
         row("Weights and biases", whole(network.parameters));
@@ -276,7 +279,7 @@ impl Page<'_> {
         for (i, layer) in report.layers.iter().enumerate() {
             let utilisation = match layer.utilisation {
                 Some(figure) => Cell::Number(percent(figure.value), figure.provenance),
-                None => Cell::Nothing("no part in the array"),
+                None => Cell::Nothing("no MACs of the network on the array"),
             };
             let causes = layer.engines.exec.causes().map(|(_, n)| Cell::whole(n, SIM));
             let names = [row_name(i, &layer.name), Cell::whole(layer.macs, GIVEN), Cell::whole(layer.engines.exec.total(), SIM)];
