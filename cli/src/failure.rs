@@ -219,3 +219,9 @@ impl From<Box<explore::SpaceError>> for Failure {
         Failure::new(Code::Input, *error)
     }
 }
+
+impl From<host_runtime::netlist::NetlistError> for Failure {
+    fn from(error: host_runtime::netlist::NetlistError) -> Failure {
+        Failure::new(Code::of(error.exit_code()), error)
+    }
+}

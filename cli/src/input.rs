@@ -285,6 +285,16 @@ pub(crate) struct DataArgs {
     pub(crate) seed: u64,
 }
 
+impl Default for DataArgs {
+    fn default() -> DataArgs {
+        DataArgs {
+            data: None,
+            divide: None,
+            seed: SEED,
+        }
+    }
+}
+
 /// Random images that stand for `all` where there is no data.
 const RANDOM_IMAGES: usize = 16;
 

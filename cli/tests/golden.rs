@@ -230,3 +230,29 @@ fn reference_page_is_current() {
         "docs/reference/cli.md is stale: run UPDATE_EXPECT=1 cargo test -p tilewright"
     );
 }
+
+/// The loop nests of the bundled network, as `map -o` writes them.
+#[test]
+fn example_schedules_are_current() {
+    for arch in ["edge", "nano"] {
+        let tmp = tempfile::tempdir().expect("there is room");
+        let output = run(
+            &format!("tilewright map digits --arch {arch} -o $TMP/schedule"),
+            tmp.path(),
+        );
+        assert!(output.status.success());
+        let text = fs::read_to_string(tmp.path().join("schedule")).expect("it was written");
+        let parsed: ir::mapping::Schedule = text.parse().expect("it reads back");
+        assert_eq!(parsed.to_string(), text);
+        let path = root().join(format!("examples/schedules/digits_{arch}.txt"));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&path, &text).expect("it can be written");
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == text,
+            "{} is stale: run UPDATE_EXPECT=1 cargo test -p tilewright",
+            path.display()
+        );
+    }
+}

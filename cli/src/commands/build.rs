@@ -1,14 +1,19 @@
 //! `tilewright build`: a bitstream, called good only after its checks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bench::report::{Check, Figure, Fpga, Provenance, Resource, Tool};
+use host_runtime::Artifact;
+use host_runtime::netlist::{self, NetlistRun};
 use hw::flow::{Board, BuildReport, Step, build_with};
+use ir::Arch;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::console::{Console, Table, thousands};
+use crate::console::{Console, Table, count, thousands};
 use crate::failure::{Failure, Outcome};
-use crate::{input, output};
+use crate::input::{self, Count, DataArgs, Images, Loaded, Source, image_count};
+use crate::{interrupt, output};
 
 /// Build a bitstream, called good only after its checks
 #[derive(Debug, clap::Args)]
@@ -19,6 +24,12 @@ pub(crate) struct Args {
     /// The board
     #[arg(long, value_name = "BOARD", value_parser = clap::builder::PossibleValuesParser::new(Board::names()))]
     target: String,
+    /// The network that the mapped netlist must run right: an ONNX file, `digits`, or `zoo:NAME`
+    #[arg(long, value_name = "NET", default_value = "digits")]
+    network: String,
+    /// How many images it must run right, over the simulated pins
+    #[arg(long, value_name = "N", default_value = "1", value_parser = image_count)]
+    images: Count,
     /// The folder to write to; it is replaced as a whole
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -32,32 +43,93 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             "`tilewright build --help` lists the boards",
         )
     })?;
+    let loaded = Source::find(&args.network)?.load(&onnx::Options::default())?;
+    let images = loaded.images(&DataArgs::default(), args.images)?;
     if let Some(parent) = args.output.parent() {
         output::folder(parent)?;
     }
-    let report = build(&arch, &board, &args.output, console)?;
-    let mut result = serde_json::to_value(&report).unwrap_or(Value::Null);
+    let built = build(&arch, &board, &loaded, &images, &args.output, console)?;
+    let mut result = serde_json::to_value(&built.report).unwrap_or(Value::Null);
+    result["netlist"] = json!(built.netlist);
     result["output"] = json!(args.output);
     console.result("build", &result, || {
-        text(&report, &args.output.display().to_string())
+        text(&built, &args.output.display().to_string())
     })?;
     Ok(Outcome::Good)
 }
 
-/// Builds with progress.
+/// A bitstream that passed every check.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Built {
+    pub(crate) report: BuildReport,
+    pub(crate) netlist: NetlistRun,
+}
+
+/// The name of [`Built`] in the folder of a build.
+const CHECKS: &str = "checks.json";
+
+/// Builds with progress, and runs the network on the mapped netlist.
+///
+/// The folder holds only a bitstream that passed: one whose netlist gives wrong values is renamed to `NAME.failed`.
 pub(crate) fn build(
-    arch: &ir::Arch,
+    arch: &Arch,
     board: &Board,
-    folder: &std::path::Path,
+    loaded: &Loaded,
+    images: &Images,
+    folder: &Path,
     console: &Console,
-) -> Result<BuildReport, Failure> {
+) -> Result<Built, Failure> {
+    let program = mapper::compile(&loaded.network, arch, &mapper::Options::default())?.program;
+    let artifact = Artifact {
+        network: loaded.network.clone(),
+        arch: arch.clone(),
+        program,
+    };
     let spinner = console.spinner("building");
     let report = build_with(arch, board, folder, &mut |step| {
         spinner.set_message(step_text(step))
     });
+    interrupt::check()?;
+    let report = report?;
+    spinner.set_message("running the mapped netlist over its pins");
+    let checked = netlist::read(folder)
+        .and_then(|files| netlist::check(&files, report.clocks_per_bit, &artifact, &images.images));
     spinner.finish_and_clear();
-    crate::interrupt::check()?;
-    Ok(report?)
+    match checked {
+        Ok(netlist) => {
+            let built = Built { report, netlist };
+            output::write(
+                &folder.join(CHECKS),
+                serde_json::to_vec_pretty(&built).expect("plain data"),
+            )?;
+            Ok(built)
+        }
+        Err(error) => {
+            put_aside(folder)?;
+            interrupt::check()?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Renames the folder of a bitstream that is not good.
+fn put_aside(folder: &Path) -> Result<(), Failure> {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".failed");
+    let aside = folder.with_file_name(name);
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::write(&aside, error));
+        }
+        _ => {}
+    }
+    std::fs::rename(folder, &aside).map_err(|error| Failure::write(&aside, error))
+}
+
+/// The build in a folder that [`build`] filled.
+pub(crate) fn read(folder: &Path) -> Result<Built, Failure> {
+    let path = folder.join(CHECKS);
+    serde_json::from_str(&input::text(&path, 1 << 20)?).map_err(|error| Failure::read(&path, error))
 }
 
 fn step_text(step: Step) -> String {
@@ -85,7 +157,8 @@ fn resources(report: &BuildReport) -> [(&'static str, u64, u64); 4] {
     ]
 }
 
-fn text(report: &BuildReport, folder: &str) -> String {
+fn text(built: &Built, folder: &str) -> String {
+    let Built { report, netlist } = built;
     let mhz = |hz: f64| hz / 1e6;
     let mut table = Table::new(["cells", "used", "available", "share"]);
     for (name, used, available) in resources(report) {
@@ -99,7 +172,7 @@ fn text(report: &BuildReport, folder: &str) -> String {
     }
     let seconds: f64 = report.tools.iter().map(|run| run.wall_seconds).sum();
     format!(
-        "wrote `{folder}`: bitstream of arch `{}` for board `{}`, {} B\n\n{table}\nclock {:.2} MHz asked for, {:.2} MHz reached with seed {} (estimated by nextpnr)\nslowest path: {} to {}, {:.1} ns logic, {:.1} ns wires\nserial line: {} baud\ntools: {seconds:.1} s\n",
+        "wrote `{folder}`: bitstream of arch `{}` for board `{}`, {} B\n\n{table}\nclock {:.2} MHz asked for, {:.2} MHz reached with seed {} (estimated by nextpnr)\nslowest path: {} to {}, {:.1} ns logic, {:.1} ns wires\nserial line: {} baud\nmapped netlist: {} right over the simulated pins, {} cycles each as simulated\ntools: {seconds:.1} s\n",
         report.arch,
         report.board,
         thousands(report.bitstream_bytes),
@@ -111,11 +184,14 @@ fn text(report: &BuildReport, folder: &str) -> String {
         report.placement.critical.logic_ns,
         report.placement.critical.routing_ns,
         thousands(report.baud),
+        count(netlist.images as u64, "image"),
+        thousands(netlist.cycles.first().copied().unwrap_or(0)),
     )
 }
 
 /// A build as the report states it.
-pub(crate) fn for_report(report: &BuildReport) -> Fpga {
+pub(crate) fn for_report(built: &Built) -> Fpga {
+    let Built { report, netlist } = built;
     let measured = |value| Figure::new(value, Provenance::Measured);
     let check = |name: &str, detail: String| Check {
         name: name.to_owned(),
@@ -157,6 +233,15 @@ pub(crate) fn for_report(report: &BuildReport) -> Fpga {
                 "numbers and every parameter of the multipliers equal the design's".to_owned(),
             ),
             check("capacity", "every kind of cell fits the part".to_owned()),
+            check(
+                "netlist",
+                format!(
+                    "{}, {} values equal to the reference, {} cycles simulated",
+                    count(netlist.images as u64, "image"),
+                    thousands(netlist.values_compared),
+                    thousands(netlist.simulated_cycles)
+                ),
+            ),
             check(
                 "clock",
                 format!(

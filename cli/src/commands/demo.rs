@@ -1,6 +1,6 @@
 //! `tilewright demo`: the whole main job on a bundled network with real data, on what is installed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use bench::report::{Fpga, Part};
@@ -170,7 +170,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         log.skipped("rtl", reason, help)?;
     }
 
-    let fpga = bitstream(args, &tools, &mut log, &mut good)?;
+    let fpga = bitstream(&loaded, args, &tools, &mut log, &mut good)?;
 
     let mut reports = Vec::new();
     for on_arch in &on_archs {
@@ -331,14 +331,7 @@ fn on_arch(
         )?;
     }
 
-    let verify_images = loaded.images(
-        &DataArgs {
-            data: None,
-            divide: None,
-            seed: input::SEED,
-        },
-        args.verify_images,
-    )?;
+    let verify_images = loaded.images(&DataArgs::default(), args.verify_images)?;
     let job = Job {
         network,
         network_hash: &loaded.hash,
@@ -411,6 +404,7 @@ fn missing(tools: &[ToolStatus], names: &[&str]) -> Option<(String, String)> {
 }
 
 fn bitstream(
+    loaded: &Loaded,
     args: &Args,
     tools: &[ToolStatus],
     log: &mut Log,
@@ -432,20 +426,30 @@ fn bitstream(
         return Ok(Part::absent(reason));
     }
     let board = Board::named(board).expect("the board is part of the program");
-    match build_into(arch, &board, &args.output, log.console) {
-        Ok(report) => {
-            let used = report.used;
+    let first = loaded.images(&DataArgs::default(), Count::First(1))?;
+    let folder = args.output.join("bitstream");
+    crate::output::folder(&args.output)?;
+    match build::build(
+        &input::arch(arch)?,
+        &board,
+        loaded,
+        &first,
+        &folder,
+        log.console,
+    ) {
+        Ok(built) => {
+            let report = &built.report;
             let text = format!(
-                "{}: {} of {} logic cells, {} DSPs, {} block RAMs (measured), {:.1} MHz (estimated by nextpnr)",
+                "{}: {} of {} logic cells, {} DSPs, {} block RAMs (measured), {:.1} MHz (estimated by nextpnr); its netlist gives the reference's logits",
                 report.part,
-                thousands(used.logic_cells),
+                thousands(report.used.logic_cells),
                 thousands(report.available.logic_cells),
-                used.multipliers,
-                used.block_rams,
+                report.used.multipliers,
+                report.used.block_rams,
                 report.placement.fmax_hz / 1e6
             );
             log.done("bitstream", &text)?;
-            Ok(Part::Present(build::for_report(&report)))
+            Ok(Part::Present(build::for_report(&built)))
         }
         Err(failure) if failure.code == Code::Interrupted => Err(failure),
         Err(failure) => {
@@ -455,19 +459,4 @@ fn bitstream(
             Ok(Part::absent(reason))
         }
     }
-}
-
-fn build_into(
-    arch: &str,
-    board: &Board,
-    folder: &Path,
-    console: &Console,
-) -> Result<hw::flow::BuildReport, Failure> {
-    crate::output::folder(folder)?;
-    build::build(
-        &input::arch(arch)?,
-        board,
-        &folder.join("bitstream"),
-        console,
-    )
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use bench::report::{Part, Report};
 use explore::print;
 use host_runtime::{Artifact, Settings};
-use hw::flow::BuildReport;
 use serde_json::json;
 
 use super::map::MappingArgs;
@@ -77,7 +76,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let verified = verify_all(&job, console)?;
     let fpga = match &args.bitstream {
         None => Part::absent("no bitstream was given"),
-        Some(folder) => Part::Present(build::for_report(&read_build(folder)?)),
+        Some(folder) => Part::Present(build::for_report(&build::read(folder)?)),
     };
     let exploration = match &args.points {
         None => Part::absent("no exploration was given"),
@@ -125,11 +124,6 @@ pub(crate) const MODELS: [ir::MemoryModel; 3] = [
 
 /// Files of points above this size are none.
 const POINTS_BYTES: u64 = 1 << 30;
-
-fn read_build(folder: &Path) -> Result<BuildReport, Failure> {
-    let path = folder.join("report.json");
-    serde_json::from_str(&input::text(&path, 1 << 20)?).map_err(|error| Failure::read(&path, error))
-}
 
 /// Writes page and data to `folder`, and gives their paths.
 pub(crate) fn write(report: &Report, folder: &Path) -> Result<(PathBuf, PathBuf), Failure> {
