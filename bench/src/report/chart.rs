@@ -125,7 +125,7 @@ fn label_width(report: &Report, width: f64) -> f64 {
 }
 
 /// The name of the row below the layers.
-const TAIL: &str = "after the last";
+const TAIL: &str = "at the end";
 
 const ROW: f64 = 22.0;
 
@@ -272,6 +272,7 @@ pub(super) fn roofline(report: &Report, id: &str, width: f64) -> String {
         canvas.text(&format!("array: {} MACs a cycle", short(peak)), (right - 4.0, y.at(peak) - 9.0), SMALL, Ink::Accent, Anchor::End);
         let mut labels = Labels::default();
         labels.take([right - 160.0, y.at(peak) - 16.0, right, y.at(peak) - 2.0]);
+        labels.take([x.at(ridge), y.at(peak) - 1.5, right, y.at(peak) + 1.5]);
         let (mx, my) = (x.at((start * ridge).sqrt()), y.at((start * ridge).sqrt() * bandwidth));
         let text = format!("memory: {} B a cycle", short(bandwidth));
         canvas.text(&text, (mx + 12.0, my + 8.0), SMALL, Ink::Accent, Anchor::Start);
@@ -345,13 +346,13 @@ impl Labels {
 pub(super) fn timeline(report: &Report, timeline: &Timeline, id: &str, width: f64) -> String {
     const TRACK: f64 = 34.0;
     let left = 50.0;
-    let top = 26.0;
+    let top = 44.0;
     let bottom = top + TRACK * timeline.tracks.len() as f64;
     let axis = Axis::linear(timeline.cycles as f64, [left, width - 16.0]);
     let words = Words {
         id,
         title: "One run, unit by unit",
-        description: "A row for each unit over the cycles of one run: full height while an operation runs, in the colour of its layer and with its number, a thin line while it waits. The table of engines has the sums.",
+        description: "A row for each unit over the cycles of one run: full height while an operation runs, in the colour of its layer and with its number, a thin line while it waits. The numbers above are the layers that EXEC is at. The table of engines has the sums.",
     };
     draw(&words, width, bottom + 34.0, |canvas| {
         let mut x = left;
@@ -362,6 +363,7 @@ pub(super) fn timeline(report: &Report, timeline: &Timeline, id: &str, width: f6
         }
         horizontal_axis(canvas, &axis, if width < 500.0 { 4 } else { 9 }, [top, bottom], &tick);
         canvas.text("cycle", (left, bottom + 26.0), SMALL, Ink::Muted, Anchor::Start);
+        layer_band(canvas, timeline, &axis, [top, bottom]);
         for (i, track) in timeline.tracks.iter().enumerate() {
             let y = top + TRACK * (i as f64 + 0.5);
             canvas.text(&track.unit.to_uppercase(), (left - 6.0, y), SMALL, Ink::Text, Anchor::End);
@@ -390,6 +392,28 @@ pub(super) fn timeline(report: &Report, timeline: &Timeline, id: &str, width: f6
         }
         canvas.line(&[(left, top), (left, bottom)], Ink::Axis, 1.0);
     })
+}
+
+/// The layers' numbers above the tracks, where EXEC is at them, so that colours are not needed to tell them apart.
+fn layer_band(canvas: &Canvas, timeline: &Timeline, axis: &Axis, [top, bottom]: [f64; 2]) {
+    let exec = timeline.tracks.iter().find(|track| track.unit == "exec");
+    let mut spans: Vec<(u16, u64, u64)> = Vec::new();
+    for stretch in exec.into_iter().flat_map(|track| &track.stretches) {
+        let Some(layer) = stretch.layer else { continue };
+        let end = stretch.from + stretch.cycles;
+        match spans.last_mut() {
+            Some((last, _, to)) if *last == layer => *to = end,
+            _ => spans.push((layer, stretch.from, end)),
+        }
+    }
+    for (layer, from, to) in spans {
+        let (from, to) = (axis.at(from as f64), axis.at(to as f64));
+        canvas.line(&[(to, top - 14.0), (to, bottom)], Ink::Grid, 0.8);
+        let number = (layer + 1).to_string();
+        if to - from > text_width(&number, SMALL) {
+            canvas.text(&number, ((from + to) / 2.0, top - 9.0), SMALL, Ink::Muted, Anchor::Middle);
+        }
+    }
 }
 
 /// Scatter: cycles over memory bits; the front filled and labelled with its multipliers.

@@ -147,9 +147,10 @@ impl Table {
     /// The table, with the number `n`.
     pub(super) fn html(&self, n: usize) -> String {
         let Table { head, body, caption } = self;
+        let kind = if head.is_empty() { " class=\"plain\"" } else { "" };
         let head = if head.is_empty() { String::new() } else { format!("<thead><tr>{head}</tr></thead>\n") };
         format!(
-            "<div class=\"table\" role=\"region\" tabindex=\"0\" aria-labelledby=\"t{n}\"><table>\
+            "<div class=\"table\" role=\"region\" tabindex=\"0\" aria-labelledby=\"t{n}\"><table{kind}>\
              <caption id=\"t{n}\"><b class=\"id\">Table {n}.</b> {caption}</caption>\n\
              {head}<tbody>\n{body}</tbody></table></div>\n"
         )

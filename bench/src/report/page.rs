@@ -286,7 +286,7 @@ impl Page<'_> {
             table.row(names.into_iter().chain(causes).chain([utilisation]));
         }
         let tail = report.tail.exec.causes().map(|(_, n)| Cell::whole(n, SIM));
-        let names = [Cell::name("after the last"), Cell::Nothing("no layer"), Cell::whole(report.tail.exec.total(), SIM)];
+        let names = [Cell::name("at the end"), Cell::Nothing("no layer"), Cell::whole(report.tail.exec.total(), SIM)];
         table.row(names.into_iter().chain(tail).chain([Cell::Nothing("no layer")]));
         let sum = report.run.engines.exec.causes().map(|(_, n)| Cell::whole(n, SIM));
         let names = [Cell::name("whole run"), Cell::whole(report.network.macs, GIVEN), Cell::whole(report.run.cycles.value, SIM)];
@@ -364,7 +364,7 @@ impl Page<'_> {
                     0 => String::new(),
                     n => format!(" Neighbours less than {} cycles apart are drawn as one.", whole(n)),
                 };
-                let caption = format!("One run, unit by unit, in the colours and numbers of the layers.{merged}");
+                let caption = format!("One run, unit by unit, in the colours of the layers; the numbers above are the layers that EXEC is at.{merged}");
                 self.chart(&caption, SIM, |id, width| chart::timeline(report, timeline, id, width));
             }
             Part::Absent { reason } => self.absent("Timeline", reason),
