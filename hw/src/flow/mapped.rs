@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn every_setting_of_the_multiplier_counts() {
         let all = settings(PRIMITIVE);
-        assert_eq!(all.len(), 20 + 21);
+        assert_eq!(all.len(), 20 + 20);
         let right = netlist(&|_, bits| bits.to_owned());
         assert_eq!(check(right.as_bytes(), "top", ONE).expect("it is right"), ONE);
         for (name, bits) in all {
