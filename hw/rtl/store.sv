@@ -6,8 +6,9 @@
 /// copy ended.
 ///
 /// With `Direct` 0 words are read ahead into a small queue, so that memory may take them whenever
-/// it likes. With `Direct` 1 there is no queue: memory must take a burst's words in the cycles right
-/// after it accepts the burst, one a cycle, and each is read from the banks in the cycle before.
+/// it likes. With `Direct` 1 there is no queue: memory must take a burst's words in the cycles
+/// right after it accepts the burst, one a cycle, and each is read from the banks in the cycle
+/// before.
 module store #(
   parameter int WordBits   = 64,
   parameter int AddrWidth  = 22,
