@@ -6,7 +6,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use host_runtime::verilated::Optimise;
 use host_runtime::{Machine, RtlMachine};
 use ir::memory::MemoryModel;
@@ -18,40 +20,80 @@ use sim::{Memory, MemoryTiming, Mode, simulate};
 mod common;
 
 fn settings(group: &mut BenchmarkGroup<WallTime>) {
-    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(4));
 }
 
 fn machines(criterion: &mut Criterion) {
     let network = common::digits();
     for preset in ["edge", "nano"] {
         let arch = common::preset(preset);
-        let compiled = mapper::compile(&network, &arch, &mapper::Options::default()).expect("digits fits the presets");
-        let checked = compiled.program.check(&arch).expect("compiled programs are sound");
+        let compiled = mapper::compile(&network, &arch, &mapper::Options::default())
+            .expect("digits fits the presets");
+        let checked = compiled
+            .program
+            .check(&arch)
+            .expect("compiled programs are sound");
         let timing = MemoryTiming::of(&arch, MemoryModel::M1);
         let image = Memory::of(checked);
-        let cycles = simulate(checked, &mut image.clone(), timing, Mode::Timing).expect("digits runs").cycles;
+        let cycles = simulate(checked, &mut image.clone(), timing, Mode::Timing)
+            .expect("digits runs")
+            .cycles;
         let mut group = criterion.benchmark_group(format!("cycles/{preset}"));
         settings(&mut group);
         group.throughput(Throughput::Elements(cycles));
-        for (name, mode) in [("sim_timing", Mode::Timing), ("sim_full", Mode::Full), ("sim_trace", Mode::Trace)] {
+        for (name, mode) in [
+            ("sim_timing", Mode::Timing),
+            ("sim_full", Mode::Full),
+            ("sim_trace", Mode::Trace),
+        ] {
             group.bench_function(name, |bencher| {
                 let mut memory = image.clone();
-                bencher.iter(|| black_box(simulate(checked, &mut memory, timing, mode).expect("digits runs").cycles));
+                bencher.iter(|| {
+                    black_box(
+                        simulate(checked, &mut memory, timing, mode)
+                            .expect("digits runs")
+                            .cycles,
+                    )
+                });
             });
         }
         match RtlMachine::of(&arch, Optimise::Full) {
             Ok(mut machine) => rtl(&mut group, &mut machine, checked, &image.bytes),
-            Err(error) => println!("cycles/{preset}/rtl: skipped: {error}"),
+            Err(error) => skip(&format!("cycles/{preset}/rtl"), &error),
         }
         group.finish();
     }
 }
 
-fn rtl(group: &mut BenchmarkGroup<WallTime>, machine: &mut dyn Machine, checked: Checked, image: &[u8]) {
+/// Says why a bench is left out; a design that is at fault is no reason.
+#[expect(clippy::print_stdout, reason = "criterion prints there too")]
+fn skip(name: &str, error: &host_runtime::Error) {
+    let reason = error
+        .unavailable()
+        .unwrap_or_else(|| panic!("{name}: {error}"));
+    println!("{name}: skipped: {reason}");
+}
+
+fn rtl(
+    group: &mut BenchmarkGroup<WallTime>,
+    machine: &mut dyn Machine,
+    checked: Checked,
+    image: &[u8],
+) {
     group.sample_size(10);
     group.bench_function("rtl", |bencher| {
         let mut memory = image.to_vec();
-        bencher.iter(|| black_box(machine.run(checked, &mut memory, MemoryModel::M1, 1 << 32).expect("digits runs").cycles));
+        bencher.iter(|| {
+            black_box(
+                machine
+                    .run(checked, &mut memory, MemoryModel::M1, 1 << 32)
+                    .expect("digits runs")
+                    .cycles,
+            )
+        });
     });
 }
 
@@ -64,7 +106,12 @@ fn mapping(criterion: &mut Criterion) {
         let arch = common::preset(preset);
         for (name, network) in &networks {
             group.bench_function(format!("{name}/{preset}"), |bencher| {
-                bencher.iter(|| black_box(mapper::compile(network, &arch, &mapper::Options::default()).expect("it fits")));
+                bencher.iter(|| {
+                    black_box(
+                        mapper::compile(network, &arch, &mapper::Options::default())
+                            .expect("it fits"),
+                    )
+                });
             });
         }
     }

@@ -4,8 +4,8 @@
 use std::error::Error;
 
 use bench::report::{
-    Check, Dataset, Device, DeviceRun, ExploredDesign, Exploration, Figure, Fpga, OutputsCompared, Part, Provenance,
-    Rejected, Resource, Tool,
+    Check, Dataset, Device, DeviceRun, Exploration, ExploredDesign, Figure, Fpga, OutputsCompared,
+    Part, Provenance, Rejected, Resource, Tool,
 };
 
 #[path = "../tests/common/mod.rs"]
@@ -29,7 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn explored(network: &ir::network::Network, arch: &ir::Arch) -> Part<Exploration> {
     let space = explore::Space::standard();
-    let points = explore::run(&space, network, arch, &explore::Options::default(), &|_| (), &|| false);
+    let points = explore::run(
+        &space,
+        network,
+        arch,
+        &explore::Options::default(),
+        &|_| (),
+        &|| false,
+    );
     let front = explore::front(&points);
     let designs = points.iter().enumerate().filter_map(|(i, point)| {
         let m = point.metrics()?;
@@ -48,7 +55,12 @@ fn explored(network: &ir::network::Network, arch: &ir::Arch) -> Part<Exploration
         space: space.name.clone(),
         points_in_space: points.len() as u64,
         designs: designs.collect(),
-        rejected: rejected.map(|(kind, why, n)| Rejected { reason: format!("{kind}: {why}"), points: n as u64 }).collect(),
+        rejected: rejected
+            .map(|(kind, why, n)| Rejected {
+                reason: format!("{kind}: {why}"),
+                points: n as u64,
+            })
+            .collect(),
     })
 }
 
@@ -60,30 +72,80 @@ fn example_parts(report: &mut bench::Report) {
         device: "sim".to_owned(),
         images: 360,
         correct: 354,
-        outputs: Part::Present(OutputsCompared { with: "onnxruntime".to_owned(), compared: 3600, equal: 3600 }),
+        outputs: Part::Present(OutputsCompared {
+            with: "onnxruntime".to_owned(),
+            compared: 3600,
+            equal: 3600,
+        }),
         provenance: Provenance::Simulated,
     });
-    let ran = |cycles, provenance| Part::Present(DeviceRun { images: 360, cycles, provenance });
-    let device = |name: &str, description: &str, ran| Device { name: name.to_owned(), description: description.to_owned(), ran };
+    let ran = |cycles, provenance| {
+        Part::Present(DeviceRun {
+            images: 360,
+            cycles,
+            provenance,
+        })
+    };
+    let device = |name: &str, description: &str, ran| Device {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        ran,
+    };
     let cycles = Some(report.run.cycles.value);
     report.devices = vec![
-        device("reference", "the meaning of the network, in plain loops", ran(None, Provenance::Measured)),
-        device("sim", "the simulator: bit and cycle exact", ran(cycles, Provenance::Simulated)),
-        device("rtl", "the generated design in Verilator", ran(cycles, Provenance::RtlSimulated)),
-        device("cuda", "a GPU", Part::absent("`libcuda.so` is not installed")),
+        device(
+            "reference",
+            "the meaning of the network, in plain loops",
+            ran(None, Provenance::Measured),
+        ),
+        device(
+            "sim",
+            "the simulator: bit and cycle exact",
+            ran(cycles, Provenance::Simulated),
+        ),
+        device(
+            "rtl",
+            "the generated design in Verilator",
+            ran(cycles, Provenance::RtlSimulated),
+        ),
+        device(
+            "cuda",
+            "a GPU",
+            Part::absent("`libcuda.so` is not installed"),
+        ),
     ];
-    let resource = |name: &str, used, available| Resource { name: name.to_owned(), used: measured(used), available };
+    let resource = |name: &str, used, available| Resource {
+        name: name.to_owned(),
+        used: measured(used),
+        available,
+    };
     report.fpga = Part::Present(Fpga {
         device: "INVENTED iCE40 UP5K".to_owned(),
         board: Some("iCEBreaker".to_owned()),
-        resources: vec![resource("LC", 4321, 5280), resource("DSP", 8, 8), resource("BRAM", 29, 30), resource("SPRAM", 4, 4)],
+        resources: vec![
+            resource("LC", 4321, 5280),
+            resource("DSP", 8, 8),
+            resource("BRAM", 29, 30),
+            resource("SPRAM", 4, 4),
+        ],
         clock_hz: Figure::new(24_000_000, Provenance::Given),
         fmax_hz: Figure::new(26_120_000, Provenance::Estimated),
         bitstream_bytes: measured(104_090),
         checks: vec![
-            Check { name: "DSP parameters".to_owned(), passed: true, detail: "8 of 8 cells as in the Design".to_owned() },
-            Check { name: "timing".to_owned(), passed: false, detail: "invented".to_owned() },
+            Check {
+                name: "DSP parameters".to_owned(),
+                passed: true,
+                detail: "8 of 8 cells as in the Design".to_owned(),
+            },
+            Check {
+                name: "timing".to_owned(),
+                passed: false,
+                detail: "invented".to_owned(),
+            },
         ],
-        tools: vec![Tool { name: "yosys".to_owned(), version: "0.23".to_owned() }],
+        tools: vec![Tool {
+            name: "yosys".to_owned(),
+            version: "0.23".to_owned(),
+        }],
     });
 }

@@ -11,9 +11,9 @@ use ir::op::Kind;
 use mapper::{Compiled, LayerReport};
 
 use crate::report::{
-    Activity, ArchFacts, Certificate, Cycles, Dataset, Device, Equality, EqualityConfig, Exploration, FetchCycles,
-    Figure, Fpga, Layer, MemoryBits, ModelledCost, NetworkFacts, Origin, Part, PerEngine, Provenance, Report, Run,
-    SCHEMA_VERSION, Stretch, Timeline, Track, Traffic,
+    Activity, ArchFacts, Certificate, Cycles, Dataset, Device, Equality, EqualityConfig,
+    Exploration, FetchCycles, Figure, Fpga, Layer, MemoryBits, ModelledCost, NetworkFacts, Origin,
+    Part, PerEngine, Provenance, Report, Run, SCHEMA_VERSION, Stretch, Timeline, Track, Traffic,
 };
 
 /// Everything that a report is made of.
@@ -118,7 +118,13 @@ const UNITS: [&str; 5] = ["fetch", "load", "exec", "vec", "store"];
 ///
 /// The same inputs always give the same report.
 pub fn gather(inputs: Inputs) -> Report {
-    let Inputs { network, arch, compiled, run, .. } = inputs;
+    let Inputs {
+        network,
+        arch,
+        compiled,
+        run,
+        ..
+    } = inputs;
     let peak = f64::from(arch.macs_per_cycle());
     let share = |macs: u64, cycles: u64| macs as f64 / (peak * cycles as f64);
     let simulated = |value| Figure::new(value, Provenance::Simulated);
@@ -140,7 +146,12 @@ pub fn gather(inputs: Inputs) -> Report {
                 None => Part::absent("the run was not traced"),
             },
             modelled: Figure::new(cost_of(&layer.cost), Provenance::Modelled),
-            mapping: compiled.schedule.mappings.get(index).map(ToString::to_string).unwrap_or_default(),
+            mapping: compiled
+                .schedule
+                .mappings
+                .get(index)
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             certificate: certificate(layer),
         }
     });
@@ -159,7 +170,10 @@ pub fn gather(inputs: Inputs) -> Report {
         devices: inputs.devices,
         run: Run {
             cycles: Figure::new(run.cycles, Provenance::Simulated),
-            instructions: Figure::new(compiled.program.instructions.len() as u64, Provenance::Given),
+            instructions: Figure::new(
+                compiled.program.instructions.len() as u64,
+                Provenance::Given,
+            ),
             images_per_second: simulated(arch.clock_hz as f64 / run.cycles as f64),
             utilisation: simulated(share(total_macs, run.cycles)),
             modelled_cycles: Figure::new(modelled, Provenance::Modelled),
@@ -168,7 +182,12 @@ pub fn gather(inputs: Inputs) -> Report {
             traffic: run.traffic,
         },
         layers: layers.collect(),
-        tail: PerEngine::from_array(run.layers.get(compiled.layers.len()).copied().unwrap_or_default()),
+        tail: PerEngine::from_array(
+            run.layers
+                .get(compiled.layers.len())
+                .copied()
+                .unwrap_or_default(),
+        ),
         timeline: match &run.trace {
             Some(trace) => Part::Present(timeline(run.cycles, trace, compiled)),
             None => Part::absent("the run was not traced"),
@@ -184,7 +203,13 @@ pub fn gather(inputs: Inputs) -> Report {
 }
 
 fn arch_facts(arch: &Arch, memory: MemoryModel) -> ArchFacts {
-    let memories = arch.memory_bits().into_iter().map(|(name, bits)| MemoryBits { name: name.to_owned(), bits });
+    let memories = arch
+        .memory_bits()
+        .into_iter()
+        .map(|(name, bits)| MemoryBits {
+            name: name.to_owned(),
+            bits,
+        });
     ArchFacts {
         name: arch.name.clone(),
         description: arch.description.clone(),
@@ -202,7 +227,9 @@ fn arch_facts(arch: &Arch, memory: MemoryModel) -> ArchFacts {
                 format!("m1: first word after {latency} cycles, one word every {beat_gap} after it")
             }
             (Attachment::Port, MemoryModel::Jitter { latency, seed }) => {
-                format!("m2: first word after {latency} cycles or more, pseudo-random stalls of seed {seed}")
+                format!(
+                    "m2: first word after {latency} cycles or more, pseudo-random stalls of seed {seed}"
+                )
             }
         },
     }
@@ -236,13 +263,18 @@ fn layer_traffic(run: &SimRun, compiled: &Compiled) -> Option<Vec<Traffic>> {
     let bursts = &run.trace.as_ref()?.bursts;
     let mut traffic = vec![Traffic::default(); compiled.layers.len()];
     for store in [false, true] {
-        let mut transfers: Vec<&Transfer> = run.transfers.iter().filter(|t| t.store == store).collect();
+        let mut transfers: Vec<&Transfer> =
+            run.transfers.iter().filter(|t| t.store == store).collect();
         transfers.sort_by_key(|t| t.start);
         for burst in bursts.iter().filter(|b| b.store == store) {
             let after = transfers.partition_point(|t| t.start <= burst.accepted);
             let transfer = transfers[..after].last()?;
             let layer = usize::from(compiled.program.layer_of[transfer.instruction]);
-            let words = if store { &mut traffic[layer].store_words } else { &mut traffic[layer].load_words };
+            let words = if store {
+                &mut traffic[layer].store_words
+            } else {
+                &mut traffic[layer].load_words
+            };
             *words += burst.words;
         }
     }
@@ -252,7 +284,12 @@ fn layer_traffic(run: &SimRun, compiled: &Compiled) -> Option<Vec<Traffic>> {
 fn cost_of(cost: &mapper::cost::Cost) -> ModelledCost {
     ModelledCost {
         cycles: cost.cycles,
-        busy: PerEngine { load: cost.load, exec: cost.exec, vec: cost.vec, store: cost.store },
+        busy: PerEngine {
+            load: cost.load,
+            exec: cost.exec,
+            vec: cost.vec,
+            store: cost.store,
+        },
         traffic_words: cost.traffic_words,
     }
 }
@@ -272,18 +309,35 @@ fn certificate(layer: &LayerReport) -> Option<Certificate> {
 }
 
 fn timeline(cycles: u64, trace: &SimTrace, compiled: &Compiled) -> Timeline {
-    let longest = (0..UNITS.len()).map(|unit| trace.stretches.iter().filter(|s| s.unit == unit).count()).max();
-    let merged_below = if longest.unwrap_or(0) as u64 > STRETCH_LIMIT { cycles.div_ceil(STRETCH_LIMIT) } else { 0 };
+    let longest = (0..UNITS.len())
+        .map(|unit| trace.stretches.iter().filter(|s| s.unit == unit).count())
+        .max();
+    let merged_below = if longest.unwrap_or(0) as u64 > STRETCH_LIMIT {
+        cycles.div_ceil(STRETCH_LIMIT)
+    } else {
+        0
+    };
     let tracks = UNITS.iter().enumerate().map(|(unit, name)| {
-        let of_unit = trace.stretches.iter().filter(|s| s.unit == unit).map(|s| Stretch {
-            activity: s.activity,
-            layer: s.instruction.map(|i| compiled.program.layer_of[i]),
-            from: s.from,
-            cycles: s.cycles,
-        });
-        Track { unit: (*name).to_owned(), stretches: merge(of_unit, merged_below) }
+        let of_unit = trace
+            .stretches
+            .iter()
+            .filter(|s| s.unit == unit)
+            .map(|s| Stretch {
+                activity: s.activity,
+                layer: s.instruction.map(|i| compiled.program.layer_of[i]),
+                from: s.from,
+                cycles: s.cycles,
+            });
+        Track {
+            unit: (*name).to_owned(),
+            stretches: merge(of_unit, merged_below),
+        }
     });
-    Timeline { cycles, merged_below, tracks: tracks.collect() }
+    Timeline {
+        cycles,
+        merged_below,
+        tracks: tracks.collect(),
+    }
 }
 
 /// Joins neighbours of the same kind and layer, and gives stretches below the limit to the one before them.
@@ -322,10 +376,18 @@ fn equality(verification: &Verification) -> Equality {
     let has_rtl = verification.devices.iter().any(|device| device == "rtl");
     Equality {
         devices: verification.devices.clone(),
-        skipped: verification.skipped.iter().map(|s| (s.device.clone(), s.reason.clone())).collect(),
+        skipped: verification
+            .skipped
+            .iter()
+            .map(|s| (s.device.clone(), s.reason.clone()))
+            .collect(),
         images: verification.images as u64,
         configs: configs.collect(),
         first_difference: verification.first.as_ref().map(ToString::to_string),
-        provenance: if has_rtl { Provenance::RtlSimulated } else { Provenance::Simulated },
+        provenance: if has_rtl {
+            Provenance::RtlSimulated
+        } else {
+            Provenance::Simulated
+        },
     }
 }

@@ -5,8 +5,8 @@ mod common;
 use std::path::Path;
 
 use bench::report::{
-    Check, Dataset, Device, DeviceRun, Exploration, ExploredDesign, Figure, Fpga, OutputsCompared, Part, Provenance,
-    Rejected, Report, Resource, Tool,
+    Check, Dataset, Device, DeviceRun, Exploration, ExploredDesign, Figure, Fpga, OutputsCompared,
+    Part, Provenance, Rejected, Report, Resource, Tool,
 };
 use common::{digits, preset, report};
 
@@ -38,27 +38,50 @@ fn full(name: &str) -> Report {
         device: text(),
         images: 360,
         correct: 354,
-        outputs: Part::Present(OutputsCompared { with: text(), compared: 3600, equal: 3599 }),
+        outputs: Part::Present(OutputsCompared {
+            with: text(),
+            compared: 3600,
+            equal: 3599,
+        }),
         provenance: Provenance::Simulated,
     });
     report.devices = vec![
         Device {
             name: text(),
             description: text(),
-            ran: Part::Present(DeviceRun { images: 360, cycles: Some(9), provenance: Provenance::RtlSimulated }),
+            ran: Part::Present(DeviceRun {
+                images: 360,
+                cycles: Some(9),
+                provenance: Provenance::RtlSimulated,
+            }),
         },
-        Device { name: text(), description: text(), ran: Part::absent(name) },
+        Device {
+            name: text(),
+            description: text(),
+            ran: Part::absent(name),
+        },
     ];
     let measured = |value| Figure::new(value, Provenance::Measured);
     report.fpga = Part::Present(Fpga {
         device: text(),
         board: Some(text()),
-        resources: vec![Resource { name: text(), used: measured(4321), available: 5280 }],
+        resources: vec![Resource {
+            name: text(),
+            used: measured(4321),
+            available: 5280,
+        }],
         clock_hz: Figure::new(24_000_000, Provenance::Given),
         fmax_hz: Figure::new(26_120_000, Provenance::Estimated),
         bitstream_bytes: measured(104_090),
-        checks: vec![Check { name: text(), passed: false, detail: text() }],
-        tools: vec![Tool { name: text(), version: text() }],
+        checks: vec![Check {
+            name: text(),
+            passed: false,
+            detail: text(),
+        }],
+        tools: vec![Tool {
+            name: text(),
+            version: text(),
+        }],
     });
     let design = |cycles, on_front| ExploredDesign {
         name: text(),
@@ -73,10 +96,16 @@ fn full(name: &str) -> Report {
         space: text(),
         points_in_space: 3,
         designs: vec![design(1000, true), design(2000, false)],
-        rejected: vec![Rejected { reason: text(), points: 1 }],
+        rejected: vec![Rejected {
+            reason: text(),
+            points: 1,
+        }],
     });
     report.origin.command = Some(text());
-    report.origin.tools = vec![Tool { name: text(), version: text() }];
+    report.origin.tools = vec![Tool {
+        name: text(),
+        version: text(),
+    }];
     report.origin.seeds = vec![(text(), 7)];
     report.origin.inputs = vec![(text(), text())];
     report
@@ -90,7 +119,10 @@ fn the_json_reads_back() {
 
 #[test]
 fn another_schema_version_is_refused() {
-    let report = Report { schema_version: 99, ..report(&digits(), &preset("edge")) };
+    let report = Report {
+        schema_version: 99,
+        ..report(&digits(), &preset("edge"))
+    };
     assert!(Report::from_json(&report.to_json()).is_err());
 }
 
@@ -101,7 +133,10 @@ fn the_schema_is_the_committed_one() {
         std::fs::write(&path, Report::json_schema()).expect("the folder is there");
     }
     let committed = std::fs::read_to_string(&path).expect("the schema is committed");
-    assert!(committed == Report::json_schema(), "the schema changed: raise SCHEMA_VERSION if old readers break, run with UPDATE_EXPECT=1");
+    assert!(
+        committed == Report::json_schema(),
+        "the schema changed: raise SCHEMA_VERSION if old readers break, run with UPDATE_EXPECT=1"
+    );
 }
 
 #[test]
@@ -115,7 +150,10 @@ fn hostile_names_stay_text() {
     let page = full(HOSTILE).to_html();
     assert!(!page.contains("<script"), "a tag came through");
     assert!(!page.contains("onload='x'>"), "an attribute came through");
-    assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}'), "a control character came through");
+    assert!(
+        !page.contains('\u{202e}') && !page.contains('\u{1b}'),
+        "a control character came through"
+    );
     let plain = Elements::of(&full("plain").to_html());
     let hostile = Elements::of(&page);
     let names = |elements: &Elements| {
@@ -124,27 +162,49 @@ fn hostile_names_stay_text() {
         names.dedup();
         names
     };
-    assert_eq!(names(&plain), names(&hostile), "hostile names made new elements");
+    assert_eq!(
+        names(&plain),
+        names(&hostile),
+        "hostile names made new elements"
+    );
 }
 
 #[test]
 fn the_page_needs_nothing_else() {
     let page = full("plain").to_html();
     assert!(page.contains("default-src 'none'"), "the policy is missing");
-    for outside in ["http:", "https:", "<script", "<link", "<img", "<iframe", "@import", "javascript:", "onclick"] {
+    for outside in [
+        "http:",
+        "https:",
+        "<script",
+        "<link",
+        "<img",
+        "<iframe",
+        "@import",
+        "javascript:",
+        "onclick",
+    ] {
         assert!(!page.contains(outside), "`{outside}` is on the page");
     }
 }
 
 #[test]
 fn every_number_carries_its_origin() {
-    for page in [full("plain").to_html(), report(&digits(), &preset("nano")).to_html()] {
+    for page in [
+        full("plain").to_html(),
+        report(&digits(), &preset("nano")).to_html(),
+    ] {
         for (text, ancestors) in Elements::of(&page).texts {
             let excused = ["head", "style", "code", "pre", "dl"];
-            let is_excused = ancestors.iter().any(|(tag, class)| excused.contains(&tag.as_str()) || class.split(' ').any(|c| c == "id"));
+            let is_excused = ancestors.iter().any(|(tag, class)| {
+                excused.contains(&tag.as_str()) || class.split(' ').any(|c| c == "id")
+            });
             let has_origin = ancestors.iter().any(|(_, class)| class.contains("prov-"));
             let is_number = text.chars().any(|c| c.is_ascii_digit());
-            assert!(!is_number || is_excused || has_origin, "`{text}` says not where it comes from: {ancestors:?}");
+            assert!(
+                !is_number || is_excused || has_origin,
+                "`{text}` says not where it comes from: {ancestors:?}"
+            );
         }
     }
 }
@@ -152,20 +212,41 @@ fn every_number_carries_its_origin() {
 #[test]
 fn charts_are_there_and_not_empty() {
     let page = full("plain").to_html();
-    let charts: Vec<&str> = page.split("<svg role=\"img\"").skip(1).map(|rest| rest.split("</svg>").next().unwrap_or_default()).collect();
+    let charts: Vec<&str> = page
+        .split("<svg role=\"img\"")
+        .skip(1)
+        .map(|rest| rest.split("</svg>").next().unwrap_or_default())
+        .collect();
     assert_eq!(charts.len(), 10, "five charts, each wide and narrow");
     for chart in charts {
-        assert!(chart.contains("<title id=") && chart.contains("<desc id="), "a chart has no name");
-        assert!(chart.matches("class=\"f").count() >= 5, "a chart is empty: {chart}");
-        assert!(chart.contains("class=\"tip\""), "a chart has no data: {chart}");
-        assert!(!chart.contains("NaN") && !chart.contains("fill=\"#"), "a chart has faults: {chart}");
+        assert!(
+            chart.contains("<title id=") && chart.contains("<desc id="),
+            "a chart has no name"
+        );
+        assert!(
+            chart.matches("class=\"f").count() >= 5,
+            "a chart is empty: {chart}"
+        );
+        assert!(
+            chart.contains("class=\"tip\""),
+            "a chart has no data: {chart}"
+        );
+        assert!(
+            !chart.contains("NaN") && !chart.contains("fill=\"#"),
+            "a chart has faults: {chart}"
+        );
     }
 }
 
 #[test]
 fn missing_parts_say_why_and_show_no_zero() {
     let page = report(&digits(), &preset("edge")).to_html();
-    for reason in ["no dataset was given", "`verify` was not run", "`nextpnr-ice40` is not installed", "no space was given"] {
+    for reason in [
+        "no dataset was given",
+        "`verify` was not run",
+        "`nextpnr-ice40` is not installed",
+        "no space was given",
+    ] {
         assert!(page.contains(reason), "`{reason}` is not on the page");
     }
 }
@@ -175,9 +256,17 @@ fn the_cycles_of_each_engine_sum_up_to_the_run() {
     for preset_name in ["edge", "nano"] {
         let report = report(&digits(), &preset(preset_name));
         for (engine, cycles) in report.run.engines.iter() {
-            assert_eq!(cycles.total(), report.run.cycles.value, "{engine} of {preset_name}");
+            assert_eq!(
+                cycles.total(),
+                report.run.cycles.value,
+                "{engine} of {preset_name}"
+            );
         }
-        let layers: u64 = report.layers.iter().map(|layer| layer.engines.exec.total()).sum();
+        let layers: u64 = report
+            .layers
+            .iter()
+            .map(|layer| layer.engines.exec.total())
+            .sum();
         assert_eq!(layers + report.tail.exec.total(), report.run.cycles.value);
     }
 }
@@ -186,9 +275,21 @@ fn the_cycles_of_each_engine_sum_up_to_the_run() {
 fn the_traffic_of_the_layers_sums_up_to_the_run() {
     for preset_name in ["edge", "nano"] {
         let report = report(&digits(), &preset(preset_name));
-        let traffic = || report.layers.iter().filter_map(|layer| layer.traffic.present()).map(|figure| figure.value);
-        assert_eq!(traffic().map(|t| t.load_words).sum::<u64>(), report.run.traffic.load_words);
-        assert_eq!(traffic().map(|t| t.store_words).sum::<u64>(), report.run.traffic.store_words);
+        let traffic = || {
+            report
+                .layers
+                .iter()
+                .filter_map(|layer| layer.traffic.present())
+                .map(|figure| figure.value)
+        };
+        assert_eq!(
+            traffic().map(|t| t.load_words).sum::<u64>(),
+            report.run.traffic.load_words
+        );
+        assert_eq!(
+            traffic().map(|t| t.store_words).sum::<u64>(),
+            report.run.traffic.store_words
+        );
     }
 }
 
@@ -200,7 +301,8 @@ struct Elements {
 
 impl Elements {
     fn of(page: &str) -> Elements {
-        let (mut tags, mut texts, mut stack) = (Vec::new(), Vec::new(), Vec::<(String, String)>::new());
+        let (mut tags, mut texts, mut stack) =
+            (Vec::new(), Vec::new(), Vec::<(String, String)>::new());
         let mut rest = page;
         while let Some(open) = rest.find('<') {
             let text = rest[..open].trim();
@@ -218,8 +320,17 @@ impl Elements {
                 assert_eq!(opened, name.trim(), "elements nest");
                 continue;
             }
-            let name = tag.split([' ', '/', '\n']).next().unwrap_or_default().to_owned();
-            let class = tag.split("class=\"").nth(1).and_then(|c| c.split('"').next()).unwrap_or_default().to_owned();
+            let name = tag
+                .split([' ', '/', '\n'])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            let class = tag
+                .split("class=\"")
+                .nth(1)
+                .and_then(|c| c.split('"').next())
+                .unwrap_or_default()
+                .to_owned();
             tags.push(name.clone());
             if !tag.ends_with('/') && name != "meta" {
                 stack.push((name, class));

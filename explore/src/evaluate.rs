@@ -22,7 +22,9 @@ pub struct Options {
 impl Default for Options {
     /// Memory model M1.
     fn default() -> Self {
-        Options { memory: MemoryModel::M1 }
+        Options {
+            memory: MemoryModel::M1,
+        }
     }
 }
 
@@ -136,10 +138,20 @@ pub fn run(
     let one = |index: usize| {
         let coordinates = space.coordinates(index, base);
         let arch = coordinates.arch(base);
-        let outcome = if stop() { Outcome::NotReached } else { evaluate(network, &arch, options) };
+        let outcome = if stop() {
+            Outcome::NotReached
+        } else {
+            evaluate(network, &arch, options)
+        };
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         progress(Progress { done, points });
-        Point { index, name: coordinates.name(), coordinates, arch_hash: format!("{:016x}", arch.hash()), outcome }
+        Point {
+            index,
+            name: coordinates.name(),
+            coordinates,
+            arch_hash: format!("{:016x}", arch.hash()),
+            outcome,
+        }
     };
     (0..points).into_par_iter().map(one).collect()
 }
@@ -149,22 +161,38 @@ pub fn evaluate(network: &Network, arch: &Arch, options: &Options) -> Outcome {
     if let Some(reason) = arch.problems().into_iter().next() {
         return Outcome::Illegal { reason };
     }
-    let compile = mapper::Options { memory: options.memory, ..mapper::Options::default() };
+    let compile = mapper::Options {
+        memory: options.memory,
+        ..mapper::Options::default()
+    };
     let compiled = match mapper::compile(network, arch, &compile) {
         Ok(compiled) => compiled,
-        Err(error) => return Outcome::Unmappable { reason: error.to_string() },
+        Err(error) => {
+            return Outcome::Unmappable {
+                reason: error.to_string(),
+            };
+        }
     };
     let checked = match compiled.program.check(arch) {
         Ok(checked) => checked,
-        Err(error) => return Outcome::Refused { reason: error.to_string() },
+        Err(error) => {
+            return Outcome::Refused {
+                reason: error.to_string(),
+            };
+        }
     };
     let timing = MemoryTiming::of(arch, options.memory);
     let outcome = match simulate(checked, &mut Memory::default(), timing, Mode::Timing) {
         Ok(outcome) => outcome,
-        Err(error) => return Outcome::Refused { reason: error.to_string() },
+        Err(error) => {
+            return Outcome::Refused {
+                reason: error.to_string(),
+            };
+        }
     };
     let multipliers = u64::from(arch.macs_per_cycle());
-    let traffic_words = outcome.traffic.fetch_words + outcome.traffic.load_words + outcome.traffic.store_words;
+    let traffic_words =
+        outcome.traffic.fetch_words + outcome.traffic.load_words + outcome.traffic.store_words;
     Outcome::Runs(Metrics {
         cycles: outcome.cycles,
         utilisation: network.total_macs() as f64 / (multipliers as f64 * outcome.cycles as f64),

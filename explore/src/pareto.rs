@@ -11,9 +11,15 @@ pub fn objectives(metrics: &Metrics) -> [u64; 3] {
 ///
 /// Points without metrics are never among them. Of points that are equal in all objectives the first is taken.
 pub fn front(points: &[Point]) -> Vec<usize> {
-    let with_metrics = points.iter().enumerate().filter_map(|(i, point)| Some((i, objectives(point.metrics()?))));
+    let with_metrics = points
+        .iter()
+        .enumerate()
+        .filter_map(|(i, point)| Some((i, objectives(point.metrics()?))));
     let (positions, values): (Vec<usize>, Vec<[u64; 3]>) = with_metrics.unzip();
-    non_dominated(&values).into_iter().map(|i| positions[i]).collect()
+    non_dominated(&values)
+        .into_iter()
+        .map(|i| positions[i])
+        .collect()
 }
 
 /// The positions of the values that no other value dominates; of equal ones the first.

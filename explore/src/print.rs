@@ -17,7 +17,9 @@ pub fn to_jsonl(points: &[Point]) -> String {
 /// # Errors
 /// The first line that is no point, with its number.
 pub fn from_jsonl(text: &str) -> Result<Vec<Point>, String> {
-    let read = |(n, line): (usize, &str)| serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1));
+    let read = |(n, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1))
+    };
     text.lines().enumerate().map(read).collect()
 }
 
@@ -27,7 +29,10 @@ pub fn rejected(points: &[Point]) -> Vec<(&'static str, String, usize)> {
     for rejection in points.iter().filter_map(|point| point.outcome.rejection()) {
         *counts.entry(rejection).or_default() += 1;
     }
-    let mut counts: Vec<_> = counts.into_iter().map(|((kind, why), n)| (kind, why.to_owned(), n)).collect();
+    let mut counts: Vec<_> = counts
+        .into_iter()
+        .map(|((kind, why), n)| (kind, why.to_owned(), n))
+        .collect();
     counts.sort_by_key(|(_, _, n)| std::cmp::Reverse(*n));
     counts
 }
@@ -36,7 +41,12 @@ pub fn rejected(points: &[Point]) -> Vec<(&'static str, String, usize)> {
 pub fn table(points: &[Point]) -> String {
     let mut front: Vec<&Point> = front(points).into_iter().map(|i| &points[i]).collect();
     front.sort_by_key(|point| point.metrics().map(|m| m.cycles));
-    let width = front.iter().map(|point| point.name.len()).max().unwrap_or(0).max("design".len());
+    let width = front
+        .iter()
+        .map(|point| point.name.len())
+        .max()
+        .unwrap_or(0)
+        .max("design".len());
     let mut text = format!(
         "{:width$}  {:>12}  {:>11}  {:>11}  {:>11}  {:>13}\n",
         "design", "cycles", "multipliers", "memory bits", "utilisation", "traffic bytes"
@@ -50,8 +60,17 @@ pub fn table(points: &[Point]) -> String {
             point.name, m.cycles, m.multipliers, m.memory_bits, m.traffic_bytes
         );
     }
-    let runs = points.iter().filter(|point| point.metrics().is_some()).count();
-    let _ = writeln!(text, "\n{} of {} points run; {} are on the front", runs, points.len(), front.len());
+    let runs = points
+        .iter()
+        .filter(|point| point.metrics().is_some())
+        .count();
+    let _ = writeln!(
+        text,
+        "\n{} of {} points run; {} are on the front",
+        runs,
+        points.len(),
+        front.len()
+    );
     for (kind, reason, n) in rejected(points) {
         let _ = writeln!(text, "{n} {kind}: {reason}");
     }

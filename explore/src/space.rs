@@ -77,7 +77,10 @@ pub struct Coordinates {
 pub enum SpaceError {
     /// The text is not TOML, or a key is unknown or of the wrong type.
     #[error("{message}")]
-    #[diagnostic(code(space::syntax), help("`docs/reference/space.schema.json` lists every key"))]
+    #[diagnostic(
+        code(space::syntax),
+        help("`docs/reference/space.schema.json` lists every key")
+    )]
     Syntax {
         /// What the TOML reader says.
         message: String,
@@ -116,7 +119,9 @@ impl Space {
             span: error.span().unwrap_or(0..0).into(),
         })?;
         if space.format != FORMAT {
-            return Err(Box::new(SpaceError::Format { format: space.format }));
+            return Err(Box::new(SpaceError::Format {
+                format: space.format,
+            }));
         }
         match space.len() {
             points if points > LIMIT => Err(Box::new(SpaceError::Size { points })),
@@ -131,7 +136,8 @@ impl Space {
 
     /// The JSON Schema of the text form.
     pub fn json_schema() -> String {
-        let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Space)).expect("a schema is plain data");
+        let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Space))
+            .expect("a schema is plain data");
         text.push('\n');
         text
     }
@@ -145,7 +151,11 @@ impl Space {
             rows: vec![8, 16, 32],
             cols: vec![2, 4, 8, 16],
             reduction: vec![Reduction::Systolic, Reduction::Dot],
-            dataflows: vec![vec![WeightStationary], vec![OutputStationary], vec![WeightStationary, OutputStationary]],
+            dataflows: vec![
+                vec![WeightStationary],
+                vec![OutputStationary],
+                vec![WeightStationary, OutputStationary],
+            ],
             activation_banks: vec![],
             activation_words: vec![256, 2048],
             weight_words: vec![512, 4096],
@@ -154,9 +164,14 @@ impl Space {
     }
 
     /// The number of points.
-    #[expect(clippy::len_without_is_empty, reason = "a space has at least one point: its base")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a space has at least one point: its base"
+    )]
     pub fn len(&self) -> usize {
-        self.radices().iter().fold(1, |product, &radix| product.saturating_mul(radix))
+        self.radices()
+            .iter()
+            .fold(1, |product, &radix| product.saturating_mul(radix))
     }
 
     /// The place of point `index`; the last axis changes fastest.
@@ -171,16 +186,29 @@ impl Space {
             *digit = rest % radix;
             rest /= radix;
         }
-        let number = |axis: &[u32], digit: usize, base: u32| axis.get(digit).copied().unwrap_or(base);
+        let number =
+            |axis: &[u32], digit: usize, base: u32| axis.get(digit).copied().unwrap_or(base);
         Coordinates {
             rows: number(&self.rows, digits[0], base.array.rows),
             cols: number(&self.cols, digits[1], base.array.cols),
-            reduction: self.reduction.get(digits[2]).copied().unwrap_or(base.array.reduction),
-            dataflows: self.dataflows.get(digits[3]).unwrap_or(&base.array.dataflows).clone(),
+            reduction: self
+                .reduction
+                .get(digits[2])
+                .copied()
+                .unwrap_or(base.array.reduction),
+            dataflows: self
+                .dataflows
+                .get(digits[3])
+                .unwrap_or(&base.array.dataflows)
+                .clone(),
             activation_banks: number(&self.activation_banks, digits[4], base.activations.banks),
             activation_words: number(&self.activation_words, digits[5], base.activations.words),
             weight_words: number(&self.weight_words, digits[6], base.weights.words),
-            accumulator_pixels: number(&self.accumulator_pixels, digits[7], base.accumulators.pixels),
+            accumulator_pixels: number(
+                &self.accumulator_pixels,
+                digits[7],
+                base.accumulators.pixels,
+            ),
         }
     }
 
@@ -237,10 +265,18 @@ impl Coordinates {
         arch.weights.words = self.weight_words;
         arch.accumulators.pixels = self.accumulator_pixels;
         let lanes = base.vector.requantise_lanes;
-        arch.vector.requantise_lanes = if lanes == base.array.cols { self.cols } else { lanes.min(self.cols) };
+        arch.vector.requantise_lanes = if lanes == base.array.cols {
+            self.cols
+        } else {
+            lanes.min(self.cols)
+        };
         arch.vector.table_lanes = base.vector.table_lanes.min(self.rows / 2);
-        if base.memory.attachment == Attachment::Port && self.rows != base.array.rows && self.rows > 0 {
-            let words = u64::from(base.memory.words) * u64::from(base.array.rows) / u64::from(self.rows);
+        if base.memory.attachment == Attachment::Port
+            && self.rows != base.array.rows
+            && self.rows > 0
+        {
+            let words =
+                u64::from(base.memory.words) * u64::from(base.array.rows) / u64::from(self.rows);
             arch.memory.words = words.min(1 << 22) as u32;
             arch.memory.burst_words = base.memory.burst_words.min(4096 / self.rows.min(4096));
         }

@@ -10,7 +10,11 @@ use ir::network::Network;
 
 fn preset(name: &str) -> Arch {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/archs/{name}.toml"));
-    ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("presets are legal")
+    ir::arch::read(
+        name,
+        &std::fs::read_to_string(path).expect("the preset is there"),
+    )
+    .expect("presets are legal")
 }
 
 fn digits() -> Network {
@@ -26,9 +30,21 @@ fn space() -> Space {
 }
 
 fn explore_with(threads: usize) -> Vec<Point> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .expect("threads start");
     let (network, base) = (digits(), preset("edge"));
-    pool.install(|| run(&space(), &network, &base, &Options::default(), &|_| (), &|| false))
+    pool.install(|| {
+        run(
+            &space(),
+            &network,
+            &base,
+            &Options::default(),
+            &|_| (),
+            &|| false,
+        )
+    })
 }
 
 #[test]
@@ -46,8 +62,19 @@ fn every_point_has_a_result_or_a_reason() {
     let running = points.iter().filter(|p| p.metrics().is_some()).count();
     assert_eq!(counted + running, points.len());
     assert!(running > 0, "{}", table(&points));
-    assert!(points.iter().any(|p| matches!(p.outcome, Outcome::Illegal { .. })), "twelve rows are illegal");
-    assert!(!points.iter().any(|p| matches!(p.outcome, Outcome::Refused { .. })), "{}", table(&points));
+    assert!(
+        points
+            .iter()
+            .any(|p| matches!(p.outcome, Outcome::Illegal { .. })),
+        "twelve rows are illegal"
+    );
+    assert!(
+        !points
+            .iter()
+            .any(|p| matches!(p.outcome, Outcome::Refused { .. })),
+        "{}",
+        table(&points)
+    );
     for point in points.iter().filter_map(Point::metrics) {
         assert!(point.utilisation > 0.0 && point.utilisation <= 1.0);
     }
@@ -64,7 +91,14 @@ fn progress_counts_and_stop_stops() {
     let progress = |_| {
         calls.fetch_add(1, Ordering::Relaxed);
     };
-    let points = run(&space(), &network, &base, &Options::default(), &progress, &|| true);
+    let points = run(
+        &space(),
+        &network,
+        &base,
+        &Options::default(),
+        &progress,
+        &|| true,
+    );
     assert_eq!(calls.load(Ordering::Relaxed), space().len());
     assert!(points.iter().all(|p| p.outcome == Outcome::NotReached));
 }
@@ -72,8 +106,15 @@ fn progress_counts_and_stop_stops() {
 #[test]
 fn the_text_form_reads_back_and_names_its_faults() {
     let standard = Space::standard();
-    assert_eq!(Space::read("s", &standard.to_toml()).expect("it reads back"), standard);
-    for text in ["format = 2\nname = \"x\"\n", "format = 1\nname = \"x\"\nrow = [1]\n", "format = 1\nname = \"x\"\nrows = [-1]\n"] {
+    assert_eq!(
+        Space::read("s", &standard.to_toml()).expect("it reads back"),
+        standard
+    );
+    for text in [
+        "format = 2\nname = \"x\"\n",
+        "format = 1\nname = \"x\"\nrow = [1]\n",
+        "format = 1\nname = \"x\"\nrows = [-1]\n",
+    ] {
         assert!(Space::read("s", text).is_err(), "{text}");
     }
 }
@@ -81,6 +122,8 @@ fn the_text_form_reads_back_and_names_its_faults() {
 #[test]
 fn points_are_all_different() {
     let (space, base) = (space(), preset("edge"));
-    let names: std::collections::BTreeSet<String> = (0..space.len()).map(|i| space.coordinates(i, &base).name()).collect();
+    let names: std::collections::BTreeSet<String> = (0..space.len())
+        .map(|i| space.coordinates(i, &base).name())
+        .collect();
     assert_eq!(names.len(), space.len());
 }

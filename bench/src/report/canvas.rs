@@ -100,29 +100,61 @@ fn units(pixels: f64) -> i32 {
 impl Canvas<'_> {
     pub(super) fn rectangle(&self, [x0, y0, x1, y1]: [f64; 4], ink: Ink) {
         let corners = [(units(x0), units(y0)), (units(x1), units(y1))];
-        self.area.draw(&Rectangle::new(corners, ink.color().filled())).expect(ENDLESS);
+        self.area
+            .draw(&Rectangle::new(corners, ink.color().filled()))
+            .expect(ENDLESS);
     }
 
     pub(super) fn outline(&self, [x0, y0, x1, y1]: [f64; 4], ink: Ink, width: f64) {
-        self.line(&[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], ink, width);
+        self.line(
+            &[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)],
+            ink,
+            width,
+        );
     }
 
     pub(super) fn line(&self, points: &[(f64, f64)], ink: Ink, width: f64) {
         let points: Vec<(i32, i32)> = points.iter().map(|&(x, y)| (units(x), units(y))).collect();
-        self.area.draw(&PathElement::new(points, ink.color().stroke_width(units(width) as u32))).expect(ENDLESS);
+        self.area
+            .draw(&PathElement::new(
+                points,
+                ink.color().stroke_width(units(width) as u32),
+            ))
+            .expect(ENDLESS);
     }
 
     pub(super) fn disc(&self, (x, y): (f64, f64), radius: f64, ink: Ink) {
-        self.area.draw(&Circle::new((units(x), units(y)), units(radius), ink.color().filled())).expect(ENDLESS);
+        self.area
+            .draw(&Circle::new(
+                (units(x), units(y)),
+                units(radius),
+                ink.color().filled(),
+            ))
+            .expect(ENDLESS);
     }
 
     pub(super) fn ring(&self, (x, y): (f64, f64), radius: f64, ink: Ink) {
-        self.area.draw(&Circle::new((units(x), units(y)), units(radius), ink.color().stroke_width(units(1.2) as u32))).expect(ENDLESS);
+        self.area
+            .draw(&Circle::new(
+                (units(x), units(y)),
+                units(radius),
+                ink.color().stroke_width(units(1.2) as u32),
+            ))
+            .expect(ENDLESS);
     }
 
     pub(super) fn triangle(&self, (x, y): (f64, f64), radius: f64, ink: Ink) {
-        let points = [(x + radius, y), (x - radius, y - radius), (x - radius, y + radius)];
-        self.area.draw(&Polygon::new(points.map(|(x, y)| (units(x), units(y))).to_vec(), ink.color().filled())).expect(ENDLESS);
+        let points = [
+            (x + radius, y),
+            (x - radius, y - radius),
+            (x - radius, y + radius),
+        ];
+        self.area
+            .draw(&Polygon::new(
+                points.map(|(x, y)| (units(x), units(y))).to_vec(),
+                ink.color().filled(),
+            ))
+            .expect(ENDLESS);
     }
 
     /// A text whose middle line is at `y`.
@@ -133,17 +165,23 @@ impl Canvas<'_> {
             Anchor::End => HPos::Right,
         };
         // The backend makes the size of the font smaller by this factor.
-        let font = ("sans-serif", size * SCALE * 1.24).into_font().color(&ink.color());
+        let font = ("sans-serif", size * SCALE * 1.24)
+            .into_font()
+            .color(&ink.color());
         let style: TextStyle = font.pos(Pos::new(h, VPos::Center));
         let text: String = text.chars().map(visible).collect();
-        self.area.draw(&Text::new(text, (units(x), units(y)), style)).expect(ENDLESS);
+        self.area
+            .draw(&Text::new(text, (units(x), units(y)), style))
+            .expect(ENDLESS);
     }
 
     /// An invisible area that shows `tip` when it is pointed at.
     pub(super) fn tip(&mut self, [x0, y0, x1, y1]: [f64; 4], tip: &str) {
         let (x, y, w, h) = (units(x0), units(y0), units(x1 - x0), units(y1 - y0));
         let tip = escape(tip);
-        *self.overlay += &format!("<rect class=\"tip\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"><title>{tip}</title></rect>\n");
+        *self.overlay += &format!(
+            "<rect class=\"tip\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"><title>{tip}</title></rect>\n"
+        );
     }
 }
 
@@ -156,18 +194,31 @@ pub(super) struct Words<'a> {
 }
 
 /// Draws an SVG element of `width` by `height` pixels.
-pub(super) fn draw(words: &Words, width: f64, height: f64, paint: impl FnOnce(&mut Canvas)) -> String {
+pub(super) fn draw(
+    words: &Words,
+    width: f64,
+    height: f64,
+    paint: impl FnOnce(&mut Canvas),
+) -> String {
     let mut svg = String::new();
     let mut overlay = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, (units(width) as u32, units(height) as u32)).into_drawing_area();
-        let mut canvas = Canvas { area, overlay: &mut overlay };
+        let area = SVGBackend::with_string(&mut svg, (units(width) as u32, units(height) as u32))
+            .into_drawing_area();
+        let mut canvas = Canvas {
+            area,
+            overlay: &mut overlay,
+        };
         paint(&mut canvas);
         canvas.area.present().expect(ENDLESS);
     }
     let inside = svg.split_once('>').map_or("", |(_, inside)| inside);
     let inside = inside.trim_end().trim_end_matches("</svg>");
-    let Words { id, title, description } = words;
+    let Words {
+        id,
+        title,
+        description,
+    } = words;
     let (w, h) = (units(width), units(height));
     format!(
         "<svg role=\"img\" aria-labelledby=\"{id}-t {id}-d\" viewBox=\"0 0 {w} {h}\" width=\"{width}\" height=\"{height}\">\
@@ -180,6 +231,11 @@ pub(super) fn draw(words: &Words, width: f64, height: f64, paint: impl FnOnce(&m
 
 /// Replaces the stand-ins of inks by classes: `fill="#000010"` becomes `class="f10"`.
 fn classes(svg: &str) -> String {
-    let fills = svg.replace("fill=\"#0000", "class=\"f").replace("stroke=\"#0000", "class=\"s");
-    fills.replace(" font-family=\"sans-serif\"", "").replace(" opacity=\"1\"", "").replace(" stroke=\"none\"", "")
+    let fills = svg
+        .replace("fill=\"#0000", "class=\"f")
+        .replace("stroke=\"#0000", "class=\"s");
+    fills
+        .replace(" font-family=\"sans-serif\"", "")
+        .replace(" opacity=\"1\"", "")
+        .replace(" stroke=\"none\"", "")
 }

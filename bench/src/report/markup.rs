@@ -24,8 +24,13 @@ pub(super) fn escape(text: &str) -> String {
 
 /// `c`, or `U+FFFD` for what would change how the text around it reads.
 pub(super) fn visible(c: char) -> char {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if turns || c.is_control() { '\u{fffd}' } else { c }
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || c.is_control() {
+        '\u{fffd}'
+    } else {
+        c
+    }
 }
 
 /// A name, a version, a hash: text whose digits are no measurement.
@@ -70,7 +75,10 @@ pub(super) fn short(value: f64) -> String {
 /// A frequency in MHz.
 pub(super) fn mhz(hz: u64) -> String {
     let text = format!("{:.2}", hz as f64 / 1e6);
-    format!("{}\u{202f}MHz", text.trim_end_matches('0').trim_end_matches('.'))
+    format!(
+        "{}\u{202f}MHz",
+        text.trim_end_matches('0').trim_end_matches('.')
+    )
 }
 
 /// The class of an origin.
@@ -81,7 +89,10 @@ pub(super) fn class(provenance: Provenance) -> String {
 /// A number in running text, with the letter of its origin.
 pub(super) fn number(text: &str, provenance: Provenance) -> String {
     let (class, name, mark) = (class(provenance), provenance.name(), provenance.mark());
-    format!("<span class=\"n {class}\" title=\"{name}\">{}<sup>{mark}</sup></span>", escape(text))
+    format!(
+        "<span class=\"n {class}\" title=\"{name}\">{}<sup>{mark}</sup></span>",
+        escape(text)
+    )
 }
 
 /// A whole number in running text, with the letter of its origin.
@@ -127,7 +138,11 @@ impl Table {
             Some(head) => format!("<th scope=\"col\" class=\"n\">{head}</th>"),
             None => format!("<th scope=\"col\">{head}</th>"),
         };
-        Table { head: head.iter().map(column).collect(), body: String::new(), caption: caption.to_owned() }
+        Table {
+            head: head.iter().map(column).collect(),
+            body: String::new(),
+            caption: caption.to_owned(),
+        }
     }
 
     /// Adds a row.
@@ -137,18 +152,35 @@ impl Table {
             Cell::Text(html) => format!("<td>{html}</td>"),
             Cell::Number(text, provenance) => {
                 let (class, name) = (class(provenance), provenance.name());
-                format!("<td class=\"n {class}\" title=\"{name}\">{}</td>", escape(&text))
+                format!(
+                    "<td class=\"n {class}\" title=\"{name}\">{}</td>",
+                    escape(&text)
+                )
             }
-            Cell::Nothing(reason) => format!("<td class=\"n none\" title=\"{reason}\">&ndash;</td>"),
+            Cell::Nothing(reason) => {
+                format!("<td class=\"n none\" title=\"{reason}\">&ndash;</td>")
+            }
         });
         self.body += &format!("<tr>{}</tr>\n", cells.collect::<String>());
     }
 
     /// The table, with the number `n`.
     pub(super) fn html(&self, n: usize) -> String {
-        let Table { head, body, caption } = self;
-        let kind = if head.is_empty() { " class=\"plain\"" } else { "" };
-        let head = if head.is_empty() { String::new() } else { format!("<thead><tr>{head}</tr></thead>\n") };
+        let Table {
+            head,
+            body,
+            caption,
+        } = self;
+        let kind = if head.is_empty() {
+            " class=\"plain\""
+        } else {
+            ""
+        };
+        let head = if head.is_empty() {
+            String::new()
+        } else {
+            format!("<thead><tr>{head}</tr></thead>\n")
+        };
         format!(
             "<div class=\"table\" role=\"region\" tabindex=\"0\" aria-labelledby=\"t{n}\"><table{kind}>\
              <caption id=\"t{n}\"><b class=\"id\">Table {n}.</b> {caption}</caption>\n\

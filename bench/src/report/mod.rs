@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Where a number comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Provenance {
     /// Counted in the inputs: the network, the arch, the program.
@@ -80,8 +82,12 @@ impl Provenance {
     pub const fn meaning(self) -> &'static str {
         match self {
             Provenance::Given => "counted in the inputs: network, arch, program",
-            Provenance::Measured => "taken from something that ran, or counted in the result of a tool",
-            Provenance::RtlSimulated => "counted in the generated hardware, simulated from its Verilog",
+            Provenance::Measured => {
+                "taken from something that ran, or counted in the result of a tool"
+            }
+            Provenance::RtlSimulated => {
+                "counted in the generated hardware, simulated from its Verilog"
+            }
             Provenance::Simulated => "counted by the simulator",
             Provenance::Modelled => "computed by the mapper's closed-form cost model",
             Provenance::Estimated => "estimated by a tool's static analysis",
@@ -121,7 +127,9 @@ pub enum Part<T> {
 impl<T> Part<T> {
     /// Not here, for `reason`.
     pub fn absent(reason: impl Into<String>) -> Part<T> {
-        Part::Absent { reason: reason.into() }
+        Part::Absent {
+            reason: reason.into(),
+        }
     }
 
     /// What is here, if it is.
@@ -313,12 +321,23 @@ pub struct PerEngine<T> {
 impl<T> PerEngine<T> {
     /// From values in the order of `ir::isa::Engine`.
     pub fn from_array([load, exec, vec, store]: [T; 4]) -> PerEngine<T> {
-        PerEngine { load, exec, vec, store }
+        PerEngine {
+            load,
+            exec,
+            vec,
+            store,
+        }
     }
 
     /// The values with the names of their engines, in the order of `ir::isa::Engine`.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &T)> {
-        [("load", &self.load), ("exec", &self.exec), ("vec", &self.vec), ("store", &self.store)].into_iter()
+        [
+            ("load", &self.load),
+            ("exec", &self.exec),
+            ("vec", &self.vec),
+            ("store", &self.store),
+        ]
+        .into_iter()
     }
 }
 
@@ -637,7 +656,10 @@ impl Report {
         if report.schema_version == SCHEMA_VERSION {
             Ok(report)
         } else {
-            Err(format!("schema version {} is not {SCHEMA_VERSION}", report.schema_version))
+            Err(format!(
+                "schema version {} is not {SCHEMA_VERSION}",
+                report.schema_version
+            ))
         }
     }
 

@@ -3,7 +3,9 @@
 //! Every chart has a table with the same numbers, every number has the class of its origin, and every text that comes
 //! from outside is escaped. Charts are drawn twice, for wide and for narrow screens.
 
-use super::markup::{Cell, Table, class, code, escape, figure, id, mhz, number, percent, short, whole};
+use super::markup::{
+    Cell, Table, class, code, escape, figure, id, mhz, number, percent, short, whole,
+};
 use super::{Cycles, Part, PerEngine, Provenance, Report, chart};
 
 const STYLE: &str = include_str!("page.css");
@@ -33,7 +35,12 @@ struct Page<'a> {
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
-    let mut page = Page { report, html: String::new(), tables: 0, figures: 0 };
+    let mut page = Page {
+        report,
+        html: String::new(),
+        tables: 0,
+        figures: 0,
+    };
     page.head();
     page.findings();
     page.machine();
@@ -64,7 +71,12 @@ impl Page<'_> {
     fn chart(&mut self, caption: &str, provenance: Provenance, draw: impl Fn(&str, f64) -> String) {
         self.figures += 1;
         let n = self.figures;
-        let drawings = WIDTHS.map(|(name, width)| format!("<div class=\"{name}\">{}</div>", draw(&format!("f{n}{name}"), width)));
+        let drawings = WIDTHS.map(|(name, width)| {
+            format!(
+                "<div class=\"{name}\">{}</div>",
+                draw(&format!("f{n}{name}"), width)
+            )
+        });
         let class = class(provenance);
         let html = format!(
             "<figure class=\"{class}\">{}\n<figcaption><b class=\"id\">Figure {n}.</b> {caption} All numbers are {}.</figcaption></figure>",
@@ -75,14 +87,18 @@ impl Page<'_> {
     }
 
     fn absent(&mut self, what: &str, reason: &str) {
-        let html = format!("<p class=\"absent\">{what}: not stated. {}.</p>", id(reason.trim_end_matches('.')));
+        let html = format!(
+            "<p class=\"absent\">{what}: not stated. {}.</p>",
+            id(reason.trim_end_matches('.'))
+        );
         self.put(&html);
     }
 
     fn head(&mut self) {
         let Report { network, arch, .. } = self.report;
         let title = format!("{} on {}", escape(&network.name), escape(&arch.name));
-        let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+        let policy =
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
         let html = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
@@ -104,13 +120,19 @@ impl Page<'_> {
             "<p>One image takes {} cycles. At the arch's clock of {} that is {} images per second: simulated cycles at a stated clock, with no wall time in it.</p>\n",
             figure(run.cycles),
             number(&mhz(arch.clock_hz), GIVEN),
-            number(&short(run.images_per_second.value), run.images_per_second.provenance)
+            number(
+                &short(run.images_per_second.value),
+                run.images_per_second.provenance
+            )
         );
         html += &format!(
             "<p>Utilisation is {}: multiply-accumulates of the network, over rows, columns and cycles. EXEC runs in {} of the cycles, and while it runs, {} of the array's multiplications are useful.{}</p>\n",
             number(&percent(run.utilisation.value), run.utilisation.provenance),
             number(&percent(busy as f64 / run.cycles.value as f64), SIM),
-            number(&percent(run.utilisation.value * run.cycles.value as f64 / busy.max(1) as f64), SIM),
+            number(
+                &percent(run.utilisation.value * run.cycles.value as f64 / busy.max(1) as f64),
+                SIM
+            ),
             self.loss()
         );
         html += &match &self.report.dataset {
@@ -118,7 +140,11 @@ impl Page<'_> {
                 let origin = data.provenance;
                 let outputs = match &data.outputs {
                     Part::Present(o) if o.equal == o.compared => {
-                        format!(" All {} outputs are equal to those of {}, bit for bit.", number(&whole(o.compared), origin), id(&o.with))
+                        format!(
+                            " All {} outputs are equal to those of {}, bit for bit.",
+                            number(&whole(o.compared), origin),
+                            id(&o.with)
+                        )
                     }
                     Part::Present(o) => format!(
                         " <span class=\"bad\">Only {} of {} outputs are equal to those of {}.</span>",
@@ -137,7 +163,10 @@ impl Page<'_> {
                     code(&data.device)
                 )
             }
-            Part::Absent { reason } => format!("<p class=\"absent\">Accuracy: not stated. {}.</p>\n", id(reason.trim_end_matches('.'))),
+            Part::Absent { reason } => format!(
+                "<p class=\"absent\">Accuracy: not stated. {}.</p>\n",
+                id(reason.trim_end_matches('.'))
+            ),
         };
         html += &self.agreement();
         html += "</section>";
@@ -148,25 +177,46 @@ impl Page<'_> {
     fn loss(&self) -> String {
         let run = &self.report.run;
         let causes = run.engines.exec.causes();
-        let Some((cause, (_, most))) = causes.iter().enumerate().skip(1).max_by_key(|(_, (_, n))| *n).filter(|(_, (_, n))| *n > 0) else {
+        let Some((cause, (_, most))) = causes
+            .iter()
+            .enumerate()
+            .skip(1)
+            .max_by_key(|(_, (_, n))| *n)
+            .filter(|(_, (_, n))| *n > 0)
+        else {
             return String::new();
         };
         let of = |cycles: &Cycles| cycles.causes()[cause].1;
-        let layer = self.report.layers.iter().max_by_key(|layer| of(&layer.engines.exec));
+        let layer = self
+            .report
+            .layers
+            .iter()
+            .max_by_key(|layer| of(&layer.engines.exec));
         let share = percent(*most as f64 / run.cycles.value as f64);
-        let place = layer.filter(|layer| of(&layer.engines.exec) > 0).map_or(String::new(), |layer| {
-            let part = percent(of(&layer.engines.exec) as f64 / *most as f64);
-            format!(", {} of it at {}", number(&part, SIM), code(&layer.name))
-        });
-        format!(" The largest share of time in which EXEC does not run is <em>{}</em>: {} of all cycles{place}.", chart::CAUSES[cause], number(&share, SIM))
+        let place =
+            layer
+                .filter(|layer| of(&layer.engines.exec) > 0)
+                .map_or(String::new(), |layer| {
+                    let part = percent(of(&layer.engines.exec) as f64 / *most as f64);
+                    format!(", {} of it at {}", number(&part, SIM), code(&layer.name))
+                });
+        format!(
+            " The largest share of time in which EXEC does not run is <em>{}</em>: {} of all cycles{place}.",
+            chart::CAUSES[cause],
+            number(&share, SIM)
+        )
     }
 
     fn agreement(&self) -> String {
         match &self.report.equality {
             Part::Present(equality) => {
-                let sum = |of: fn(&super::EqualityConfig) -> u64| equality.configs.iter().map(of).sum::<u64>();
+                let sum = |of: fn(&super::EqualityConfig) -> u64| {
+                    equality.configs.iter().map(of).sum::<u64>()
+                };
                 let origin = equality.provenance;
-                let differences = sum(|c| c.cycle_differences) + sum(|c| c.counter_differences) + sum(|c| c.bit_mismatches);
+                let differences = sum(|c| c.cycle_differences)
+                    + sum(|c| c.counter_differences)
+                    + sum(|c| c.bit_mismatches);
                 let devices: Vec<String> = equality.devices.iter().map(|d| code(d)).collect();
                 let compared = format!(
                     "{} values of tensors and {} starts and ends of instructions",
@@ -174,9 +224,15 @@ impl Page<'_> {
                     number(&whole(sum(|c| c.spans_compared)), origin)
                 );
                 if differences == 0 && equality.first_difference.is_none() {
-                    format!("<p>The devices {} agree: no difference in {compared}.</p>\n", devices.join(", "))
+                    format!(
+                        "<p>The devices {} agree: no difference in {compared}.</p>\n",
+                        devices.join(", ")
+                    )
                 } else {
-                    let first = equality.first_difference.as_deref().unwrap_or("not recorded");
+                    let first = equality
+                        .first_difference
+                        .as_deref()
+                        .unwrap_or("not recorded");
                     format!(
                         "<p class=\"bad\">The devices {} do not agree: {} differences in {compared}. First: {}</p>\n",
                         devices.join(", "),
@@ -185,24 +241,46 @@ impl Page<'_> {
                     )
                 }
             }
-            Part::Absent { reason } => format!("<p class=\"absent\">Agreement of devices: not stated. {}.</p>\n", id(reason.trim_end_matches('.'))),
+            Part::Absent { reason } => format!(
+                "<p class=\"absent\">Agreement of devices: not stated. {}.</p>\n",
+                id(reason.trim_end_matches('.'))
+            ),
         }
     }
 
     fn machine(&mut self) {
-        let Report { network, arch, run, .. } = self.report;
+        let Report {
+            network, arch, run, ..
+        } = self.report;
         self.put("<h2>Network and machine</h2>");
-        let mut table = Table::new("The network and the machine it runs on. All numbers are given.", &[]);
-        let mut row = |name: &str, text: String| table.row([Cell::Name(name.to_owned()), Cell::Number(text, GIVEN)]);
+        let mut table = Table::new(
+            "The network and the machine it runs on. All numbers are given.",
+            &[],
+        );
+        let mut row = |name: &str, text: String| {
+            table.row([Cell::Name(name.to_owned()), Cell::Number(text, GIVEN)])
+        };
         row("Layers", whole(network.layers as u64));
-        row("Multiply-accumulates of one image, padding included", whole(network.macs));
+        row(
+            "Multiply-accumulates of one image, padding included",
+            whole(network.macs),
+        );
         row("Weights and biases", whole(network.parameters));
         row("Instructions of the program", whole(run.instructions.value));
-        row("Array, rows \u{d7} columns", format!("{} \u{d7} {}", arch.rows, arch.cols));
-        row("Peak multiply-accumulates a cycle", whole(arch.macs_per_cycle.into()));
+        row(
+            "Array, rows \u{d7} columns",
+            format!("{} \u{d7} {}", arch.rows, arch.cols),
+        );
+        row(
+            "Peak multiply-accumulates a cycle",
+            whole(arch.macs_per_cycle.into()),
+        );
         row("Clock that the design is meant for", mhz(arch.clock_hz));
         for memory in &arch.memories {
-            row(&format!("Memory: {}, bits", escape(&memory.name)), whole(memory.bits));
+            row(
+                &format!("Memory: {}, bits", escape(&memory.name)),
+                whole(memory.bits),
+            );
         }
         self.table(&table);
         let html = format!(
@@ -216,19 +294,37 @@ impl Page<'_> {
 
     fn devices(&mut self) {
         self.put("<h2>Devices and their agreement</h2>");
-        let mut table = Table::new("The devices.", &["Device", "What it is", "#Images", "#Cycles of one image", "Origin"]);
+        let mut table = Table::new(
+            "The devices.",
+            &[
+                "Device",
+                "What it is",
+                "#Images",
+                "#Cycles of one image",
+                "Origin",
+            ],
+        );
         for device in &self.report.devices {
-            let names = [Cell::Name(code(&device.name)), Cell::Text(id(&device.description))];
+            let names = [
+                Cell::Name(code(&device.name)),
+                Cell::Text(id(&device.description)),
+            ];
             let rest = match &device.ran {
                 Part::Present(ran) => [
                     Cell::whole(ran.images, ran.provenance),
-                    ran.cycles.map_or(Cell::Nothing("the device counts no cycles"), |n| Cell::whole(n, ran.provenance)),
+                    ran.cycles
+                        .map_or(Cell::Nothing("the device counts no cycles"), |n| {
+                            Cell::whole(n, ran.provenance)
+                        }),
                     Cell::Text(ran.provenance.name().to_owned()),
                 ],
                 Part::Absent { reason } => [
                     Cell::Nothing("did not run"),
                     Cell::Nothing("did not run"),
-                    Cell::Text(format!("<span class=\"absent\">did not run: {}</span>", id(reason))),
+                    Cell::Text(format!(
+                        "<span class=\"absent\">did not run: {}</span>",
+                        id(reason)
+                    )),
                 ],
             };
             table.row(names.into_iter().chain(rest));
@@ -242,7 +338,16 @@ impl Page<'_> {
             "Each program with each memory model, on {} images; values against the reference, starts, ends and counters against the simulator.",
             number(&whole(equality.images), equality.provenance)
         );
-        let head = ["Program", "Memory", "#Instruc&shy;tions", "#Starts, ends compared", "#Values compared", "#Cycle differences", "#Counter differences", "#Bit mismatches"];
+        let head = [
+            "Program",
+            "Memory",
+            "#Instruc&shy;tions",
+            "#Starts, ends compared",
+            "#Values compared",
+            "#Cycle differences",
+            "#Counter differences",
+            "#Bit mismatches",
+        ];
         let mut table = Table::new(&caption, &head);
         for config in &equality.configs {
             let n = |n: u64| Cell::whole(n, equality.provenance);
@@ -259,7 +364,11 @@ impl Page<'_> {
         }
         self.table(&table);
         for (device, reason) in &equality.skipped {
-            let html = format!("<p class=\"absent\">{} took no part: {}.</p>", code(device), id(reason.trim_end_matches('.')));
+            let html = format!(
+                "<p class=\"absent\">{} took no part: {}.</p>",
+                code(device),
+                id(reason.trim_end_matches('.'))
+            );
             self.put(&html);
         }
     }
@@ -268,41 +377,104 @@ impl Page<'_> {
         let report = self.report;
         self.put("<h2>Where the cycles go</h2>");
         self.put("<p>A cycle of an engine belongs to the layer of the engine's next instruction, so the bars of all layers, end to end, are the whole run as EXEC sees it. What EXEC waits for is the engine that raises the semaphore it lacks.</p>");
-        self.chart("Cycles of EXEC by layer and cause.", SIM, |id, width| chart::cycles(report, id, width));
+        self.chart("Cycles of EXEC by layer and cause.", SIM, |id, width| {
+            chart::cycles(report, id, width)
+        });
         self.chart(
             "Utilisation of each layer: its multiply-accumulates over rows, columns and the cycles of EXEC in the figure above.",
             SIM,
             |id, width| chart::utilisation(report, id, width),
         );
-        let head = ["Layer", "#MACs", "#Cycles", "#Busy", "#Config&shy;ure", "#Wait LOAD", "#Wait EXEC", "#Wait VEC", "#Wait STORE", "#Empty", "#Utili&shy;sation"];
-        let mut table = Table::new("Cycles of EXEC by layer and cause. MACs are given, the rest is simulated.", &head);
+        let head = [
+            "Layer",
+            "#MACs",
+            "#Cycles",
+            "#Busy",
+            "#Config&shy;ure",
+            "#Wait LOAD",
+            "#Wait EXEC",
+            "#Wait VEC",
+            "#Wait STORE",
+            "#Empty",
+            "#Utili&shy;sation",
+        ];
+        let mut table = Table::new(
+            "Cycles of EXEC by layer and cause. MACs are given, the rest is simulated.",
+            &head,
+        );
         for (i, layer) in report.layers.iter().enumerate() {
             let utilisation = match layer.utilisation {
                 Some(figure) => Cell::Number(percent(figure.value), figure.provenance),
                 None => Cell::Nothing("no MACs of the network on the array"),
             };
-            let causes = layer.engines.exec.causes().map(|(_, n)| Cell::whole(n, SIM));
-            let names = [row_name(i, &layer.name), Cell::whole(layer.macs, GIVEN), Cell::whole(layer.engines.exec.total(), SIM)];
+            let causes = layer
+                .engines
+                .exec
+                .causes()
+                .map(|(_, n)| Cell::whole(n, SIM));
+            let names = [
+                row_name(i, &layer.name),
+                Cell::whole(layer.macs, GIVEN),
+                Cell::whole(layer.engines.exec.total(), SIM),
+            ];
             table.row(names.into_iter().chain(causes).chain([utilisation]));
         }
         let tail = report.tail.exec.causes().map(|(_, n)| Cell::whole(n, SIM));
-        let names = [Cell::name("at the end"), Cell::Nothing("no layer"), Cell::whole(report.tail.exec.total(), SIM)];
-        table.row(names.into_iter().chain(tail).chain([Cell::Nothing("no layer")]));
-        let sum = report.run.engines.exec.causes().map(|(_, n)| Cell::whole(n, SIM));
-        let names = [Cell::name("whole run"), Cell::whole(report.network.macs, GIVEN), Cell::whole(report.run.cycles.value, SIM)];
-        table.row(names.into_iter().chain(sum).chain([Cell::Number(percent(report.run.utilisation.value), SIM)]));
+        let names = [
+            Cell::name("at the end"),
+            Cell::Nothing("no layer"),
+            Cell::whole(report.tail.exec.total(), SIM),
+        ];
+        table.row(
+            names
+                .into_iter()
+                .chain(tail)
+                .chain([Cell::Nothing("no layer")]),
+        );
+        let sum = report
+            .run
+            .engines
+            .exec
+            .causes()
+            .map(|(_, n)| Cell::whole(n, SIM));
+        let names = [
+            Cell::name("whole run"),
+            Cell::whole(report.network.macs, GIVEN),
+            Cell::whole(report.run.cycles.value, SIM),
+        ];
+        table.row(
+            names
+                .into_iter()
+                .chain(sum)
+                .chain([Cell::Number(percent(report.run.utilisation.value), SIM)]),
+        );
         self.table(&table);
 
-        let head = ["Layer", "Kind", "#Instruc&shy;tions", "#Words loaded", "#Words stored", "#Busy EXEC, simulated", "#Busy EXEC, modelled", "#Difference"];
+        let head = [
+            "Layer",
+            "Kind",
+            "#Instruc&shy;tions",
+            "#Words loaded",
+            "#Words stored",
+            "#Busy EXEC, simulated",
+            "#Busy EXEC, modelled",
+            "#Difference",
+        ];
         let caption = "Traffic of each layer, and the cost model against the simulator.";
         let mut table = Table::new(caption, &head);
         for (i, layer) in report.layers.iter().enumerate() {
             let [loaded, stored] = match &layer.traffic {
-                Part::Present(t) => [t.value.load_words, t.value.store_words].map(|n| Cell::whole(n, t.provenance)),
+                Part::Present(t) => {
+                    [t.value.load_words, t.value.store_words].map(|n| Cell::whole(n, t.provenance))
+                }
                 Part::Absent { .. } => [(); 2].map(|()| Cell::Nothing("the run was not traced")),
             };
             let (busy, modelled) = (layer.engines.exec.busy, layer.modelled.value.busy.exec);
-            let difference = if busy == 0 { Cell::Nothing("no part in the array") } else { Cell::Number(error(modelled, busy), SIM) };
+            let difference = if busy == 0 {
+                Cell::Nothing("no part in the array")
+            } else {
+                Cell::Number(error(modelled, busy), SIM)
+            };
             table.row([
                 row_name(i, &layer.name),
                 Cell::Text(escape(&layer.kind)),
@@ -322,7 +494,10 @@ impl Page<'_> {
             number(&whole(run.traffic.load_words), SIM),
             number(&whole(run.traffic.store_words), SIM),
             figure(run.modelled_cycles),
-            number(&error(run.modelled_cycles.value, run.cycles.value), Provenance::Modelled)
+            number(
+                &error(run.modelled_cycles.value, run.cycles.value),
+                Provenance::Modelled
+            )
         );
         self.put(&html);
     }
@@ -340,7 +515,16 @@ impl Page<'_> {
         }
         let caption = "Each layer below the two roofs of the machine: its array, and one word of memory a cycle. A triangle at the right edge is a layer that moves nothing.";
         self.chart(caption, SIM, |id, width| chart::roofline(report, id, width));
-        let mut table = Table::new("The roofline in numbers.", &["Layer", "#MACs per byte", "#MACs per cycle", "#Roof", "#Of the roof"]);
+        let mut table = Table::new(
+            "The roofline in numbers.",
+            &[
+                "Layer",
+                "#MACs per byte",
+                "#MACs per cycle",
+                "#Roof",
+                "#Of the roof",
+            ],
+        );
         for point in &points {
             let memory = point.intensity * f64::from(report.arch.word_bytes);
             let roof = memory.min(f64::from(report.arch.macs_per_cycle));
@@ -362,19 +546,44 @@ impl Page<'_> {
             Part::Present(timeline) => {
                 let merged = match timeline.merged_below {
                     0 => String::new(),
-                    n => format!(" Neighbours less than {} cycles apart are drawn as one.", whole(n)),
+                    n => format!(
+                        " Neighbours less than {} cycles apart are drawn as one.",
+                        whole(n)
+                    ),
                 };
-                let caption = format!("One run, unit by unit, in the colours of the layers; the numbers above are the layers that EXEC is at.{merged}");
-                self.chart(&caption, SIM, |id, width| chart::timeline(report, timeline, id, width));
+                let caption = format!(
+                    "One run, unit by unit, in the colours of the layers; the numbers above are the layers that EXEC is at.{merged}"
+                );
+                self.chart(&caption, SIM, |id, width| {
+                    chart::timeline(report, timeline, id, width)
+                });
             }
             Part::Absent { reason } => self.absent("Timeline", reason),
         }
-        let head = ["Engine", "#Busy", "#Configure", "#Wait LOAD", "#Wait EXEC", "#Wait VEC", "#Wait STORE", "#Empty", "#Sum"];
-        let mut table = Table::new("Cycles of each engine over the whole run. All numbers are simulated.", &head);
+        let head = [
+            "Engine",
+            "#Busy",
+            "#Configure",
+            "#Wait LOAD",
+            "#Wait EXEC",
+            "#Wait VEC",
+            "#Wait STORE",
+            "#Empty",
+            "#Sum",
+        ];
+        let mut table = Table::new(
+            "Cycles of each engine over the whole run. All numbers are simulated.",
+            &head,
+        );
         let engines: &PerEngine<Cycles> = &report.run.engines;
         for (name, cycles) in engines.iter() {
             let causes = cycles.causes().map(|(_, n)| Cell::whole(n, SIM));
-            table.row([Cell::name(&name.to_uppercase())].into_iter().chain(causes).chain([Cell::whole(cycles.total(), SIM)]));
+            table.row(
+                [Cell::name(&name.to_uppercase())]
+                    .into_iter()
+                    .chain(causes)
+                    .chain([Cell::whole(cycles.total(), SIM)]),
+            );
         }
         self.table(&table);
         let fetch = report.run.fetch;
@@ -395,7 +604,9 @@ impl Page<'_> {
             Part::Present(fpga) => fpga,
             Part::Absent { reason } => return self.absent("FPGA utilisation and clock", reason),
         };
-        let board = fpga.board.as_ref().map_or(String::new(), |board| format!(" with the pins of {}", id(board)));
+        let board = fpga.board.as_ref().map_or(String::new(), |board| {
+            format!(" with the pins of {}", id(board))
+        });
         let html = format!(
             "<p>Placed and routed for {}{board}. The clock asked for is {}; the highest clock by static timing analysis is {}. The bitstream has {} bytes.</p>",
             id(&fpga.device),
@@ -404,24 +615,43 @@ impl Page<'_> {
             figure(fpga.bitstream_bytes)
         );
         self.put(&html);
-        let mut table = Table::new("Cells of the placed design.", &["Cell", "#Used", "#Available", "#Share"]);
+        let mut table = Table::new(
+            "Cells of the placed design.",
+            &["Cell", "#Used", "#Available", "#Share"],
+        );
         for resource in &fpga.resources {
             let share = resource.used.value as f64 / resource.available as f64;
             table.row([
                 Cell::name(&resource.name),
                 Cell::whole(resource.used.value, resource.used.provenance),
                 Cell::whole(resource.available, GIVEN),
-                if resource.available > 0 { Cell::Number(percent(share), resource.used.provenance) } else { Cell::Nothing("the device has none") },
+                if resource.available > 0 {
+                    Cell::Number(percent(share), resource.used.provenance)
+                } else {
+                    Cell::Nothing("the device has none")
+                },
             ]);
         }
         self.table(&table);
         let mut table = Table::new("Checks of the flow.", &["Check", "Result", "Seen"]);
         for check in &fpga.checks {
-            let result = if check.passed { "holds" } else { "<span class=\"bad\">fails</span>" };
-            table.row([Cell::name(&check.name), Cell::Text(result.to_owned()), Cell::Text(id(&check.detail))]);
+            let result = if check.passed {
+                "holds"
+            } else {
+                "<span class=\"bad\">fails</span>"
+            };
+            table.row([
+                Cell::name(&check.name),
+                Cell::Text(result.to_owned()),
+                Cell::Text(id(&check.detail)),
+            ]);
         }
         self.table(&table);
-        let tools: Vec<String> = fpga.tools.iter().map(|tool| id(&format!("{} {}", tool.name, tool.version))).collect();
+        let tools: Vec<String> = fpga
+            .tools
+            .iter()
+            .map(|tool| id(&format!("{} {}", tool.name, tool.version)))
+            .collect();
         let html = format!("<p>Tools: {}.</p>", tools.join("; "));
         self.put(&html);
     }
@@ -441,23 +671,45 @@ impl Page<'_> {
         self.put(&html);
         if !exploration.designs.is_empty() {
             let caption = "Explored designs. On the front is a design that no other beats: at least as good in cycles, multipliers and memory bits, and better in one.";
-            self.chart(caption, SIM, |id, width| chart::pareto(exploration, id, width));
-            let head = ["Design", "#Cycles", "#Multipliers", "#Memory bits", "#Utilisation", "#Bytes moved"];
-            let mut table = Table::new("The Pareto front, fastest first. All numbers are simulated.", &head);
+            self.chart(caption, SIM, |id, width| {
+                chart::pareto(exploration, id, width)
+            });
+            let head = [
+                "Design",
+                "#Cycles",
+                "#Multipliers",
+                "#Memory bits",
+                "#Utilisation",
+                "#Bytes moved",
+            ];
+            let mut table = Table::new(
+                "The Pareto front, fastest first. All numbers are simulated.",
+                &head,
+            );
             let mut front: Vec<_> = exploration.designs.iter().filter(|d| d.on_front).collect();
             front.sort_by_key(|d| (d.cycles, d.memory_bits));
             for design in front {
                 let n = |n: u64| Cell::whole(n, SIM);
                 let utilisation = Cell::Number(percent(design.utilisation), SIM);
                 let name = Cell::Name(code(&design.name));
-                table.row([name, n(design.cycles), n(design.multipliers), n(design.memory_bits), utilisation, n(design.traffic_bytes)]);
+                table.row([
+                    name,
+                    n(design.cycles),
+                    n(design.multipliers),
+                    n(design.memory_bits),
+                    utilisation,
+                    n(design.traffic_bytes),
+                ]);
             }
             self.table(&table);
         }
         if !exploration.rejected.is_empty() {
             let mut table = Table::new("Points without a result.", &["Reason", "#Points"]);
             for rejected in &exploration.rejected {
-                table.row([Cell::name(&rejected.reason), Cell::whole(rejected.points, SIM)]);
+                table.row([
+                    Cell::name(&rejected.reason),
+                    Cell::whole(rejected.points, SIM),
+                ]);
             }
             self.table(&table);
         }
@@ -469,9 +721,14 @@ impl Page<'_> {
             let certificate = match &layer.certificate {
                 Some(certificate) => {
                     let class = class(Provenance::Modelled);
-                    format!("<p class=\"{class}\" title=\"modelled\">{}: {}.</p>", escape(&certificate.search), escape(&certificate.sentence))
+                    format!(
+                        "<p class=\"{class}\" title=\"modelled\">{}: {}.</p>",
+                        escape(&certificate.search),
+                        escape(&certificate.sentence)
+                    )
                 }
-                None => "<p class=\"absent\">No search: the layer does not run on the array.</p>".to_owned(),
+                None => "<p class=\"absent\">No search: the layer does not run on the array.</p>"
+                    .to_owned(),
             };
             let html = format!(
                 "<h3><span class=\"id\">{}. {}</span></h3>{certificate}\n<details open><summary>Loop nest</summary><pre tabindex=\"0\">{}</pre></details>",
@@ -486,19 +743,35 @@ impl Page<'_> {
     fn origin(&mut self) {
         let origin = &self.report.origin;
         self.put("<h2>Origin of the numbers</h2>");
-        let key = |p: &Provenance| format!("<dt>{}</dt><dd>{}: {}.</dd>", p.mark(), p.name(), p.meaning());
-        let html = format!("<dl class=\"keys\">{}</dl>", Provenance::ALL.iter().map(key).collect::<String>());
+        let key = |p: &Provenance| {
+            format!(
+                "<dt>{}</dt><dd>{}: {}.</dd>",
+                p.mark(),
+                p.name(),
+                p.meaning()
+            )
+        };
+        let html = format!(
+            "<dl class=\"keys\">{}</dl>",
+            Provenance::ALL.iter().map(key).collect::<String>()
+        );
         self.put(&html);
         if let Some(command) = &origin.command {
             let html = format!("<p>Made by {}.</p>", code(command));
             self.put(&html);
         }
-        let mut table = Table::new("What is needed to make this report again.", &["What", "Which"]);
+        let mut table = Table::new(
+            "What is needed to make this report again.",
+            &["What", "Which"],
+        );
         for tool in &origin.tools {
             table.row([Cell::name(&tool.name), Cell::Text(id(&tool.version))]);
         }
         for (purpose, seed) in &origin.seeds {
-            table.row([Cell::name(&format!("seed of {purpose}")), Cell::Text(code(&seed.to_string()))]);
+            table.row([
+                Cell::name(&format!("seed of {purpose}")),
+                Cell::Text(code(&seed.to_string())),
+            ]);
         }
         for (name, hash) in &origin.inputs {
             table.row([Cell::name(name), Cell::Text(code(hash))]);
@@ -508,11 +781,19 @@ impl Page<'_> {
 }
 
 fn row_name(index: usize, name: &str) -> Cell {
-    Cell::Name(format!("<span class=\"id\">{}. {}</span>", index + 1, escape(name)))
+    Cell::Name(format!(
+        "<span class=\"id\">{}. {}</span>",
+        index + 1,
+        escape(name)
+    ))
 }
 
 /// How far a prediction is from the truth, in percent with its sign.
 fn error(predicted: u64, actual: u64) -> String {
     let share = (predicted as f64 - actual as f64) / actual as f64;
-    format!("{}{:.1}\u{202f}%", if share < 0.0 { "\u{2212}" } else { "+" }, 100.0 * share.abs())
+    format!(
+        "{}{:.1}\u{202f}%",
+        if share < 0.0 { "\u{2212}" } else { "+" },
+        100.0 * share.abs()
+    )
 }
