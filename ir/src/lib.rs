@@ -5,6 +5,8 @@ pub mod isa;
 pub mod mapping;
 pub mod memory;
 pub mod program;
+pub mod tree;
+pub mod workload;
 
 pub use arch::Arch;
 pub use memory::MemoryModel;
