@@ -147,6 +147,8 @@ pub enum Node {
         rank: String,
         /// How many.
         size: u64,
+        /// The fan-out, where an arch has several.
+        fanout: Option<String>,
     },
 }
 
@@ -231,7 +233,16 @@ impl fmt::Display for Node {
         match self {
             Node::Keep { level, tensors } => write!(f, "{level} keeps {}", tensors.join(" ")),
             Node::For { rank, size, step } => write!(f, "for {rank} in 0..{size} by {step}"),
-            Node::Spatial { rank, size } => write!(f, "spatial {rank} {size}"),
+            Node::Spatial {
+                rank,
+                size,
+                fanout: None,
+            } => write!(f, "spatial {rank} {size}"),
+            Node::Spatial {
+                rank,
+                size,
+                fanout: Some(fanout),
+            } => write!(f, "spatial {rank} {size} on {fanout}"),
         }
     }
 }
@@ -339,10 +350,15 @@ fn read_part(mapping: &mut Mapping, word: &str, rest: &str) -> Result<(), String
                 step: number(step)?,
             });
         }
-        ("spatial", [rank, size]) => mapping.nodes.push(Node::Spatial {
-            rank: (*rank).to_owned(),
-            size: number(size)?,
-        }),
+        ("spatial", [rank, size, fanout @ ..])
+            if fanout.is_empty() || (fanout.len() == 2 && fanout[0] == "on") =>
+        {
+            mapping.nodes.push(Node::Spatial {
+                rank: (*rank).to_owned(),
+                size: number(size)?,
+                fanout: fanout.last().map(|name| (*name).to_owned()),
+            });
+        }
         (level, ["keeps", tensors @ ..]) => mapping.nodes.push(Node::Keep {
             level: level.to_owned(),
             tensors: tensors.iter().map(|t| (*t).to_owned()).collect(),
@@ -403,7 +419,8 @@ mod tests {
                 size,
                 step
             }),
-            (name(), 1..1000u64).prop_map(|(rank, size)| Node::Spatial { rank, size }),
+            (name(), 1..1000u64, prop::option::of(name()))
+                .prop_map(|(rank, size, fanout)| Node::Spatial { rank, size, fanout }),
         ]
     }
 

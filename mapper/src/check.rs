@@ -191,7 +191,7 @@ fn rank_coverage(mapping: &Mapping, rank: &str, size: u64) -> Result<(), Mapping
                 };
                 tiles = tiles.into_iter().flat_map(inside).collect();
             }
-            Node::Spatial { rank: of, size } if of == rank => spatial = *size,
+            Node::Spatial { rank: of, size, .. } if of == rank => spatial = *size,
             _ => {}
         }
     }
@@ -298,7 +298,7 @@ fn capacity(mapping: &Mapping, arch: &Arch) -> Result<(), MappingFault> {
     for node in &mapping.nodes {
         match node {
             Node::For { rank, step, .. } => drop(tile.insert(rank, *step)),
-            Node::Spatial { rank, size } => {
+            Node::Spatial { rank, size, .. } => {
                 let (spread, available) = if rank == "m" && !is_vector(mapping) {
                     (*size, u64::from(arch.array.cols))
                 } else {

@@ -30,6 +30,7 @@ mod sync;
 
 pub mod check;
 pub mod cost;
+pub mod exact;
 pub mod mapspace;
 pub mod search;
 

@@ -51,6 +51,7 @@ impl Nest {
         self.nodes.push(Node::Spatial {
             rank: rank.to_owned(),
             size,
+            fanout: None,
         });
     }
 }

@@ -1,0 +1,246 @@
+//! The cost of a nest as a linear form in its fills, which is what makes lower bounds cheap.
+//!
+//! With the memories and the unrolling decided, energy and the load of each port are a constant plus, for each node, a
+//! coefficient times its *traffic*: the values that cross into its tiles if copies that share a value count once.
+//! Traffic only grows as loops are added above a node, so the form at the traffic known so far is a lower bound of every
+//! completion; at a finished nest with perfect factors it is the cost that [`super::cost`] counts.
+
+use std::ops::Range;
+
+use super::problem::{Problem, Width};
+use super::space::{Node, Split};
+
+/// The most nodes of a placement.
+pub(crate) const MAX_NODES: usize = 24;
+
+/// Energy and cycles from traffic.
+pub(crate) struct Form {
+    energy: f64,
+    energy_of: Vec<f64>,
+    /// Cycles of compute, whatever the loops.
+    compute: f64,
+    ports: Vec<Line>,
+    /// Cycles in which compute waits for a memory that is not double-buffered.
+    exposed: Vec<f64>,
+}
+
+/// The cycles of one port.
+struct Line {
+    constant: f64,
+    of: Vec<f64>,
+}
+
+/// What one node adds, per value of traffic.
+#[derive(Clone, Copy, Default)]
+struct Per {
+    constant: f64,
+    traffic: f64,
+}
+
+impl Form {
+    pub(crate) fn new(problem: &Problem, nodes: &[Node], split: &Split) -> Form {
+        let mut form = Form {
+            energy: problem.n_operations() as f64 * problem.pj_per_operation,
+            energy_of: vec![0.0; nodes.len()],
+            compute: compute_cycles(problem, split),
+            ports: Vec::new(),
+            exposed: vec![0.0; nodes.len()],
+        };
+        let empty = || Line {
+            constant: 0.0,
+            of: vec![0.0; nodes.len()],
+        };
+        let mut port_of_memory = Vec::new();
+        for memory in &problem.memories {
+            port_of_memory.push(form.ports.len());
+            form.ports.extend(memory.ports.iter().map(|_| empty()));
+        }
+        for index in 0..nodes.len() {
+            form.add(problem, nodes, split, index, &port_of_memory);
+        }
+        form
+    }
+
+    /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic.
+    pub(crate) fn bound(&self, traffic: &[f64]) -> (f64, f64) {
+        (self.energy(traffic), self.cycles(traffic))
+    }
+
+    pub(crate) fn energy(&self, traffic: &[f64]) -> f64 {
+        self.energy + dot(&self.energy_of, traffic)
+    }
+
+    pub(crate) fn cycles(&self, traffic: &[f64]) -> f64 {
+        let mut cycles = self.compute + dot(&self.exposed, traffic);
+        for port in &self.ports {
+            cycles = cycles.max(port.constant + dot(&port.of, traffic));
+        }
+        cycles
+    }
+
+    /// Adds what node `index` does, and what it makes the memory above it do.
+    fn add(
+        &mut self,
+        problem: &Problem,
+        nodes: &[Node],
+        split: &Split,
+        index: usize,
+        port_of_memory: &[usize],
+    ) {
+        let node = nodes[index];
+        let operand = &problem.operands[node.operand];
+        let memory = &problem.memories[node.memory];
+        let width = memory.bits[node.operand];
+        let here = memory.below_fanouts;
+        let n_values = operand.n_values as f64;
+        let spill = |width: Width| if problem.model.wide_spills { width.partial } else { width.complete } as f64;
+        let mut charge = |of: usize, memory: usize, reads: Per, writes: Per| {
+            let component = &problem.memories[memory];
+            let copies = split.used(0..component.below_fanouts) as f64;
+            self.energy +=
+                reads.constant * component.read_pj + writes.constant * component.write_pj;
+            self.energy_of[of] +=
+                reads.traffic * component.read_pj + writes.traffic * component.write_pj;
+            for (at, port) in component.ports.iter().enumerate() {
+                let line = &mut self.ports[port_of_memory[memory] + at];
+                for (does, per) in [(port.reads, reads), (port.writes, writes)] {
+                    if does {
+                        line.constant += per.constant / copies / port.bits_per_cycle;
+                        line.of[of] += per.traffic / copies / port.bits_per_cycle;
+                    }
+                }
+            }
+        };
+        let per = |constant: f64, traffic: f64| Per { constant, traffic };
+        if node.is_lowest {
+            let asked = problem.n_operations() as f64
+                / shared_copies(problem, split, node.operand, here..problem.fanouts.len());
+            if !operand.is_output {
+                charge(
+                    index,
+                    node.memory,
+                    per(asked * width.partial as f64, 0.0),
+                    Per::default(),
+                );
+            } else if node.parent.is_none() {
+                let writes = n_values * width.complete as f64 + (asked - n_values) * spill(width);
+                charge(
+                    index,
+                    node.memory,
+                    per((asked - n_values) * width.partial as f64, 0.0),
+                    per(writes, 0.0),
+                );
+            } else {
+                // Drains and the reads of old values together are as many as the updates.
+                let bits = asked * width.partial as f64;
+                charge(index, node.memory, per(bits, 0.0), per(bits, 0.0));
+            }
+        }
+        let Some(parent) = node.parent else { return };
+        let above = nodes[parent].memory;
+        let up = problem.memories[above].bits[node.operand];
+        let there = problem.memories[above].below_fanouts;
+        // Per value of traffic: values into all copies here, and values that the memory above sees.
+        let fills = other_copies(problem, split, node.operand, 0..here);
+        let seen = fills / shared_copies(problem, split, node.operand, there..here);
+        if !operand.is_output {
+            charge(
+                index,
+                node.memory,
+                Per::default(),
+                per(0.0, fills * width.partial as f64),
+            );
+            charge(
+                index,
+                above,
+                per(0.0, seen * up.partial as f64),
+                Per::default(),
+            );
+        } else {
+            let drains = if node.is_lowest {
+                0.0
+            } else {
+                fills * width.partial as f64
+            };
+            let again = if node.is_lowest && problem.model.reads_after_fill {
+                width.partial as f64
+            } else {
+                0.0
+            };
+            let back = width.partial as f64;
+            charge(
+                index,
+                node.memory,
+                per(-n_values * again, drains + seen * again),
+                per(-n_values * back, seen * back),
+            );
+            let complete = if nodes[parent].parent.is_none() {
+                up.complete as f64
+            } else {
+                spill(up)
+            };
+            charge(
+                index,
+                above,
+                per(-n_values * spill(up), seen * spill(up)),
+                per(n_values * (complete - spill(up)), seen * spill(up)),
+            );
+        }
+        let write = memory
+            .ports
+            .iter()
+            .filter(|p| p.writes)
+            .map(|p| p.bits_per_cycle)
+            .fold(0.0, f64::max);
+        if problem.model.phases
+            && memory.size_bits.is_some()
+            && !memory.double_buffered
+            && write > 0.0
+            && !operand.is_output
+        {
+            self.exposed[index] = fills * width.partial as f64 / split.used(0..here) as f64 / write;
+        }
+    }
+}
+
+fn dot(of: &[f64], traffic: &[f64]) -> f64 {
+    of.iter()
+        .zip(traffic)
+        .map(|(of, traffic)| of * traffic)
+        .sum()
+}
+
+fn compute_cycles(problem: &Problem, split: &Split) -> f64 {
+    match problem.lanes {
+        Some(lanes) => problem.n_operations().div_ceil(lanes) as f64,
+        None => (0..problem.sizes.len())
+            .map(|rank| {
+                problem.sizes[rank].div_ceil(split.along(rank, 0..problem.fanouts.len())) as f64
+            })
+            .product(),
+    }
+}
+
+/// How many copies in `fanouts` hold the same values of `operand`, on average where the last of them have less to do.
+fn other_copies(problem: &Problem, split: &Split, operand: usize, fanouts: Range<usize>) -> f64 {
+    let copies = |rank: usize| {
+        let size = problem.sizes[rank];
+        size as f64 / size.div_ceil(split.along(rank, fanouts.clone())) as f64
+    };
+    other_ranks(problem, operand).map(copies).product()
+}
+
+/// How many of them one read reaches, or are summed on the way up.
+fn shared_copies(problem: &Problem, split: &Split, operand: usize, fanouts: Range<usize>) -> f64 {
+    let shared = fanouts.filter(|f| problem.fanouts[*f].shares >> operand & 1 == 1);
+    shared
+        .flat_map(|f| {
+            other_ranks(problem, operand).map(move |rank| split.along(rank, f..f + 1) as f64)
+        })
+        .product()
+}
+
+/// The ranks that do not index `operand`.
+fn other_ranks(problem: &Problem, operand: usize) -> impl Iterator<Item = usize> {
+    (0..problem.sizes.len()).filter(move |rank| problem.operands[operand].ranks >> rank & 1 == 0)
+}

@@ -1,0 +1,386 @@
+//! What a loop nest costs: accesses of every memory, energy and cycles.
+//!
+//! Each operand moves between the memories that keep it, outermost to innermost, and compute. What is counted for a
+//! memory `below` and the one `above` it:
+//!
+//! - *fills*: values written below. A tile is fetched anew whenever a loop over one of its ranks moves on; loops over other
+//!   ranks repeat that, but for those directly above the tile, which find it in place.
+//! - *reads* above: the same, but copies that want the same value share one read where the fan-out delivers to all.
+//! - Outputs go the other way: *drains* below and writes above; a tile that comes back is filled with what it had.
+//!   Only the innermost memory adds: it reads the old value for each term but a first one.
+//!
+//! Sizes of edge tiles are exact. Energy is bits times energy per bit. Cycles are those of the busiest of compute and all
+//! ports, where each copy of a memory has its own; see [`super::Model`] for what comes on top.
+
+use super::nest::{Copies, Step, Tiles, last_loop, parent, tile, tiles};
+use super::problem::Problem;
+
+/// Values that move in and out of one memory for one operand, over all copies or for the busiest copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Values written from above: inputs, and sums that come back.
+    pub fills: u64,
+    /// Values read for what is below.
+    pub reads: u64,
+    /// Results written from below.
+    pub updates: u64,
+    /// Old values read to add to.
+    pub add_reads: u64,
+    /// Results read to be written above.
+    pub drains: u64,
+    /// Those of `updates` that are complete.
+    pub complete: u64,
+}
+
+/// What one memory does for one operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Position of the memory among the memories of the tree.
+    pub memory: usize,
+    /// Position of the operand in the einsum.
+    pub operand: usize,
+    /// Over all copies of the memory.
+    pub total: Moves,
+    /// Of the busiest copy.
+    pub busiest: Moves,
+    /// Values of the largest tile.
+    pub tile_values: u64,
+    /// Whether other tiles follow the first.
+    pub changes: bool,
+}
+
+/// What a nest costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// Picojoules in all.
+    pub energy_pj: f64,
+    /// Cycles in all.
+    pub cycles: f64,
+    /// Cycles in which compute works.
+    pub compute_cycles: u64,
+    /// What binds: the position of the memory whose port is busiest, or none where compute is.
+    pub busiest_port: Option<usize>,
+    /// What each memory does for each operand, in the order of the nest.
+    pub accesses: Vec<Access>,
+}
+
+impl Cost {
+    /// Energy times delay, in pJ x cycles.
+    pub fn energy_delay(&self) -> f64 {
+        self.energy_pj * self.cycles
+    }
+
+    /// Bits that the outermost memory reads and writes.
+    pub(crate) fn outermost_bits(&self, problem: &Problem) -> u64 {
+        let outermost = self.accesses.iter().filter(|a| a.memory == 0);
+        outermost
+            .map(|a| read_bits(problem, a, &a.total) + write_bits(problem, a, &a.total))
+            .sum()
+    }
+}
+
+/// Counts what `nest` does.
+pub(crate) fn evaluate(problem: &Problem, nest: &[Step]) -> Cost {
+    let mut accesses = Vec::new();
+    for (at, step) in nest.iter().enumerate() {
+        if let Step::Keep { memory, operand } = *step {
+            accesses.push(access(problem, nest, at, memory, operand));
+        }
+    }
+    let compute_cycles = match problem.lanes {
+        Some(lanes) => problem.n_operations().div_ceil(lanes),
+        None => (0..problem.sizes.len())
+            .map(|rank| tiles(problem, rank, nest, |_| true, |_| Copies::First).count)
+            .product(),
+    };
+    let mut energy_pj = problem.n_operations() as f64 * problem.pj_per_operation;
+    for access in &accesses {
+        let memory = &problem.memories[access.memory];
+        energy_pj += read_bits(problem, access, &access.total) as f64 * memory.read_pj
+            + write_bits(problem, access, &access.total) as f64 * memory.write_pj;
+    }
+    let mut cost = Cost {
+        energy_pj,
+        cycles: 0.0,
+        compute_cycles,
+        busiest_port: None,
+        accesses,
+    };
+    latency(problem, &mut cost);
+    cost
+}
+
+/// The bits of the tiles that each sized memory holds at once.
+pub(crate) fn held_bits(problem: &Problem, accesses: &[Access]) -> Vec<u64> {
+    let mut held = vec![0; problem.memories.len()];
+    for access in accesses {
+        held[access.memory] += problem.held_bits(
+            access.memory,
+            access.operand,
+            access.tile_values,
+            access.changes,
+        );
+    }
+    held
+}
+
+pub(crate) fn read_bits(problem: &Problem, access: &Access, moves: &Moves) -> u64 {
+    let width = problem.memories[access.memory].bits[access.operand];
+    let partial = if problem.operands[access.operand].is_output {
+        spilled(problem, width)
+    } else {
+        width.partial
+    };
+    moves.reads * partial + (moves.add_reads + moves.drains) * width.partial
+}
+
+pub(crate) fn write_bits(problem: &Problem, access: &Access, moves: &Moves) -> u64 {
+    let width = problem.memories[access.memory].bits[access.operand];
+    moves.fills * width.partial
+        + moves.complete * width.complete
+        + (moves.updates - moves.complete) * spilled(problem, width)
+}
+
+/// Bits of a sum that is not complete, in a memory that also keeps complete ones.
+fn spilled(problem: &Problem, width: super::problem::Width) -> u64 {
+    if problem.model.wide_spills {
+        width.partial
+    } else {
+        width.complete
+    }
+}
+
+fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: usize) -> Access {
+    let below = (at + 1..nest.len())
+        .find(|&i| matches!(nest[i], Step::Keep { operand: o, .. } if o == operand));
+    let outermost = parent(&nest[..at], operand).is_none();
+    let of = |copies: Copies| {
+        let here = moved(problem, nest, operand, Some(at), copies, false);
+        let up = |at| moved(problem, nest, operand, at, copies, true);
+        let distinct = distinct(problem, nest, operand, at, copies);
+        let mut moves = Moves::default();
+        if problem.operands[operand].is_output {
+            moves.updates = up(below);
+            moves.complete = if outermost { distinct } else { 0 };
+            match below {
+                Some(_) => moves.reads = moves.updates - distinct,
+                None => moves.add_reads = moves.updates - here.min(moves.updates),
+            }
+            if !outermost {
+                // Of copies that are summed on the way up, one is filled with what there was.
+                let back = match copies {
+                    Copies::All => {
+                        moved(problem, nest, operand, Some(at), copies, true)
+                            - problem.operands[operand].n_values
+                    }
+                    Copies::First => here - distinct,
+                };
+                moves.fills = back;
+                moves.drains = here;
+                if below.is_none() && problem.model.reads_after_fill {
+                    moves.add_reads += back;
+                }
+            }
+        } else {
+            moves.fills = if outermost { 0 } else { here };
+            moves.reads = up(below);
+        }
+        moves
+    };
+    let tile = tile(problem, &nest[..at]);
+    Access {
+        memory,
+        operand,
+        total: of(Copies::All),
+        busiest: of(Copies::First),
+        tile_values: extent(problem, operand, &tile),
+        changes: last_loop(&nest[..at], problem.operands[operand].ranks).is_some(),
+    }
+}
+
+/// The values of a tile of `operand`.
+pub(crate) fn extent(problem: &Problem, operand: usize, tile: &[u64]) -> u64 {
+    let reach =
+        |terms: &Vec<(u64, usize)>| terms.iter().map(|(f, r)| f * (tile[*r] - 1)).sum::<u64>() + 1;
+    problem.operands[operand]
+        .dimensions
+        .iter()
+        .map(reach)
+        .product()
+}
+
+/// The values that move into the tile of `operand` at step `at`, or to compute where there is no step.
+///
+/// `outer` says how copies of the memory are counted; with `shared`, the copies between it and the memory above count once
+/// for values that all of them want, which is what the memory above sees.
+fn moved(
+    problem: &Problem,
+    nest: &[Step],
+    operand: usize,
+    at: Option<usize>,
+    outer: Copies,
+    shared: bool,
+) -> u64 {
+    let end = at.unwrap_or(nest.len());
+    let form = &problem.operands[operand];
+    let last = match at {
+        Some(at) => last_loop(&nest[..at], form.ranks),
+        // Compute asks again for each operation.
+        None => end.checked_sub(1),
+    };
+    let parent_fanouts = match parent(&nest[..end], operand).map(|p| nest[p]) {
+        Some(Step::Keep { memory, .. }) => problem.memories[memory].below_fanouts,
+        _ => 0,
+    };
+    let between = |fanout: usize| fanout >= parent_fanouts;
+    let indexing = |fanout: usize| {
+        if shared && between(fanout) {
+            Copies::All
+        } else {
+            outer
+        }
+    };
+    let other = |fanout: usize| {
+        if shared && between(fanout) {
+            if problem.fanouts[fanout].shares >> operand & 1 == 1 {
+                Copies::First
+            } else {
+                Copies::All
+            }
+        } else {
+            outer
+        }
+    };
+    let repeats: u64 = (0..problem.sizes.len())
+        .filter(|rank| form.ranks >> rank & 1 == 0)
+        .map(|rank| {
+            tiles(
+                problem,
+                rank,
+                &nest[..end],
+                |at| last.is_some_and(|last| at <= last),
+                other,
+            )
+            .count
+        })
+        .product();
+    let retained = at.and_then(|at| retained(problem, nest, operand, at, last));
+    let values: u64 = form
+        .dimensions
+        .iter()
+        .map(|terms| {
+            let tiles: Vec<Tiles> = terms
+                .iter()
+                .map(|(_, rank)| {
+                    tiles(
+                        problem,
+                        *rank,
+                        &nest[..end],
+                        |at| Some(at) != retained,
+                        indexing,
+                    )
+                })
+                .collect();
+            swept(terms, &tiles)
+        })
+        .product();
+    repeats * values
+}
+
+/// The loop whose consecutive tiles overlap and whose overlap stays in the memory, if there is such a loop.
+fn retained(
+    problem: &Problem,
+    nest: &[Step],
+    operand: usize,
+    at: usize,
+    last: Option<usize>,
+) -> Option<usize> {
+    let Step::Keep { memory, .. } = nest[at] else {
+        return None;
+    };
+    let last = last?;
+    let Step::Time { rank, .. } = nest[last] else {
+        return None;
+    };
+    let slides = problem.operands[operand].sliding >> rank & 1 == 1;
+    let unrolled = nest[last..at]
+        .iter()
+        .any(|s| matches!(s, Step::Space { rank: r, .. } if *r == rank));
+    (problem.memories[memory].reuses_overlap && slides && !unrolled).then_some(last)
+}
+
+/// The extents of a dimension, summed over all tiles of its ranks.
+fn swept(terms: &[(u64, usize)], tiles: &[Tiles]) -> u64 {
+    if let [only] = tiles {
+        return only.sum;
+    }
+    let all: u64 = tiles.iter().map(|t| t.count).product();
+    let reach =
+        |((factor, _), t): (&(u64, usize), &Tiles)| factor * (t.sum - t.count) * (all / t.count);
+    all + terms.iter().zip(tiles).map(reach).sum::<u64>()
+}
+
+/// The different values of an output that pass the memory of step `at`.
+fn distinct(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Copies) -> u64 {
+    let form = &problem.operands[operand];
+    if copies == Copies::All {
+        return form.n_values;
+    }
+    let size = |terms: &Vec<(u64, usize)>| {
+        let tiles: Vec<Tiles> = terms
+            .iter()
+            .map(|(_, r)| tiles(problem, *r, &nest[..at], |_| true, |_| copies))
+            .collect();
+        tiles
+            .iter()
+            .zip(terms)
+            .map(|(t, (f, _))| f * (t.sum - 1))
+            .sum::<u64>()
+            + 1
+    };
+    form.dimensions.iter().map(size).product()
+}
+
+/// Fills in the cycles.
+fn latency(problem: &Problem, cost: &mut Cost) {
+    let mut busiest = cost.compute_cycles as f64;
+    let mut exposed = 0.0;
+    let mut ends = 0.0;
+    for (index, memory) in problem.memories.iter().enumerate() {
+        let mine = || cost.accesses.iter().filter(|a| a.memory == index);
+        let reads: u64 = mine().map(|a| read_bits(problem, a, &a.busiest)).sum();
+        let writes: u64 = mine().map(|a| write_bits(problem, a, &a.busiest)).sum();
+        for port in &memory.ports {
+            let bits = if port.reads { reads } else { 0 } + if port.writes { writes } else { 0 };
+            let cycles = bits as f64 / port.bits_per_cycle;
+            if cycles > busiest {
+                (busiest, cost.busiest_port) = (cycles, Some(index));
+            }
+        }
+        if problem.model.phases {
+            let first: u64 = mine()
+                .filter(|a| a.memory > 0)
+                .map(|a| a.tile_values * memory.bits[a.operand].partial)
+                .sum();
+            let bandwidth = |wants: fn(&super::problem::Port) -> bool| {
+                memory
+                    .ports
+                    .iter()
+                    .filter(|p| wants(p))
+                    .map(|p| p.bits_per_cycle)
+                    .fold(0.0, f64::max)
+            };
+            let write = bandwidth(|p| p.writes);
+            if write > 0.0 {
+                ends += first as f64 / write;
+                if memory.size_bits.is_some() && !memory.double_buffered {
+                    let fills: u64 = mine()
+                        .map(|a| a.busiest.fills * memory.bits[a.operand].partial)
+                        .sum();
+                    exposed += fills as f64 / write;
+                }
+            }
+        }
+    }
+    cost.cycles = busiest.max(cost.compute_cycles as f64 + exposed) + ends;
+}

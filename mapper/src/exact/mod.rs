@@ -1,0 +1,193 @@
+//! The best loop nest of any einsum on any tree of memories, with proof.
+//!
+//! [`map`] finds it; [`evaluate`] counts what a given one costs.
+//!
+//! - `problem`: one einsum on one tree, in dense form.
+//! - `nest`, `cost`: loop nests and what they cost.
+//! - `space`: what is kept where, how ranks are unrolled, which sizes tiles can have.
+//! - `bound`: lower bounds of cost from loops that are only partly known.
+//! - `search`, `goal`, `certificate`: branch and bound, what it keeps, and what it proves.
+//! - `text`: nests as [`ir::mapping::Mapping`]s, and back.
+//!
+//! The crate's other half maps networks to the machine that can be generated, with that machine's own cycles.
+//! This half knows any machine that a [`Tree`] describes, and moves of data rather than cycles of engines.
+
+mod bound;
+mod certificate;
+mod cost;
+mod goal;
+mod nest;
+mod problem;
+mod search;
+mod space;
+mod text;
+
+use ir::mapping::Mapping;
+use ir::tree::Tree;
+use ir::workload::Einsum;
+use serde::{Deserialize, Serialize};
+
+use goal::{Best, Front};
+use problem::Problem;
+use search::Point;
+
+pub use certificate::{Certificate, StopReason};
+pub use cost::{Access, Cost, Moves};
+pub use goal::Objective;
+pub use text::NestError;
+
+/// What is charged, and which nests there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Tiles divide the bound of their rank; otherwise the last tile may be smaller.
+    pub perfect: bool,
+    /// Double buffers take twice the room, the first tiles and the last results are waited for, and fills of memories
+    /// that are not double-buffered stop compute; otherwise everything overlaps and takes no room.
+    pub phases: bool,
+    /// Sums that leave for the outermost memory before they are complete keep their full width there.
+    pub wide_spills: bool,
+    /// A sum that comes back is read again for the next term.
+    pub reads_after_fill: bool,
+}
+
+impl Model {
+    /// What a machine does.
+    pub const MACHINE: Model = Model {
+        perfect: false,
+        phases: true,
+        wide_spills: true,
+        reads_after_fill: true,
+    };
+    /// The assumptions of AccelForge 1.0: perfect factors, and everything overlaps.
+    pub const ACCELFORGE: Model = Model {
+        perfect: true,
+        phases: false,
+        wide_spills: false,
+        reads_after_fill: false,
+    };
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Model::MACHINE
+    }
+}
+
+/// Asked now and then with the number of nodes searched so far; true stops the search.
+pub type Stop<'a> = dyn FnMut(u64) -> bool + 'a;
+
+/// A mapping with its cost and what is proven about it.
+#[derive(Clone, Debug)]
+pub struct Mapped {
+    /// The loop nest.
+    pub mapping: Mapping,
+    /// What it costs.
+    pub cost: Cost,
+}
+
+/// The result of a search.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The best mapping; none if the search was stopped before it found one.
+    pub best: Option<Mapped>,
+    /// What is proven.
+    pub certificate: Certificate,
+}
+
+/// Why no nest exists: always a memory that is too small for a single value of each tensor that it must keep.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("no nest fits: `{memory}` must keep at least {needed} bits, and has {available} bits")]
+#[diagnostic(
+    code(mapper::infeasible),
+    help("raise `size_bits` of `{memory}`, or let tensors pass it by with `may_bypass`")
+)]
+pub struct Infeasible {
+    memory: String,
+    needed: u64,
+    available: u64,
+}
+
+/// Finds the best nest of `einsum` on `tree`.
+///
+/// The same arguments give the same result, if `stop` depends on nothing but the number of nodes.
+///
+/// # Errors
+/// If tiles of one value do not fit.
+pub fn map(
+    einsum: &Einsum,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &mut Stop,
+) -> Result<Found, Infeasible> {
+    let problem = Problem::new(einsum, tree, model);
+    let mut goal = Best::new(objective);
+    let certificate = search::search(&problem, &mut goal, stop)
+        .map_err(|memory| infeasible(&problem, tree, memory))?;
+    let best = goal.point.map(|point| mapped(einsum, tree, point));
+    Ok(Found { best, certificate })
+}
+
+/// Finds all nests of `einsum` on `tree` that no other beats in energy and cycles, least energy first.
+///
+/// # Errors
+/// If tiles of one value do not fit.
+pub fn pareto(
+    einsum: &Einsum,
+    tree: &Tree,
+    model: Model,
+    stop: &mut Stop,
+) -> Result<(Vec<Mapped>, Certificate), Infeasible> {
+    let problem = Problem::new(einsum, tree, model);
+    let mut goal = Front::default();
+    let certificate = search::search(&problem, &mut goal, stop)
+        .map_err(|memory| infeasible(&problem, tree, memory))?;
+    let mut points: Vec<Mapped> = goal
+        .points
+        .into_iter()
+        .map(|point| mapped(einsum, tree, point))
+        .collect();
+    points.sort_by(|a, b| a.cost.energy_pj.total_cmp(&b.cost.energy_pj));
+    Ok((points, certificate))
+}
+
+/// Counts what `mapping` costs.
+///
+/// # Errors
+/// If it is not a nest of `einsum` on `tree`, or does not fit.
+pub fn evaluate(
+    einsum: &Einsum,
+    tree: &Tree,
+    model: Model,
+    mapping: &Mapping,
+) -> Result<Cost, NestError> {
+    let problem = Problem::new(einsum, tree, model);
+    let nest = text::nest(einsum, tree, &problem, mapping)?;
+    let cost = cost::evaluate(&problem, &nest);
+    text::check_room(tree, &problem, &cost)?;
+    Ok(cost)
+}
+
+fn mapped(einsum: &Einsum, tree: &Tree, point: Point) -> Mapped {
+    Mapped {
+        mapping: text::mapping(einsum, tree, &point.nest),
+        cost: point.cost,
+    }
+}
+
+/// The first memory that is too small for one value of each tensor that it must keep.
+fn infeasible(problem: &Problem, tree: &Tree, _: search::NoNest) -> Infeasible {
+    let must = |memory: &problem::Memory| -> u64 {
+        let operands = problem::members(memory.keeps & !memory.may_bypass);
+        operands.map(|o| memory.bits[o].partial).sum()
+    };
+    let mut memories = tree.memories().map(|(_, m)| m).zip(&problem.memories);
+    let (component, memory) = memories
+        .find(|(_, m)| m.size_bits.is_some_and(|size| must(m) > size))
+        .expect("tiles of one value fit unless a memory is too small for them");
+    Infeasible {
+        memory: component.name.clone(),
+        needed: must(memory),
+        available: memory.size_bits.unwrap_or(0),
+    }
+}
