@@ -18,10 +18,12 @@ pub(crate) struct Form {
     energy: f64,
     energy_of: Vec<f64>,
     /// Cycles of compute, whatever the loops.
-    compute: f64,
+    pub(super) compute: f64,
     ports: Vec<Line>,
     /// Cycles in which compute waits for a memory that is not double-buffered.
     exposed: Vec<f64>,
+    /// Cycles per bit of a first or last tile, for each memory.
+    ends: Vec<f64>,
 }
 
 /// The cycles of one port.
@@ -45,6 +47,14 @@ impl Form {
             compute: compute_cycles(problem, split),
             ports: Vec::new(),
             exposed: vec![0.0; nodes.len()],
+            ends: problem
+                .memories
+                .iter()
+                .map(|memory| match memory.write_bits_per_cycle() {
+                    write if problem.model.phases && write > 0.0 => 1.0 / write,
+                    _ => 0.0,
+                })
+                .collect(),
         };
         let empty = || Line {
             constant: 0.0,
@@ -61,21 +71,23 @@ impl Form {
         form
     }
 
-    /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic.
-    pub(crate) fn bound(&self, traffic: &[f64]) -> (f64, f64) {
-        (self.energy(traffic), self.cycles(traffic))
+    /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
+    pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
+        self.bound(traffic, self.compute)
     }
 
-    pub(crate) fn energy(&self, traffic: &[f64]) -> f64 {
-        self.energy + dot(&self.energy_of, traffic)
-    }
-
-    pub(crate) fn cycles(&self, traffic: &[f64]) -> f64 {
-        let mut cycles = self.compute + dot(&self.exposed, traffic);
+    /// The same where compute takes at least `compute` cycles.
+    pub(crate) fn bound(&self, traffic: &[f64], compute: f64) -> (f64, f64) {
+        let mut cycles = compute + dot(&self.exposed, traffic);
         for port in &self.ports {
             cycles = cycles.max(port.constant + dot(&port.of, traffic));
         }
-        cycles
+        (self.energy + dot(&self.energy_of, traffic), cycles)
+    }
+
+    /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.
+    pub(crate) fn ends(&self, memory: usize, bits: u64) -> f64 {
+        bits as f64 * self.ends[memory]
     }
 
     /// Adds what node `index` does, and what it makes the memory above it do.
@@ -113,6 +125,7 @@ impl Form {
         };
         let per = |constant: f64, traffic: f64| Per { constant, traffic };
         if node.is_lowest {
+            let first = first_terms(problem, split, node.operand, here..problem.fanouts.len());
             let asked = problem.n_operations() as f64
                 / shared_copies(problem, split, node.operand, here..problem.fanouts.len());
             if !operand.is_output {
@@ -127,11 +140,10 @@ impl Form {
                 charge(
                     index,
                     node.memory,
-                    per((asked - n_values) * width.partial as f64, 0.0),
+                    per((asked - first * n_values) * width.partial as f64, 0.0),
                     per(writes, 0.0),
                 );
             } else {
-                // Drains and the reads of old values together are as many as the updates.
                 let bits = asked * width.partial as f64;
                 charge(index, node.memory, per(bits, 0.0), per(bits, 0.0));
             }
@@ -157,15 +169,14 @@ impl Form {
                 Per::default(),
             );
         } else {
-            let drains = if node.is_lowest {
-                0.0
-            } else {
-                fills * width.partial as f64
-            };
-            let again = if node.is_lowest && problem.model.reads_after_fill {
-                width.partial as f64
-            } else {
-                0.0
+            // The innermost memory reads an old value for each term, or the value on its way out, but for first terms.
+            let first = first_terms(problem, split, node.operand, here..problem.fanouts.len());
+            let (drains, again) = match node.is_lowest {
+                false => (fills * width.partial as f64, 0.0),
+                true => (
+                    (1.0 - first) * fills * width.partial as f64,
+                    first * width.partial as f64,
+                ),
             };
             let back = width.partial as f64;
             charge(
@@ -219,6 +230,19 @@ fn compute_cycles(problem: &Problem, split: &Split) -> f64 {
             })
             .product(),
     }
+}
+
+/// Terms that start a sum: one, or one of each copy that is not summed on the way up.
+fn first_terms(problem: &Problem, split: &Split, operand: usize, fanouts: Range<usize>) -> f64 {
+    if !problem.model.free_first_terms {
+        return 1.0;
+    }
+    let apart = fanouts.filter(|f| problem.fanouts[*f].shares >> operand & 1 == 0);
+    apart
+        .flat_map(|f| {
+            other_ranks(problem, operand).map(move |rank| split.along(rank, f..f + 1) as f64)
+        })
+        .product()
 }
 
 /// How many copies in `fanouts` hold the same values of `operand`, on average where the last of them have less to do.

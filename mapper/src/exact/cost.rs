@@ -161,24 +161,23 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
         let mut moves = Moves::default();
         if problem.operands[operand].is_output {
             moves.updates = up(below);
-            moves.complete = if outermost { distinct } else { 0 };
-            match below {
-                Some(_) => moves.reads = moves.updates - distinct,
-                None => moves.add_reads = moves.updates - here.min(moves.updates),
-            }
-            if !outermost {
-                // Of copies that are summed on the way up, one is filled with what there was.
-                let back = match copies {
-                    Copies::All => {
-                        moved(problem, nest, operand, Some(at), copies, true)
-                            - problem.operands[operand].n_values
-                    }
-                    Copies::First => here - distinct,
-                };
+            // Of copies that are summed on the way up, one is filled with what there was.
+            let back = match copies {
+                _ if outermost => 0,
+                Copies::All => up(Some(at)) - distinct,
+                Copies::First => here - distinct,
+            };
+            if outermost {
+                moves.complete = distinct;
+            } else {
                 moves.fills = back;
                 moves.drains = here;
-                if below.is_none() && problem.model.reads_after_fill {
-                    moves.add_reads += back;
+            }
+            match below {
+                Some(_) => moves.reads = moves.updates - distinct,
+                None => {
+                    let first = (here - back) * first_terms(problem, &nest[at..], operand);
+                    moves.add_reads = moves.updates.saturating_sub(first);
                 }
             }
         } else {
@@ -195,6 +194,28 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
         busiest: of(Copies::First),
         tile_values: extent(problem, operand, &tile),
         changes: last_loop(&nest[..at], problem.operands[operand].ranks).is_some(),
+    }
+}
+
+/// Terms that start a sum: one, or one of each copy below that is not summed on the way up.
+fn first_terms(problem: &Problem, below: &[Step], operand: usize) -> u64 {
+    let apart = |step: &Step| match *step {
+        Step::Space {
+            fanout,
+            rank,
+            copies,
+            ..
+        } => {
+            let indexes = problem.operands[operand].ranks >> rank & 1 == 1;
+            let sums = problem.fanouts[fanout].shares >> operand & 1 == 1;
+            if indexes || sums { 1 } else { copies }
+        }
+        _ => 1,
+    };
+    if problem.model.free_first_terms {
+        below.iter().map(apart).product()
+    } else {
+        1
     }
 }
 
@@ -224,9 +245,10 @@ fn moved(
     let end = at.unwrap_or(nest.len());
     let form = &problem.operands[operand];
     let last = match at {
-        Some(at) => last_loop(&nest[..at], form.ranks),
+        // With a given order of memories there is no better place for a loop that fetches again for nothing.
+        Some(at) if !problem.model.ordered => last_loop(&nest[..at], form.ranks),
         // Compute asks again for each operation.
-        None => end.checked_sub(1),
+        _ => end.checked_sub(1),
     };
     let parent_fanouts = match parent(&nest[..end], operand).map(|p| nest[p]) {
         Some(Step::Keep { memory, .. }) => problem.memories[memory].below_fanouts,

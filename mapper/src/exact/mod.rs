@@ -46,8 +46,10 @@ pub struct Model {
     pub phases: bool,
     /// Sums that leave for the outermost memory before they are complete keep their full width there.
     pub wide_spills: bool,
-    /// A sum that comes back is read again for the next term.
-    pub reads_after_fill: bool,
+    /// Memories are entered in the order of the tree, whatever they keep, and every loop above a tile fetches it again.
+    pub ordered: bool,
+    /// Where copies are not summed on the way up, each adds its first term without reading what it adds to.
+    pub free_first_terms: bool,
 }
 
 impl Model {
@@ -56,14 +58,16 @@ impl Model {
         perfect: false,
         phases: true,
         wide_spills: true,
-        reads_after_fill: true,
+        ordered: false,
+        free_first_terms: false,
     };
-    /// The assumptions of AccelForge 1.0: perfect factors, and everything overlaps.
+    /// The assumptions of AccelForge 1.0: `docs/rationale/accelforge-assumptions.md`.
     pub const ACCELFORGE: Model = Model {
         perfect: true,
         phases: false,
         wide_spills: false,
-        reads_after_fill: false,
+        ordered: true,
+        free_first_terms: true,
     };
 }
 

@@ -12,10 +12,11 @@ pub(crate) enum Step {
     Keep { memory: usize, operand: usize },
     /// A loop in time over tiles of `tile` of `rank`.
     Time { rank: usize, tile: u64 },
-    /// Copies along `fanout`, each with a tile of at most `tile` of `rank`.
+    /// `copies` along `fanout`, each with a tile of at most `tile` of `rank`.
     Space {
         fanout: usize,
         rank: usize,
+        copies: u64,
         tile: u64,
     },
 }
@@ -60,6 +61,7 @@ pub(crate) fn tiles(
                 fanout,
                 rank: of,
                 tile,
+                ..
             } if of == rank => cut(&mut sizes, tile, copies(fanout)),
             _ => {}
         }

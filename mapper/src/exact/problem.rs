@@ -72,6 +72,17 @@ pub(crate) struct Fanout {
     pub(crate) shares: Mask,
 }
 
+impl Memory {
+    /// Bits that its widest port writes in a cycle; 0 if it is never waited for.
+    pub(crate) fn write_bits_per_cycle(&self) -> f64 {
+        self.ports
+            .iter()
+            .filter(|p| p.writes)
+            .map(|p| p.bits_per_cycle)
+            .fold(0.0, f64::max)
+    }
+}
+
 impl Problem {
     pub(crate) fn new(einsum: &Einsum, tree: &Tree, model: Model) -> Problem {
         let rank_of = |name: &str| {
@@ -197,17 +208,15 @@ impl Problem {
                     if fanout.shares.contains(&operand.role) {
                         ranks &= !self.operands[index].ranks;
                     }
-                    // Copies that each have a term of the same sum need a sum on the way up.
-                    if operand.role == Role::Output && !fanout.reduces {
-                        ranks &= self.operands[index].ranks;
-                    }
                 }
                 // The vector engine stands beside the fan-outs.
                 let size = if self.lanes.is_some() { 1 } else { fanout.size };
+                let sums = if fanout.reduces { output } else { 0 };
+                let shares = of_roles(&fanout.multicasts) & !output | sums;
                 self.fanouts.push(Fanout {
                     size,
                     ranks,
-                    shares: of_roles(&fanout.multicasts) | output,
+                    shares,
                 });
             }
             Component::Compute(_) => {}
@@ -222,8 +231,18 @@ impl Problem {
         values: u64,
         changes: bool,
     ) -> u64 {
-        let doubled = self.model.phases && self.memories[memory].double_buffered && changes;
-        values * self.memories[memory].bits[operand].partial * if doubled { 2 } else { 1 }
+        values
+            * self.memories[memory].bits[operand].partial
+            * if changes { self.buffers(memory) } else { 1 }
+    }
+
+    /// Tiles of a tensor that `memory` holds while they change.
+    pub(crate) fn buffers(&self, memory: usize) -> u64 {
+        if self.model.phases && self.memories[memory].double_buffered {
+            2
+        } else {
+            1
+        }
     }
 
     pub(crate) fn n_operations(&self) -> u64 {

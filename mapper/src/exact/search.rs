@@ -9,7 +9,8 @@
 //! 2. A loop directly below a tile that it indexes can move above it: the same traffic, a smaller tile. So the block below a
 //!    node has no rank that indexes that node's operand, except where tiles overlap.
 //! 3. Inside a block order does not matter, except which loop is last where overlap is retained.
-//! 4. Nodes without a loop between them can change places, so they come in the order of the placement.
+//! 4. It follows from 2 that loops over ranks that index every operand, such as heads or groups, stand outside all tiles.
+//! 5. Nodes without a loop between them can change places, so they come in the order of the placement.
 //!
 //! Traffic grows with every loop, so [`Form`] at the traffic known so far bounds all completions: a branch is cut when that
 //! is no better than the best nest found, or when tiles cannot fit. Every leaf is counted by [`super::cost`].
@@ -19,8 +20,8 @@ use super::bound::{Form, MAX_NODES};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, held_bits};
 use super::goal::Goal;
-use super::nest::{Nest, Step, last_loop, tile};
-use super::problem::{Mask, Problem};
+use super::nest::{Copies, Nest, Step, last_loop, tile, tiles};
+use super::problem::{Mask, Operand, Problem, members};
 use super::space::{Node, Sizes, Split, placements, splits};
 
 /// A nest with its cost.
@@ -63,7 +64,7 @@ pub(crate) fn search<G: Goal>(
         );
         let least = least_traffic(problem, nodes);
         for (split, copies) in splits.iter().enumerate() {
-            let (energy, cycles) = Form::new(problem, nodes, copies).bound(&least);
+            let (energy, cycles) = Form::new(problem, nodes, copies).least(&least);
             tasks.push(Task {
                 placement,
                 split,
@@ -161,6 +162,10 @@ struct State {
     counts: [f64; ir::workload::MAX_RANKS],
     /// The traffic of placed nodes, and a lower bound for the others.
     traffic: [f64; MAX_NODES],
+    /// At least the cycles of compute.
+    compute: f64,
+    /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
+    ends: f64,
     placed: Mask,
     /// Fan-outs passed.
     fanouts: usize,
@@ -189,6 +194,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
             traffic: [0.0; MAX_NODES],
+            compute: self.form.compute,
+            ends: 0.0,
             placed: 0,
             fanouts: 0,
             above: 0,
@@ -205,10 +212,27 @@ impl<G: Goal> Walk<'_, '_, G> {
                     memory, operand, ..
                 } = self.nodes[index];
                 self.steps.push(Step::Keep { memory, operand });
-                // What indexes the outermost tiles cannot move above them.
             }
         }
+        self.cut_common_ranks(&mut state);
         self.next(&state)
+    }
+
+    /// Cuts ranks that index every operand as far as they are not unrolled.
+    fn cut_common_ranks(&mut self, state: &mut State) {
+        let common = |mask: Mask, operand: &Operand| mask & operand.ranks & !operand.sliding;
+        let common = self.problem.operands.iter().fold(Mask::MAX, common);
+        for rank in members(common) {
+            let tile = self.split.along(rank, 0..self.problem.fanouts.len());
+            let to = self.sizes[rank]
+                .position(tile)
+                .expect("copies are a possible size");
+            if to > 0 {
+                self.set(state, rank, to);
+                self.steps.push(Step::Time { rank, tile });
+            }
+        }
+        state.above = common;
     }
 
     /// Chooses the node that comes next.
@@ -221,48 +245,67 @@ impl<G: Goal> Walk<'_, '_, G> {
         else {
             return self.leaf(state);
         };
-        for index in open {
+        for index in open.clone() {
             let node = self.nodes[index];
             let parent = node
                 .parent
                 .expect("only outermost memories have none, and they are placed");
+            let out_of_order = self.problem.model.ordered
+                && open.clone().any(|i| self.nodes[i].memory < node.memory);
             if self.problem.memories[node.memory].below_fanouts != depth
                 || state.placed >> parent & 1 == 0
+                || out_of_order
             {
                 continue;
             }
             let ranks = self.problem.operands[node.operand].ranks & !state.above;
+            let room = self.room(node.memory);
+            if self.least_bits(state, index, ranks, false) > room {
+                self.certificate.pruned_by_capacity += 1;
+                continue;
+            }
             let mark = self.steps.len();
-            self.cut(state, index, ranks)?;
+            self.cut(state, index, ranks, room)?;
             self.steps.truncate(mark);
         }
         Some(())
     }
 
     /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
-    fn cut(&mut self, state: &State, index: usize, ranks: Mask) -> Option<()> {
+    ///
+    /// `room` is what its memory has left, in bits.
+    fn cut(&mut self, state: &State, index: usize, ranks: Mask, room: u64) -> Option<()> {
         self.certificate.nodes += 1;
         if self.certificate.nodes.is_multiple_of(1024) && (self.stop)(self.certificate.nodes) {
             return None;
         }
         if ranks == 0 {
-            return self.place(state, index);
+            return self.place(state, index, room);
         }
         let rank = ranks.trailing_zeros() as usize;
         let rest = ranks & (ranks - 1);
-        self.cut(state, index, rest)?;
+        if self.least_bits(state, index, rest, false) <= room {
+            self.cut(state, index, rest, room)?;
+        }
         let sizes = &self.sizes[rank];
         let least = self
             .split
             .along(rank, state.fanouts..self.problem.fanouts.len());
+        let cuts = &sizes.cuts[state.tile[rank] as usize];
+        let mut cut = *state;
+        // Smaller tiles take less room, and make more traffic.
+        let fitting = cuts.partition_point(|to| {
+            cut.tile[rank] = *to;
+            self.least_bits(&cut, index, rest, true) > room
+        });
+        self.certificate.pruned_by_capacity += u64::from(fitting > 0);
         let mark = self.steps.len();
-        for &to in &sizes.cuts[state.tile[rank] as usize] {
+        for &to in &cuts[fitting..] {
             if sizes.values[to as usize] < least {
                 break;
             }
             let mut state = *state;
             self.set(&mut state, rank, to);
-            // More pieces make more traffic.
             if self.is_hopeless(&state) {
                 self.certificate.pruned_by_bound += 1;
                 break;
@@ -271,10 +314,55 @@ impl<G: Goal> Walk<'_, '_, G> {
                 rank,
                 tile: sizes.values[to as usize],
             });
-            self.cut(&state, index, rest)?;
+            self.cut(&state, index, rest, room)?;
             self.steps.truncate(mark);
         }
         Some(())
+    }
+
+    /// The bits that `memory` has left.
+    fn room(&self, memory: usize) -> u64 {
+        let Some(size) = self.problem.memories[memory].size_bits else {
+            return u64::MAX;
+        };
+        let mut room = size;
+        for (at, step) in self.steps.iter().enumerate() {
+            if let Step::Keep {
+                memory: of,
+                operand,
+            } = *step
+                && of == memory
+            {
+                let above = &self.steps[..at];
+                let values = extent(self.problem, operand, &tile(self.problem, above));
+                let changes = last_loop(above, self.problem.operands[operand].ranks).is_some();
+                room -= self.problem.held_bits(memory, operand, values, changes);
+            }
+        }
+        room
+    }
+
+    /// The bits that the tile of node `index` takes at least if `ranks` are still to be cut.
+    fn least_bits(&self, state: &State, index: usize, ranks: Mask, changes: bool) -> u64 {
+        let node = self.nodes[index];
+        let below = self.problem.memories[node.memory].below_fanouts;
+        let fanouts = self.problem.fanouts.len();
+        let size = |rank: usize| {
+            let copies = self.split.along(rank, state.fanouts..below);
+            let least = self.split.along(rank, below..fanouts);
+            let tile = self.sizes[rank].values[state.tile[rank] as usize].div_ceil(copies);
+            if ranks >> rank & 1 == 1 { least } else { tile }
+        };
+        let reach = |terms: &Vec<(u64, usize)>| {
+            terms.iter().map(|(f, r)| f * (size(*r) - 1)).sum::<u64>() + 1
+        };
+        let values = self.problem.operands[node.operand]
+            .dimensions
+            .iter()
+            .map(reach)
+            .product();
+        self.problem
+            .held_bits(node.memory, node.operand, values, changes)
     }
 
     /// Sets the tile of `rank`, and the least traffic of the nodes still open.
@@ -334,12 +422,13 @@ impl<G: Goal> Walk<'_, '_, G> {
     }
 
     fn is_hopeless(&self, state: &State) -> bool {
-        let (energy, cycles) = self.form.bound(&state.traffic[..self.nodes.len()]);
-        self.goal.is_hopeless(energy, cycles)
+        let traffic = &state.traffic[..self.nodes.len()];
+        let (energy, cycles) = self.form.bound(traffic, state.compute);
+        self.goal.is_hopeless(energy, cycles + state.ends)
     }
 
     /// Places node `index` below the loops so far.
-    fn place(&mut self, state: &State, index: usize) -> Option<()> {
+    fn place(&mut self, state: &State, index: usize, room: u64) -> Option<()> {
         let mut state = *state;
         let node = self.nodes[index];
         let memory = &self.problem.memories[node.memory];
@@ -365,18 +454,30 @@ impl<G: Goal> Walk<'_, '_, G> {
             };
             state.traffic[index] = self.repeats(&state, index) * values;
         }
+        let changes = last_loop(&self.steps, self.problem.operands[node.operand].ranks).is_some();
+        let bits = self.least_bits(&state, index, 0, changes);
+        if bits > room {
+            self.certificate.pruned_by_capacity += 1;
+            self.steps.truncate(mark);
+            return Some(());
+        }
         self.steps.push(Step::Keep {
             memory: node.memory,
             operand: node.operand,
         });
         state.placed |= 1 << index;
-        if !self.fits(node.memory) {
-            self.certificate.pruned_by_capacity += 1;
-        } else if self.is_hopeless(&state) {
+        let one = if changes {
+            bits / self.problem.buffers(node.memory)
+        } else {
+            bits
+        };
+        state.ends += self.form.ends(node.memory, one);
+        if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
             let plain = self.problem.operands[node.operand].ranks & !sliding;
-            state.above = if follows && !crosses {
+            // Nodes without a loop between them could also change places.
+            state.above = if follows && !crosses && !self.problem.model.ordered {
                 state.above | plain
             } else {
                 plain
@@ -416,12 +517,23 @@ impl<G: Goal> Walk<'_, '_, G> {
                 let Some(to) = sizes.position(tile) else {
                     return false;
                 };
-                self.steps.push(Step::Space { fanout, rank, tile });
+                self.steps.push(Step::Space {
+                    fanout,
+                    rank,
+                    copies,
+                    tile,
+                });
                 passed.push((rank, to));
                 state.tile[rank] = to;
             }
         }
         state.fanouts = depth;
+        if depth == self.problem.fanouts.len() && self.problem.lanes.is_none() {
+            let steps = |rank| {
+                tiles(self.problem, rank, &self.steps, |_| true, |_| Copies::First).sum as f64
+            };
+            state.compute = (0..self.problem.sizes.len()).map(steps).product();
+        }
         for (rank, to) in passed {
             self.set(state, rank, to);
         }
@@ -457,28 +569,6 @@ impl<G: Goal> Walk<'_, '_, G> {
         best.0
     }
 
-    /// Whether the tiles placed so far fit `memory`.
-    fn fits(&self, memory: usize) -> bool {
-        let Some(size) = self.problem.memories[memory].size_bits else {
-            return true;
-        };
-        let mut held = 0;
-        for (at, step) in self.steps.iter().enumerate() {
-            if let Step::Keep {
-                memory: of,
-                operand,
-            } = *step
-                && of == memory
-            {
-                let above = &self.steps[..at];
-                let values = extent(self.problem, operand, &tile(self.problem, above));
-                let changes = last_loop(above, self.problem.operands[operand].ranks).is_some();
-                held += self.problem.held_bits(memory, operand, values, changes);
-            }
-        }
-        held <= size
-    }
-
     /// Counts a finished nest.
     fn leaf(&mut self, state: &State) -> Option<()> {
         let mark = self.steps.len();
@@ -501,6 +591,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                     self.steps.push(Step::Space {
                         fanout,
                         rank,
+                        copies,
                         tile: *tile,
                     });
                 }

@@ -77,13 +77,13 @@ pub(crate) fn mapping(einsum: &Einsum, tree: &Tree, nest: &Nest) -> Mapping {
             Step::Space {
                 fanout,
                 rank,
+                copies,
                 tile: piece,
             } => {
-                let size = tile[rank].div_ceil(piece);
                 let rank_name = einsum.ranks[rank].name.clone();
                 nodes.push(Node::Spatial {
                     rank: rank_name,
-                    size,
+                    size: copies,
                     fanout: Some(fanouts[fanout].to_owned()),
                 });
                 tile[rank] = piece;
@@ -195,6 +195,7 @@ pub(crate) fn nest(
                 steps.push(Step::Space {
                     fanout,
                     rank,
+                    copies: *size,
                     tile: tile[rank],
                 });
             }
