@@ -24,6 +24,10 @@ pub(crate) struct Form {
     exposed: Vec<f64>,
     /// Cycles per bit of a first or last tile, for each memory.
     ends: Vec<f64>,
+    /// Copies of a value that each node holds, on average.
+    pub(super) copies: Vec<f64>,
+    /// The energy of each node above all fan-outs per value of traffic; nothing for the others.
+    above: Vec<f64>,
 }
 
 /// The cycles of one port.
@@ -55,6 +59,18 @@ impl Form {
                     _ => 0.0,
                 })
                 .collect(),
+            copies: nodes
+                .iter()
+                .map(|node| {
+                    other_copies(
+                        problem,
+                        split,
+                        node.operand,
+                        0..problem.memories[node.memory].below_fanouts,
+                    )
+                })
+                .collect(),
+            above: Vec::new(),
         };
         let empty = || Line {
             constant: 0.0,
@@ -68,6 +84,12 @@ impl Form {
         for index in 0..nodes.len() {
             form.add(problem, nodes, split, index, &port_of_memory);
         }
+        let is_above = |node: &Node| problem.memories[node.memory].below_fanouts == 0;
+        form.above = nodes
+            .iter()
+            .zip(&form.energy_of)
+            .map(|(node, e)| if is_above(node) { *e } else { 0.0 })
+            .collect();
         form
     }
 
@@ -83,6 +105,11 @@ impl Form {
             cycles = cycles.max(port.constant + dot(&port.of, traffic));
         }
         (self.energy + dot(&self.energy_of, traffic), cycles)
+    }
+
+    /// The part of the energy that grows with the traffic of nodes above all fan-outs.
+    pub(crate) fn energy_above(&self, traffic: &[f64]) -> f64 {
+        dot(&self.above, traffic)
     }
 
     /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.
@@ -126,8 +153,7 @@ impl Form {
         let per = |constant: f64, traffic: f64| Per { constant, traffic };
         if node.is_lowest {
             let first = first_terms(problem, split, node.operand, here..problem.fanouts.len());
-            let asked = problem.n_operations() as f64
-                / shared_copies(problem, split, node.operand, here..problem.fanouts.len());
+            let asked = asked(problem, split, node.operand, here..problem.fanouts.len());
             if !operand.is_output {
                 charge(
                     index,
@@ -252,6 +278,20 @@ fn other_copies(problem: &Problem, split: &Split, operand: usize, fanouts: Range
         size as f64 / size.div_ceil(split.along(rank, fanouts.clone())) as f64
     };
     other_ranks(problem, operand).map(copies).product()
+}
+
+/// The values of `operand` that compute asks for, if copies in `fanouts` that share a value ask once.
+fn asked(problem: &Problem, split: &Split, operand: usize, fanouts: Range<usize>) -> f64 {
+    let shared = |rank: usize| -> u64 {
+        let indexes = problem.operands[operand].ranks >> rank & 1 == 1;
+        let shared = fanouts
+            .clone()
+            .filter(|f| !indexes && problem.fanouts[*f].shares >> operand & 1 == 1);
+        shared.map(|f| split.along(rank, f..f + 1)).product()
+    };
+    (0..problem.sizes.len())
+        .map(|rank| problem.sizes[rank].div_ceil(shared(rank)) as f64)
+        .product()
 }
 
 /// How many of them one read reaches, or are summed on the way up.

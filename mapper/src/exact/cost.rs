@@ -12,7 +12,7 @@
 //! Sizes of edge tiles are exact. Energy is bits times energy per bit. Cycles are those of the busiest of compute and all
 //! ports, where each copy of a memory has its own; see [`super::Model`] for what comes on top.
 
-use super::nest::{Copies, Step, Tiles, last_loop, parent, tile, tiles};
+use super::nest::{Pieces, Step, Tiles, last_loop, parent, tile, tiles};
 use super::problem::Problem;
 
 /// Values that move in and out of one memory for one operand, over all copies or for the busiest copy.
@@ -90,7 +90,7 @@ pub(crate) fn evaluate(problem: &Problem, nest: &[Step]) -> Cost {
     let compute_cycles = match problem.lanes {
         Some(lanes) => problem.n_operations().div_ceil(lanes),
         None => (0..problem.sizes.len())
-            .map(|rank| tiles(problem, rank, nest, |_| true, |_| Copies::First).count)
+            .map(|rank| tiles(problem, rank, nest, |_| Pieces::All, |_| Pieces::First).count)
             .product(),
     };
     let mut energy_pj = problem.n_operations() as f64 * problem.pj_per_operation;
@@ -154,7 +154,7 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
     let below = (at + 1..nest.len())
         .find(|&i| matches!(nest[i], Step::Keep { operand: o, .. } if o == operand));
     let outermost = parent(&nest[..at], operand).is_none();
-    let of = |copies: Copies| {
+    let of = |copies: Pieces| {
         let here = moved(problem, nest, operand, Some(at), copies, false);
         let up = |at| moved(problem, nest, operand, at, copies, true);
         let distinct = distinct(problem, nest, operand, at, copies);
@@ -164,8 +164,8 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
             // Of copies that are summed on the way up, one is filled with what there was.
             let back = match copies {
                 _ if outermost => 0,
-                Copies::All => up(Some(at)) - distinct,
-                Copies::First => here - distinct,
+                Pieces::All => up(Some(at)) - distinct,
+                _ => here - distinct,
             };
             if outermost {
                 moves.complete = distinct;
@@ -190,8 +190,8 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
     Access {
         memory,
         operand,
-        total: of(Copies::All),
-        busiest: of(Copies::First),
+        total: of(Pieces::All),
+        busiest: of(Pieces::First),
         tile_values: extent(problem, operand, &tile),
         changes: last_loop(&nest[..at], problem.operands[operand].ranks).is_some(),
     }
@@ -230,6 +230,14 @@ pub(crate) fn extent(problem: &Problem, operand: usize, tile: &[u64]) -> u64 {
         .product()
 }
 
+/// The values that all tiles of the operand kept at step `at` have together, over all copies.
+pub(crate) fn fills(problem: &Problem, nest: &[Step], at: usize) -> u64 {
+    match nest[at] {
+        Step::Keep { operand, .. } => moved(problem, nest, operand, Some(at), Pieces::All, false),
+        _ => 0,
+    }
+}
+
 /// The values that move into the tile of `operand` at step `at`, or to compute where there is no step.
 ///
 /// `outer` says how copies of the memory are counted; with `shared`, the copies between it and the memory above count once
@@ -239,7 +247,7 @@ fn moved(
     nest: &[Step],
     operand: usize,
     at: Option<usize>,
-    outer: Copies,
+    outer: Pieces,
     shared: bool,
 ) -> u64 {
     let end = at.unwrap_or(nest.len());
@@ -257,7 +265,7 @@ fn moved(
     let between = |fanout: usize| fanout >= parent_fanouts;
     let indexing = |fanout: usize| {
         if shared && between(fanout) {
-            Copies::All
+            Pieces::All
         } else {
             outer
         }
@@ -265,9 +273,9 @@ fn moved(
     let other = |fanout: usize| {
         if shared && between(fanout) {
             if problem.fanouts[fanout].shares >> operand & 1 == 1 {
-                Copies::First
+                Pieces::First
             } else {
-                Copies::All
+                Pieces::All
             }
         } else {
             outer
@@ -280,7 +288,14 @@ fn moved(
                 problem,
                 rank,
                 &nest[..end],
-                |at| last.is_some_and(|last| at <= last),
+                // Loops directly above find the tile in place.
+                |at| {
+                    if last.is_some_and(|last| at <= last) {
+                        Pieces::All
+                    } else {
+                        Pieces::First
+                    }
+                },
                 other,
             )
             .count
@@ -298,7 +313,13 @@ fn moved(
                         problem,
                         *rank,
                         &nest[..end],
-                        |at| Some(at) != retained,
+                        |at| {
+                            if Some(at) == retained {
+                                Pieces::Whole
+                            } else {
+                                Pieces::All
+                            }
+                        },
                         indexing,
                     )
                 })
@@ -343,15 +364,15 @@ fn swept(terms: &[(u64, usize)], tiles: &[Tiles]) -> u64 {
 }
 
 /// The different values of an output that pass the memory of step `at`.
-fn distinct(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Copies) -> u64 {
+fn distinct(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Pieces) -> u64 {
     let form = &problem.operands[operand];
-    if copies == Copies::All {
+    if copies == Pieces::All {
         return form.n_values;
     }
     let size = |terms: &Vec<(u64, usize)>| {
         let tiles: Vec<Tiles> = terms
             .iter()
-            .map(|(_, r)| tiles(problem, *r, &nest[..at], |_| true, |_| copies))
+            .map(|(_, r)| tiles(problem, *r, &nest[..at], |_| Pieces::All, |_| copies))
             .collect();
         tiles
             .iter()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::search::Point;
+use super::search::{Leaf, Point};
 
 /// What is made small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +32,14 @@ impl Objective {
 pub(crate) trait Goal {
     /// The order in which to look.
     fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64);
+    /// What bounds are refined for.
+    fn objective(&self) -> Objective;
+    /// Whether nothing that ranks at least like this is wanted.
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool;
     /// Whether nothing with at least this energy and these cycles is wanted.
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool;
-    /// Takes a point into account.
-    fn offer(&mut self, point: Point);
+    /// Takes a finished nest into account.
+    fn offer(&mut self, leaf: &Leaf<'_>);
 }
 
 /// What is closer than this is the same: sums of floats in another order.
@@ -63,14 +67,22 @@ impl Goal for Best {
         self.objective.rank(energy_pj, cycles)
     }
 
-    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
-        let (first, second) = self.objective.rank(energy_pj, cycles);
+    fn objective(&self) -> Objective {
+        self.objective
+    }
+
+    fn is_hopeless_rank(&self, (first, second): (f64, f64)) -> bool {
         let (best_first, best_second) = self.rank;
         first >= best_first * (1.0 + SAME)
             || (first >= best_first * (1.0 - SAME) && second >= best_second * (1.0 - SAME))
     }
 
-    fn offer(&mut self, point: Point) {
+    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
+        self.is_hopeless_rank(self.rank(energy_pj, cycles))
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        let point = leaf.count();
         if !self.is_hopeless(point.cost.energy_pj, point.cost.cycles) {
             self.rank = self.objective.rank(point.cost.energy_pj, point.cost.cycles);
             self.point = Some(point);
@@ -89,6 +101,14 @@ impl Goal for Front {
         Objective::EnergyDelay.rank(energy_pj, cycles)
     }
 
+    fn objective(&self) -> Objective {
+        Objective::Energy
+    }
+
+    fn is_hopeless_rank(&self, _: (f64, f64)) -> bool {
+        false
+    }
+
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
         let least = 1.0 - SAME;
         self.points
@@ -96,7 +116,8 @@ impl Goal for Front {
             .any(|p| p.cost.energy_pj * least <= energy_pj && p.cost.cycles * least <= cycles)
     }
 
-    fn offer(&mut self, point: Point) {
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        let point = leaf.count();
         if self.is_hopeless(point.cost.energy_pj, point.cost.cycles) {
             return;
         }
@@ -104,5 +125,45 @@ impl Goal for Front {
             p.cost.energy_pj < point.cost.energy_pj || p.cost.cycles < point.cost.cycles
         });
         self.points.push(point);
+    }
+}
+
+/// The least that the bound allows, without counting any nest.
+pub(crate) struct Least {
+    objective: Objective,
+    pub(crate) rank: (f64, f64),
+}
+
+impl Least {
+    pub(crate) fn new(objective: Objective) -> Least {
+        Least {
+            objective,
+            rank: (f64::INFINITY, f64::INFINITY),
+        }
+    }
+}
+
+impl Goal for Least {
+    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
+        self.objective.rank(energy_pj, cycles)
+    }
+
+    fn objective(&self) -> Objective {
+        self.objective
+    }
+
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        rank >= self.rank
+    }
+
+    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
+        self.is_hopeless_rank(self.rank(energy_pj, cycles))
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        let rank = self.rank(leaf.bound.0, leaf.bound.1);
+        if rank < self.rank {
+            self.rank = rank;
+        }
     }
 }

@@ -21,13 +21,15 @@ pub(crate) enum Step {
     },
 }
 
-/// How the copies of a fan-out are counted.
+/// Which pieces of a tile are counted, of those that a loop in time or in space cuts it into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Copies {
+pub(crate) enum Pieces {
     /// All of them.
     All,
-    /// The first one only, which never has less to do than another.
+    /// The first one only, which is never smaller than another.
     First,
+    /// The tile as it was: the loop does not count.
+    Whole,
 }
 
 /// The tiles of one rank.
@@ -41,34 +43,34 @@ pub(crate) struct Tiles {
 
 /// The tiles of `rank` that the loops of `steps` make.
 ///
-/// A loop over tiles of `tile` cuts each tile at hand; its last piece may be smaller. `takes` says which loops in time
-/// count, `copies` how those in space do.
+/// A loop over tiles of `tile` cuts each tile at hand; its last piece may be smaller. `in_time` says what counts of the loop
+/// in time at a step, `in_space` what counts of the copies of a fan-out.
 pub(crate) fn tiles(
     problem: &Problem,
     rank: usize,
     steps: &[Step],
-    takes: impl Fn(usize) -> bool,
-    copies: impl Fn(usize) -> Copies,
+    in_time: impl Fn(usize) -> Pieces,
+    in_space: impl Fn(usize) -> Pieces,
 ) -> Tiles {
-    // Sizes with how often they occur: a whole tile and few remainders.
-    let mut sizes: Vec<(u64, u64)> = vec![(problem.sizes[rank], 1)];
+    let mut pieces = Cuts::whole(problem.sizes[rank]);
     for (at, step) in steps.iter().enumerate() {
-        match *step {
-            Step::Time { rank: of, tile } if of == rank && takes(at) => {
-                cut(&mut sizes, tile, Copies::All)
-            }
+        let (tile, counts) = match *step {
+            Step::Time { rank: of, tile } if of == rank => (tile, in_time(at)),
             Step::Space {
                 fanout,
                 rank: of,
                 tile,
                 ..
-            } if of == rank => cut(&mut sizes, tile, copies(fanout)),
-            _ => {}
+            } if of == rank => (tile, in_space(fanout)),
+            _ => continue,
+        };
+        if counts != Pieces::Whole {
+            pieces = pieces.cut(tile, counts);
         }
     }
     Tiles {
-        count: sizes.iter().map(|(_, n)| n).sum(),
-        sum: sizes.iter().map(|(size, n)| size * n).sum(),
+        count: pieces.all().iter().map(|(_, n)| n).sum(),
+        sum: pieces.all().iter().map(|(size, n)| size * n).sum(),
     }
 }
 
@@ -101,23 +103,57 @@ pub(crate) fn last_loop(steps: &[Step], ranks: Mask) -> Option<usize> {
         .find(|&i| matches!(steps[i], Step::Time { rank, .. } if ranks >> rank & 1 == 1))
 }
 
-fn cut(sizes: &mut Vec<(u64, u64)>, tile: u64, copies: Copies) {
-    let mut pieces: Vec<(u64, u64)> = Vec::with_capacity(sizes.len() + 1);
-    let mut add = |size: u64, n: u64| match pieces.iter_mut().find(|(s, _)| *s == size) {
-        Some((_, count)) => *count += n,
-        None => pieces.push((size, n)),
-    };
-    for &(size, n) in sizes.iter() {
-        if copies == Copies::First {
-            add(size.min(tile), n);
-            continue;
-        }
-        if size >= tile {
-            add(tile, size / tile * n);
-        }
-        if size % tile > 0 {
-            add(size % tile, n);
+/// Sizes of tiles with how often each occurs: a whole tile and a few remainders.
+struct Cuts {
+    pieces: [(u64, u64); MAX_PIECES],
+    len: usize,
+}
+
+/// Each loop adds one remainder at most to each size there was; more loops over one rank than this are no use.
+const MAX_PIECES: usize = 32;
+
+impl Cuts {
+    fn whole(size: u64) -> Cuts {
+        let mut whole = Cuts::none();
+        whole.add(size, 1);
+        whole
+    }
+
+    fn none() -> Cuts {
+        Cuts {
+            pieces: [(0, 0); MAX_PIECES],
+            len: 0,
         }
     }
-    *sizes = pieces;
+
+    fn all(&self) -> &[(u64, u64)] {
+        &self.pieces[..self.len]
+    }
+
+    fn add(&mut self, size: u64, n: u64) {
+        match self.pieces[..self.len].iter_mut().find(|(s, _)| *s == size) {
+            Some((_, count)) => *count += n,
+            None => {
+                self.pieces[self.len] = (size, n);
+                self.len += 1;
+            }
+        }
+    }
+
+    fn cut(&self, tile: u64, counts: Pieces) -> Cuts {
+        let mut cut = Cuts::none();
+        for &(size, n) in self.all() {
+            if counts == Pieces::First {
+                cut.add(size.min(tile), n);
+                continue;
+            }
+            if size >= tile {
+                cut.add(tile, size / tile * n);
+            }
+            if size % tile > 0 {
+                cut.add(size % tile, n);
+            }
+        }
+        cut
+    }
 }

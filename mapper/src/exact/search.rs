@@ -16,11 +16,14 @@
 //! is no better than the best nest found, or when tiles cannot fit. Every leaf is counted by [`super::cost`].
 
 use super::Stop;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use super::bound::{Form, MAX_NODES};
 use super::certificate::{Certificate, StopReason};
-use super::cost::{Cost, evaluate, extent, held_bits};
-use super::goal::Goal;
-use super::nest::{Copies, Nest, Step, last_loop, tile, tiles};
+use super::cost::{Cost, evaluate, extent, fills};
+use super::goal::{Goal, Least, Objective};
+use super::nest::{Nest, Pieces, Step, last_loop, tile, tiles};
 use super::problem::{Mask, Operand, Problem, members};
 use super::space::{Node, Sizes, Split, placements, splits};
 
@@ -34,13 +37,72 @@ pub(crate) struct Point {
 /// There is no nest.
 pub(crate) struct NoNest;
 
-/// One choice of what is kept where and how ranks are unrolled.
+/// A finished nest.
+pub(crate) struct Leaf<'a> {
+    problem: &'a Problem,
+    nest: &'a [Step],
+    /// The energy and the cycles that the bound sees.
+    pub(crate) bound: (f64, f64),
+}
+
+impl Leaf<'_> {
+    /// Counts what it costs.
+    pub(crate) fn count(&self) -> Point {
+        Point {
+            nest: self.nest.to_vec(),
+            cost: evaluate(self.problem, self.nest),
+        }
+    }
+}
+
+/// One choice of what is kept where and how ranks are unrolled, with a bound of what comes of it.
 struct Task {
     placement: usize,
     split: usize,
+    rank: (f64, f64),
     energy: f64,
     cycles: f64,
+    /// How much the bound knows of what registers can hold together.
+    knows: Knows,
 }
+
+/// What the bound of a task knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Knows {
+    /// That everything moves once.
+    Least,
+    /// The best of the objective for the nodes below a fan-out.
+    Rank,
+    /// Their least energy too.
+    Energy,
+}
+
+impl Ord for Task {
+    /// The best bound is the greatest; ties are decided by place.
+    fn cmp(&self, other: &Task) -> Ordering {
+        let key = |task: &Task| (task.placement, task.split);
+        let rank = self
+            .rank
+            .0
+            .total_cmp(&other.rank.0)
+            .then(self.rank.1.total_cmp(&other.rank.1));
+        rank.then(key(self).cmp(&key(other))).reverse()
+    }
+}
+
+impl PartialOrd for Task {
+    fn partial_cmp(&self, other: &Task) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Task) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Task {}
 
 /// Finds the best nests of `problem` for `goal`.
 pub(crate) fn search<G: Goal>(
@@ -55,8 +117,7 @@ pub(crate) fn search<G: Goal>(
         .collect();
     let placements = placements(problem);
     let splits = splits(problem);
-    let mut certificate = Certificate::default();
-    let mut tasks = Vec::with_capacity(placements.len() * splits.len());
+    let mut tasks = BinaryHeap::with_capacity(placements.len() * splits.len());
     for (placement, nodes) in placements.iter().enumerate() {
         assert!(
             nodes.len() <= MAX_NODES,
@@ -68,40 +129,75 @@ pub(crate) fn search<G: Goal>(
             tasks.push(Task {
                 placement,
                 split,
+                rank: goal.rank(energy, cycles),
                 energy,
                 cycles,
+                knows: Knows::Least,
             });
         }
     }
-    let rank = |task: &Task| goal.rank(task.energy, task.cycles);
-    tasks.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
-    certificate.tasks = tasks.len() as u64;
-    for (done, task) in tasks.iter().enumerate() {
-        if goal.is_hopeless(task.energy, task.cycles) {
+    let mut certificate = Certificate {
+        tasks: tasks.len() as u64,
+        ..Certificate::default()
+    };
+    while let Some(mut task) = tasks.pop() {
+        let open_rank = task.rank.0;
+        if goal.is_hopeless(task.energy, task.cycles) || goal.is_hopeless_rank(task.rank) {
             certificate.pruned_by_bound += 1;
             continue;
         }
         let nodes = &placements[task.placement];
-        let split = &splits[task.split];
-        let mut walk = Walk {
-            problem,
-            sizes: &sizes,
-            nodes,
-            split,
-            form: Form::new(problem, nodes, split),
-            goal,
-            stop,
-            certificate: &mut certificate,
-            steps: Vec::new(),
+        let (split, sizes) = (&splits[task.split], &sizes[..]);
+        let form = Form::new(problem, nodes, split);
+        let objective = match task.knows {
+            Knows::Least => goal.objective(),
+            _ => Objective::Energy,
         };
-        if walk.start().is_none() {
+        let unfinished = if task.knows != Knows::Energy {
+            let mut least = Least::new(objective);
+            let mut walk = Walk {
+                problem,
+                sizes,
+                nodes,
+                split,
+                form,
+                floor: None,
+                goal: &mut least,
+                stop,
+                certificate: &mut certificate,
+                steps: Vec::new(),
+            };
+            walk.start(Scope::Registers).map(|()| {
+                if objective == Objective::Energy {
+                    task.energy = task.energy.max(least.rank.0);
+                    task.rank = max_rank(task.rank, goal.rank(task.energy, task.cycles));
+                    task.knows = Knows::Energy;
+                } else {
+                    task.rank = max_rank(task.rank, least.rank);
+                    task.knows = Knows::Rank;
+                }
+                tasks.push(task);
+            })
+        } else {
+            let floor = Some(task.energy - form.energy_above(&least_traffic(problem, nodes)));
+            let mut walk = Walk {
+                problem,
+                sizes,
+                nodes,
+                split,
+                form,
+                floor,
+                goal,
+                stop,
+                certificate: &mut certificate,
+                steps: Vec::new(),
+            };
+            walk.start(Scope::All)
+        };
+        if unfinished.is_none() {
             certificate.stop = StopReason::Stopped;
-            let open = tasks[done..]
-                .iter()
-                .filter(|t| !goal.is_hopeless(t.energy, t.cycles));
-            certificate.open_bound = open
-                .map(|t| goal.rank(t.energy, t.cycles).0)
-                .reduce(f64::min);
+            // The tasks come in the order of their bounds, so that of this one is the least.
+            certificate.open_bound = Some(open_rank);
             break;
         }
     }
@@ -109,6 +205,14 @@ pub(crate) fn search<G: Goal>(
         return Err(NoNest);
     }
     Ok(certificate)
+}
+
+fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    if a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).is_ge() {
+        a
+    } else {
+        b
+    }
 }
 
 /// What no loops can avoid.
@@ -175,12 +279,24 @@ struct State {
     last: Option<usize>,
 }
 
+/// Which nodes a walk places.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All of them.
+    All,
+    /// Those below a fan-out only, as if those above it were filled once: what it finds is a bound for the whole, since
+    /// loops that stand above a fan-out in the whole nest can stand in the first block of this one.
+    Registers,
+}
+
 struct Walk<'a, 's, G> {
     problem: &'a Problem,
     sizes: &'a [Sizes],
     nodes: &'a [Node],
     split: &'a Split,
     form: Form,
+    /// The least energy of the task but for what grows with the traffic of nodes above all fan-outs, if it is known.
+    floor: Option<f64>,
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
@@ -189,7 +305,7 @@ struct Walk<'a, 's, G> {
 
 impl<G: Goal> Walk<'_, '_, G> {
     /// Walks all nests of the task; none if it was stopped.
-    fn start(&mut self) -> Option<()> {
+    fn start(&mut self, scope: Scope) -> Option<()> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
@@ -212,10 +328,16 @@ impl<G: Goal> Walk<'_, '_, G> {
                     memory, operand, ..
                 } = self.nodes[index];
                 self.steps.push(Step::Keep { memory, operand });
+            } else if scope == Scope::Registers && self.is_above_fanouts(index) {
+                state.placed |= 1 << index;
             }
         }
         self.cut_common_ranks(&mut state);
         self.next(&state)
+    }
+
+    fn is_above_fanouts(&self, index: usize) -> bool {
+        self.problem.memories[self.nodes[index].memory].below_fanouts == 0
     }
 
     /// Cuts ranks that index every operand as far as they are not unrolled.
@@ -223,10 +345,10 @@ impl<G: Goal> Walk<'_, '_, G> {
         let common = |mask: Mask, operand: &Operand| mask & operand.ranks & !operand.sliding;
         let common = self.problem.operands.iter().fold(Mask::MAX, common);
         for rank in members(common) {
-            let tile = self.split.along(rank, 0..self.problem.fanouts.len());
-            let to = self.sizes[rank]
-                .position(tile)
-                .expect("copies are a possible size");
+            let least = self.split.along(rank, 0..self.problem.fanouts.len());
+            let values = &self.sizes[rank].values;
+            let to = (values.partition_point(|v| *v >= least) as u16).saturating_sub(1);
+            let tile = values[to as usize];
             if to > 0 {
                 self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
@@ -423,7 +545,10 @@ impl<G: Goal> Walk<'_, '_, G> {
 
     fn is_hopeless(&self, state: &State) -> bool {
         let traffic = &state.traffic[..self.nodes.len()];
-        let (energy, cycles) = self.form.bound(traffic, state.compute);
+        let (mut energy, cycles) = self.form.bound(traffic, state.compute);
+        if let Some(floor) = self.floor {
+            energy = energy.max(floor + self.form.energy_above(traffic));
+        }
         self.goal.is_hopeless(energy, cycles + state.ends)
     }
 
@@ -465,6 +590,11 @@ impl<G: Goal> Walk<'_, '_, G> {
             memory: node.memory,
             operand: node.operand,
         });
+        // Edge tiles make more pieces than the sizes of tiles tell.
+        if !self.problem.model.perfect {
+            let exact = fills(self.problem, &self.steps, self.steps.len() - 1) as f64;
+            state.traffic[index] = state.traffic[index].max(exact / self.form.copies[index]);
+        }
         state.placed |= 1 << index;
         let one = if changes {
             bits / self.problem.buffers(node.memory)
@@ -530,7 +660,14 @@ impl<G: Goal> Walk<'_, '_, G> {
         state.fanouts = depth;
         if depth == self.problem.fanouts.len() && self.problem.lanes.is_none() {
             let steps = |rank| {
-                tiles(self.problem, rank, &self.steps, |_| true, |_| Copies::First).sum as f64
+                tiles(
+                    self.problem,
+                    rank,
+                    &self.steps,
+                    |_| Pieces::All,
+                    |_| Pieces::First,
+                )
+                .sum as f64
             };
             state.compute = (0..self.problem.sizes.len()).map(steps).product();
         }
@@ -597,18 +734,16 @@ impl<G: Goal> Walk<'_, '_, G> {
                 }
             }
         }
-        self.certificate.leaves += 1;
-        let nest = self.steps.clone();
-        let cost = evaluate(self.problem, &nest);
-        let held = held_bits(self.problem, &cost.accesses);
-        let fits = self
-            .problem
-            .memories
-            .iter()
-            .zip(held)
-            .all(|(m, held)| m.size_bits.is_none_or(|size| held <= size));
-        assert!(fits, "a nest that is walked to its end fits");
-        self.goal.offer(Point { nest, cost });
+        self.certificate.leaves += u64::from(self.floor.is_some());
+        let (energy, cycles) = self
+            .form
+            .bound(&state.traffic[..self.nodes.len()], state.compute);
+        let bound = (energy, cycles + state.ends);
+        self.goal.offer(&Leaf {
+            problem: self.problem,
+            nest: &self.steps,
+            bound,
+        });
         self.steps.truncate(mark);
         Some(())
     }

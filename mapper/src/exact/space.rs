@@ -4,6 +4,9 @@
 //! bound `N` is one of the `O(2 sqrt N)` values `ceil(N / k)`, which are closed under cutting; with perfect factors it is
 //! one of the divisors of `N`.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use super::problem::{Mask, Problem, members};
 
 /// The tile sizes of one rank.
@@ -121,7 +124,7 @@ pub(crate) struct Split {
 
 impl Split {
     /// The copies along `rank` of all fan-outs in `fanouts`.
-    pub(crate) fn along(&self, rank: usize, fanouts: std::ops::Range<usize>) -> u64 {
+    pub(crate) fn along(&self, rank: usize, fanouts: Range<usize>) -> u64 {
         self.copies[fanouts]
             .iter()
             .map(|copies| copies[rank])
@@ -129,14 +132,20 @@ impl Split {
     }
 
     /// The copies in use of all fan-outs in `fanouts`.
-    pub(crate) fn used(&self, fanouts: std::ops::Range<usize>) -> u64 {
+    pub(crate) fn used(&self, fanouts: Range<usize>) -> u64 {
         self.copies[fanouts].iter().flatten().product()
     }
 }
 
-/// All ways to unroll.
+/// All ways to unroll that differ in what they cost.
+///
+/// Neighbouring fan-outs that share alike are one to everything above and below: only the copies along each rank count.
 pub(crate) fn splits(problem: &Problem) -> Vec<Split> {
-    let mut found = Vec::new();
+    let mut found = Found {
+        splits: Vec::new(),
+        seen: BTreeSet::new(),
+        alike: alike(problem),
+    };
     let mut split = Split {
         copies: vec![vec![1; problem.sizes.len()]; problem.fanouts.len()],
     };
@@ -150,7 +159,46 @@ pub(crate) fn splits(problem: &Problem) -> Vec<Split> {
         &mut split,
         &mut found,
     );
-    found
+    found.splits
+}
+
+struct Found {
+    splits: Vec<Split>,
+    seen: BTreeSet<Vec<u64>>,
+    /// Ranges of neighbouring fan-outs that share alike.
+    alike: Vec<Range<usize>>,
+}
+
+impl Found {
+    fn add(&mut self, split: &Split) {
+        let ranks = 0..split.copies.first().map_or(0, Vec::len);
+        let along = |fanouts: &Range<usize>| -> Vec<u64> {
+            ranks
+                .clone()
+                .map(|r| split.along(r, fanouts.clone()))
+                .collect()
+        };
+        if self
+            .seen
+            .insert(self.alike.iter().flat_map(along).collect())
+        {
+            self.splits.push(split.clone());
+        }
+    }
+}
+
+fn alike(problem: &Problem) -> Vec<Range<usize>> {
+    let mut alike: Vec<Range<usize>> = Vec::new();
+    for (at, fanout) in problem.fanouts.iter().enumerate() {
+        let apart = problem.memories.iter().any(|m| m.below_fanouts == at);
+        match alike.last_mut() {
+            Some(range) if !apart && problem.fanouts[range.start].shares == fanout.shares => {
+                range.end = at + 1
+            }
+            _ => alike.push(at..at + 1),
+        }
+    }
+    alike
 }
 
 /// Decides rank `rank` of fan-out `fanout`, of which `room` copies are left, and all that follow.
@@ -161,10 +209,10 @@ fn unroll(
     room: u64,
     left: &mut [u64],
     split: &mut Split,
-    found: &mut Vec<Split>,
+    found: &mut Found,
 ) {
     let Some(component) = problem.fanouts.get(fanout) else {
-        found.push(split.clone());
+        found.add(split);
         return;
     };
     if rank == left.len() {
