@@ -23,6 +23,8 @@
 //! Deliberately not here: several kinds of compute at once, and leakage.
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
