@@ -1,4 +1,4 @@
-//! The nouns: network, arch, mapping, program, instruction set; parse, print, validate, reference meaning.
+//! The nouns: network, arch, tree, workload, mapping, program, instruction set; parse, print, validate, reference meaning.
 
 #![expect(
     clippy::result_large_err,

@@ -392,7 +392,7 @@ fn faults_of_the_order() {
     );
 }
 
-/// The tree with some bytes replaced.
+/// The tree with some characters replaced.
 fn damaged() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("18446744073709551615".to_owned()),
@@ -403,13 +403,13 @@ fn damaged() -> impl Strategy<Value = String> {
     ];
     let place = (0..TREE.len(), 0..12_usize, piece);
     prop::collection::vec(place, 1..4).prop_map(|places| {
-        let mut text = TREE.to_owned();
+        let mut text: Vec<char> = TREE.chars().collect();
         for (start, length, piece) in places {
-            let start = text.floor_char_boundary(start.min(text.len()));
-            let end = text.floor_char_boundary((start + length).min(text.len()));
-            text.replace_range(start..end.max(start), &piece);
+            let start = start.min(text.len());
+            let end = (start + length).min(text.len());
+            text.splice(start..end, piece.chars());
         }
-        text
+        text.into_iter().collect()
     })
 }
 

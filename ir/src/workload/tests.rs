@@ -355,7 +355,7 @@ fn faults_of_the_equation() {
     );
 }
 
-/// The workload with some bytes replaced.
+/// The workload with some characters replaced.
 fn damaged() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("16777215".to_owned()),
@@ -367,13 +367,13 @@ fn damaged() -> impl Strategy<Value = String> {
     ];
     let place = (0..WORKLOAD.len(), 0..12_usize, piece);
     prop::collection::vec(place, 1..4).prop_map(|places| {
-        let mut text = WORKLOAD.to_owned();
+        let mut text: Vec<char> = WORKLOAD.chars().collect();
         for (start, length, piece) in places {
-            let start = text.floor_char_boundary(start.min(text.len()));
-            let end = text.floor_char_boundary((start + length).min(text.len()));
-            text.replace_range(start..end.max(start), &piece);
+            let start = start.min(text.len());
+            let end = (start + length).min(text.len());
+            text.splice(start..end, piece.chars());
         }
-        text
+        text.into_iter().collect()
     })
 }
 
