@@ -75,15 +75,6 @@ struct PendingPort {
     bits_per_second: f64,
 }
 
-/// What bounds of loops say about a fan-out.
-#[derive(Default)]
-struct Bounds {
-    /// Ranks that may be unrolled, if not all.
-    ranks: Option<Vec<String>>,
-    /// No rank of a sum may be unrolled.
-    keeps_sums: bool,
-}
-
 struct Reader<'a, 'f> {
     findings: &'f Findings,
     names: &'f Names,
@@ -230,10 +221,9 @@ impl<'a> Reader<'a, '_> {
             let set = |key: &str| spatial.get(key).map(|at| self.roles(&at));
             let (reuse, may_reuse) = (set("reuse"), set("may_reuse"));
             let shared = may_reuse.or(reuse).unwrap_or(Roles::ALL);
-            let bounds = spatial
+            let ranks = spatial
                 .get("loop_bounds")
-                .map(|b| self.loop_bounds(&b))
-                .unwrap_or_default();
+                .and_then(|b| self.loop_bounds(&b));
             if let Some(scale) = spatial.get("usage_scale")
                 && scale.number(self.names, findings).is_some_and(|n| n != 1.0)
             {
@@ -255,53 +245,46 @@ impl<'a> Reader<'a, '_> {
                     build::name(&format!("{owner}_{name}"))
                 },
                 size,
-                ranks: bounds.ranks,
+                ranks,
                 shares: reuse.unwrap_or(Roles::NONE).to_vec(),
                 multicasts: shared
                     .and(Roles::of(&[Role::Input, Role::Weights]))
                     .to_vec(),
-                reduces: shared.has(Role::Output) && !bounds.keeps_sums,
+                reduces: shared.has(Role::Output),
             };
             self.parts.push((Component::Fanout(fanout), at.clone()));
         }
     }
 
-    /// `~m == 1` or `~output.rank_variables == 1`: only `m`, or what indexes the output, may be unrolled.
-    /// Others narrow the search.
-    fn loop_bounds(&self, at: &At<'a>) -> Bounds {
+    /// `~m == 1`: only `m` may be unrolled. Others narrow the search.
+    fn loop_bounds(&self, at: &At<'a>) -> Option<Vec<String>> {
         let findings = self.findings;
-        let mut bounds = Bounds::default();
+        let mut ranks = None;
         for bound in at.items(findings) {
             let Some(table) = bound.fields(findings) else {
                 continue;
             };
             let text = |key: &str| {
-                table
-                    .need(key, findings)
-                    .and_then(|t| t.text(findings))
-                    .unwrap_or("")
+                let text = table.need(key, findings);
+                text.and_then(|t| t.text(findings)).unwrap_or("")
             };
             let (expression, operator, value) =
                 (text("expression"), text("operator"), text("value"));
-            let names = expression
-                .strip_prefix('~')
-                .map(|e| e.trim_matches(['(', ')']));
-            let names: Option<Vec<&str>> = names.map(|n| n.split('|').map(str::trim).collect());
-            let is_rank = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            match (names, operator, value) {
-                (Some(names), "==" | "<=", "1") if names == ["output.rank_variables"] => {
-                    bounds.keeps_sums = true;
-                }
-                (Some(names), "==" | "<=", "1")
-                    if bounds.ranks.is_none() && names.iter().all(is_rank) =>
-                {
-                    bounds.ranks = Some(names.into_iter().map(str::to_owned).collect());
-                }
-                _ => bound.ignore(findings, SPACE),
+            let names = expression.strip_prefix('~').unwrap_or("");
+            let names = names.trim_matches(['(', ')']).split('|').map(str::trim);
+            let names: Vec<String> = names.map(str::to_owned).collect();
+            let is_rank = |name: &String| *name == build::name(name);
+            if matches!((operator, value), ("==" | "<=", "1"))
+                && ranks.is_none()
+                && names.iter().all(is_rank)
+            {
+                ranks = Some(names);
+            } else {
+                bound.ignore(findings, SPACE);
             }
             table.close(&[], findings);
         }
-        bounds
+        ranks
     }
 
     /// Picojoules and bits per second of an action, per bit.

@@ -243,8 +243,8 @@ fn accelforge() {
             line 22, `arch.nodes[1].tensors.keep`: `~Elsewhere` is no set of `input`, `weight` and `output`
             line 22, `arch.nodes[1].tensors.may_keep`: must be a text
             line 24, `arch.nodes[2]`: `!Network` is not here
-            line 33, `arch.nodes[3].energy_scale`: a scale other than 1 is not here
-            line 34, `arch.nodes[3].enabled`: a component that is there for some Einsums only"#]],
+            line 38, `arch.nodes[3].energy_scale`: a scale other than 1 is not here
+            line 39, `arch.nodes[3].enabled`: a component that is there for some Einsums only"#]],
     );
     check(
         name,
@@ -280,10 +280,10 @@ fn accelforge() {
             ("W2[n1, n2]", "W2[n1, n3]"),
         ],
         expect![[r#"
-            f.yaml: line 49, `workload.einsums[0]`: `k` has no bound in `rank_sizes` or `iteration_space_shape`
-            line 50, `workload.einsums[0].iteration_space_shape[0]`: is not of the form `0 <= m < 128`
-            line 55, `workload.einsums[1]`: `U`: `2 * q - r` is no sum of multiples of ranks
-            line 63, `workload.einsums[2]`: `n3` has no bound in `rank_sizes` or `iteration_space_shape`"#]],
+            f.yaml: line 54, `workload.einsums[0]`: `k` has no bound in `rank_sizes` or `iteration_space_shape`
+            line 55, `workload.einsums[0].iteration_space_shape[0]`: is not of the form `0 <= m < 128`
+            line 60, `workload.einsums[1]`: `U`: `2 * q - r` is no sum of multiples of ranks
+            line 68, `workload.einsums[2]`: `n3` has no bound in `rank_sizes` or `iteration_space_shape`"#]],
     );
     check(
         name,
@@ -296,9 +296,9 @@ fn accelforge() {
             ),
         ],
         expect![[r#"
-            f.yaml: line 46, `workload.bits_per_value.weight`: only `All` has a width here; write the others at the accesses
-            line 49, `workload.einsums[0]`: 0 outputs: an Einsum has one
-            line 59, `workload.einsums[1].tensor_accesses[0].weight`: is not understood"#]],
+            f.yaml: line 51, `workload.bits_per_value.weight`: only `All` has a width here; write the others at the accesses
+            line 54, `workload.einsums[0]`: 0 outputs: an Einsum has one
+            line 64, `workload.einsums[1].tensor_accesses[0].weight`: is not understood"#]],
     );
     check(
         name,
@@ -306,7 +306,7 @@ fn accelforge() {
             "Z[m, n2] = Y[m, n1] * W2[n1, n2]",
             "Z[m, n2] = Y[m, n1] * Y[n1, n2]",
         )],
-        expect!["f.yaml: line 63, `workload.einsums[2]`: tensor `Y` occurs twice"],
+        expect!["f.yaml: line 68, `workload.einsums[2]`: tensor `Y` occurs twice"],
     );
 }
 

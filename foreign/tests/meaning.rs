@@ -104,22 +104,23 @@ fn accelforge() {
     check(
         "accelforge.yaml",
         expect![[r#"
-        AccelForge 1.0
-        tree accelforge at 500000000 Hz
-        memory Main None keeps [Input, Weights, Output] bypass [] bits {} pj 10 10 ports [Read, Write]:128
-        memory Buffer Some(524288) keeps [Input, Output] bypass [Input, Output] bits {Output: 32} pj 0.125 0.25 ports [Read]:256 [Write]:128
-        fanout columns 8 ranks None shares [Input] multicasts [Input] reduces false
-        fanout rows 4 ranks None shares [] multicasts [] reduces true
-        memory Register Some(8) keeps [Weights] bypass [] bits {} pj 0 0 ports 
-        compute MAC pj 0.25
-        workload accelforge
-        First x1: Y[m, n1] += X[m, k] * W1[k, n1] Mac m=32 k=40 n1=24 input:8/8 weights:8/8 output:16/16
-        Window x3: T[q] += V[r] * U[2*q+r] Mac r=3 q=10 weights:8/8 input:8/8 output:8/8
-        Z x1: Z[m, n2] += Y[m, n1] * W2[n1, n2] Mac m=32 n2=16 n1=24 input:8/8 weights:8/8 output:8/8
-        line 27, `arch.nodes[2].spatial[0].min_usage`: narrows the search only; mappings outside it are found too
-        line 33, `arch.nodes[3].leak_power`: leakage is not here
-        line 47, `workload.persistent_tensors`: does not change what one Einsum costs
-    "#]],
+            AccelForge 1.0
+            tree accelforge at 500000000 Hz
+            memory Main None keeps [Input, Weights, Output] bypass [] bits {} pj 10 10 ports [Read, Write]:128
+            memory Buffer Some(524288) keeps [Input, Output] bypass [Input, Output] bits {Output: 32} pj 0.125 0.25 ports [Read]:256 [Write]:128
+            fanout columns 8 ranks None shares [Input] multicasts [Input] reduces false
+            fanout rows 4 ranks Some(["k", "r"]) shares [] multicasts [] reduces true
+            memory Register Some(8) keeps [Weights] bypass [] bits {} pj 0 0 ports 
+            compute MAC pj 0.25
+            workload accelforge
+            First x1: Y[m, n1] += X[m, k] * W1[k, n1] Mac m=32 k=40 n1=24 input:8/8 weights:8/8 output:16/16
+            Window x3: T[q] += V[r] * U[2*q+r] Mac r=3 q=10 weights:8/8 input:8/8 output:8/8
+            Z x1: Z[m, n2] += Y[m, n1] * W2[n1, n2] Mac m=32 n2=16 n1=24 input:8/8 weights:8/8 output:8/8
+            line 27, `arch.nodes[2].spatial[0].min_usage`: narrows the search only; mappings outside it are found too
+            line 33, `arch.nodes[2].spatial[1].loop_bounds[1]`: narrows the search only; mappings outside it are found too
+            line 38, `arch.nodes[3].leak_power`: leakage is not here
+            line 52, `workload.persistent_tensors`: does not change what one Einsum costs
+        "#]],
     );
 }
 
