@@ -75,6 +75,20 @@ fn the_workload_is_legal() {
     assert_ne!(conv.shape(), scale.shape());
 }
 
+/// The example at the top of the module is legal.
+#[test]
+fn the_example_reads() {
+    let source = include_str!("../workload.rs");
+    let lines = source
+        .lines()
+        .skip_while(|line| *line != "//! ```text")
+        .skip(1);
+    let lines = lines.take_while(|line| *line != "//! ```");
+    let text: Vec<&str> = lines.map(|line| line[3..].trim_start()).collect();
+    let example = read("example.toml", &text.join("\n")).expect("it is legal");
+    assert_eq!(example.name, "example");
+}
+
 #[test]
 fn faults_of_the_text() {
     check(
