@@ -1,4 +1,9 @@
-//! The nouns: network, arch, mapping, program, instruction set; parse, print, validate, reference meaning.
+//! The nouns: network, arch, tree, workload, mapping, program, instruction set; parse, print, validate, reference meaning.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "an error of a file ends its use, so its size does not matter"
+)]
 
 pub mod arch;
 pub mod isa;

@@ -18,11 +18,30 @@
 //! read_pj_per_bit = 10.0
 //! write_pj_per_bit = 11.0
 //! ports = [{ bits_per_cycle = 64 }]
+//!
+//! [[component]]
+//! class = "memory"
+//! name = "buffer"
+//! size_bits = 1_048_576
+//! read_pj_per_bit = 0.2
+//! write_pj_per_bit = 0.3
+//!
+//! [[component]]
+//! class = "fanout"
+//! name = "row"
+//! size = 16
+//!
+//! [[component]]
+//! class = "compute"
+//! name = "mac"
+//! pj_per_operation = 0.2
 //! ```
 //!
 //! Deliberately not here: several kinds of compute at once, and leakage.
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

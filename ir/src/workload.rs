@@ -16,9 +16,12 @@
 //! ```
 //!
 //! Padding is part of the input: a dimension is as large as its indices reach.
+//! `docs/reference/workload.md` has every key.
 //! Deliberately not here: sparsity, and indices that are not sums of multiples of ranks.
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -26,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mapping::{Dimension, Rank};
 
+pub(crate) use file::is_name;
 pub use file::{WorkloadError, read};
 
 /// The version of the text form.

@@ -60,11 +60,15 @@ fn every_tree_reads_and_prints_back() {
 }
 
 #[test]
-fn every_workload_reads() {
+fn every_workload_reads_and_prints_back() {
     for (stem, text) in examples("workloads") {
         let workload = ir::workload::read(&stem, &text)
             .unwrap_or_else(|e| panic!("{stem}: {:?}", miette::Report::new(e)));
         assert_eq!(workload.name, stem);
+        assert_eq!(
+            ir::workload::read(&stem, &workload.to_toml()).expect("it reads back"),
+            workload
+        );
     }
 }
 
@@ -248,4 +252,17 @@ fn trees_of_archs() {
             Some(Component::Compute(_))
         ));
     }
+}
+
+/// The example of the reference page is legal.
+#[test]
+fn reference_page_of_workloads() {
+    let page = include_str!("../../docs/reference/workload.md");
+    let (_, rest) = page.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("it ends");
+    let workload = ir::workload::read("workload.md", example).expect("it is legal");
+    assert_eq!(
+        ir::workload::read("workload.md", &workload.to_toml()).expect("it reads back"),
+        workload
+    );
 }

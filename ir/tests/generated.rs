@@ -32,3 +32,8 @@ fn presets() {
         );
     }
 }
+
+#[test]
+fn tree_schema() {
+    expect_file!["../../docs/reference/tree.schema.json"].assert_eq(&ir::tree::json_schema());
+}

@@ -1,14 +1,18 @@
 //! Reading a tree from TOML, with errors that point into the file.
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
+use std::ops::Range;
 
-use super::{Component, FORMAT, Memory, Tree};
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Component, Compute, FORMAT, Memory, Tree};
 use crate::workload::Role;
 
 /// A tree file that cannot be used; always the file's fault.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
-#[diagnostic(code(tree::value), help("{help}"))]
+#[diagnostic(code(tree::file), help("{help}"))]
 pub struct TreeError {
     /// What is wrong.
     message: String,
@@ -33,7 +37,7 @@ pub fn is_tree(text: &str) -> bool {
 /// # Errors
 /// [`TreeError`], with the place in the file.
 pub fn read(name: &str, text: &str) -> Result<Tree, TreeError> {
-    let error = |message: String, help: &str, span: std::ops::Range<usize>| TreeError {
+    let error = |message: String, help: &str, span: Range<usize>| TreeError {
         message,
         help: help.to_owned(),
         source_code: NamedSource::new(name, text.to_owned()),
@@ -41,20 +45,33 @@ pub fn read(name: &str, text: &str) -> Result<Tree, TreeError> {
     };
     let tree: Tree = toml::from_str(text).map_err(|e| {
         let help = "`docs/reference/tree.schema.json` lists every key";
-        error(
-            e.message().replace('\n', " "),
-            help,
-            e.span().unwrap_or(0..0),
-        )
+        let span = fault_in_component(text).or(e.span()).unwrap_or(0..0);
+        error(e.message().replace('\n', " "), help, span)
     })?;
-    match tree.problems().into_iter().next() {
+    match tree.violations().into_iter().next() {
         None => Ok(tree),
         Some(problem) => Err(error(
             problem.message,
             problem.help,
-            span_of(text, &problem.component),
+            problem.place.span(text),
         )),
     }
+}
+
+/// The component that does not read; the reader itself names the list of all, because their class stands inside them.
+fn fault_in_component(text: &str) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Parts {
+        component: Vec<Spanned<toml::Value>>,
+    }
+    let parts: Parts = toml::from_str(text).ok()?;
+    let reads =
+        |part: &Spanned<toml::Value>| part.get_ref().clone().try_into::<Component>().is_ok();
+    parts
+        .component
+        .iter()
+        .find(|part| !reads(part))
+        .map(Spanned::span)
 }
 
 /// The JSON Schema of tree files, for editors: `docs/reference/tree.schema.json`.
@@ -63,24 +80,46 @@ pub fn json_schema() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
 }
 
+/// The most components of a tree.
+const MAX_COMPONENTS: usize = 32;
+
+/// The most copies of the compute.
+const MAX_COPIES: u64 = 1 << 30;
+
 /// What no mapper can work with.
 struct Problem {
-    component: String,
+    place: Place,
     message: String,
     help: &'static str,
 }
 
-/// The line that names `component`.
-fn span_of(text: &str, component: &str) -> std::ops::Range<usize> {
-    let quoted = format!("\"{component}\"");
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        if line.trim_start().starts_with("name") && line.contains(&quoted) {
-            return start..start + line.trim_end().len();
+/// What a problem points at.
+enum Place {
+    /// A key of the tree itself.
+    Key(&'static str),
+    /// The line that names the component of this index.
+    Component(usize),
+}
+
+impl Place {
+    fn span(&self, text: &str) -> Range<usize> {
+        let (key, mut skip) = match self {
+            Place::Key(key) => (*key, 0),
+            Place::Component(index) => ("name", index + 1),
+        };
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let (found, _) = line.split_once('=').unwrap_or((line, ""));
+            if found.trim() == key {
+                if skip == 0 {
+                    return start..start + line.trim_end().len();
+                }
+                skip -= 1;
+            }
+            start += line.len();
         }
-        start += line.len();
+        0..0
     }
-    0..0
 }
 
 impl Component {
@@ -94,26 +133,62 @@ impl Component {
     }
 }
 
+/// The problems found so far.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn rule(
+        &mut self,
+        holds: bool,
+        place: Place,
+        message: impl FnOnce() -> String,
+        help: &'static str,
+    ) {
+        if !holds {
+            let message = message();
+            self.0.push(Problem {
+                place,
+                message,
+                help,
+            });
+        }
+    }
+}
+
 impl Tree {
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut rule = |holds: bool, component: &str, message: String, help: &'static str| {
-            if !holds {
-                problems.push(Problem {
-                    component: component.to_owned(),
-                    message,
-                    help,
-                });
-            }
-        };
-        let version = format!("`format` is {}: {FORMAT} is the only version", self.format);
-        rule(
+    /// What no mapper can work with; empty for every tree that [`read`] gives.
+    pub fn problems(&self) -> Vec<String> {
+        self.violations().into_iter().map(|p| p.message).collect()
+    }
+
+    fn violations(&self) -> Vec<Problem> {
+        let mut found = Problems::default();
+        let components = &self.components;
+        found.rule(
             self.format == FORMAT,
-            &self.name,
-            version,
+            Place::Key("format"),
+            || format!("`format` is {}: {FORMAT} is the only version", self.format),
             "write `format = 1`",
         );
-        let first = match self.components.first() {
+        found.rule(
+            self.clock_hz > 0,
+            Place::Key("clock_hz"),
+            || "`clock_hz` is 0: must be above 0 Hz".to_owned(),
+            "any clock will do if only energy and cycles count",
+        );
+        found.rule(
+            components.len() <= MAX_COMPONENTS,
+            Place::Component(MAX_COMPONENTS),
+            || {
+                format!(
+                    "the tree has {} components: {MAX_COMPONENTS} are the limit",
+                    components.len()
+                )
+            },
+            "leave out what moves no data",
+        );
+        let first = match components.first() {
             Some(Component::Memory(memory)) => {
                 memory.size_bits.is_none()
                     && Role::ALL.iter().all(|r| memory.keeps.contains(r))
@@ -121,73 +196,155 @@ impl Tree {
             }
             _ => false,
         };
-        rule(
+        found.rule(
             first,
-            self.components.first().map_or(&self.name, |c| c.name()),
-            "the first component is not a memory of everything".to_owned(),
+            Place::Component(0),
+            || "the first component is not a memory of everything".to_owned(),
             "start with a memory without `size_bits`, `keeps` and `may_bypass`: where all tensors begin and end",
         );
-        let computes = self
-            .components
-            .iter()
-            .filter(|c| matches!(c, Component::Compute(_)))
-            .count();
-        rule(
-            computes == 1 && matches!(self.components.last(), Some(Component::Compute(_))),
-            &self.name,
-            format!("the tree has {computes} components of compute, or it is not the last"),
+        let is_compute = |c: &&Component| matches!(c, Component::Compute(_));
+        let computes = components.iter().filter(is_compute).count();
+        found.rule(
+            computes == 1 && components.last().as_ref().is_some_and(is_compute),
+            Place::Component(components.len().saturating_sub(1)),
+            || format!("the tree has {computes} components of compute, or it is not the last"),
             "end with one component of class `compute`",
         );
-        for (index, component) in self.components.iter().enumerate() {
+        for (index, component) in components.iter().enumerate() {
             let name = component.name();
-            let before = &self.components[..index];
-            rule(
-                !before.iter().any(|c| c.name() == name),
-                name,
-                format!("component `{name}` is there already"),
+            let twice = components[..index].iter().any(|c| c.name() == name);
+            found.rule(
+                crate::workload::is_name(name),
+                Place::Component(index),
+                || format!("`{name}` is no name of a component"),
+                "names are letters, digits and `_`, a letter first",
+            );
+            found.rule(
+                !twice,
+                Place::Component(index),
+                || format!("component `{name}` is there already"),
                 "names are unique in a tree",
             );
-            if let Component::Memory(memory) = component {
-                memory_rules(memory, &mut rule);
-            }
-            if let Component::Fanout(fanout) = component {
-                rule(
+            match component {
+                Component::Memory(memory) => memory_rules(memory, index, &mut found),
+                Component::Fanout(fanout) => found.rule(
                     (1..=1 << 20).contains(&fanout.size),
-                    name,
-                    format!(
-                        "`size` of `{name}` is {}: 1 to 1048576 is possible",
-                        fanout.size
-                    ),
+                    Place::Component(index),
+                    || {
+                        format!(
+                            "`size` of `{name}` is {}: 1 to 1048576 is possible",
+                            fanout.size
+                        )
+                    },
                     "a fan-out is at least one copy",
-                );
+                ),
+                Component::Compute(compute) => compute_rules(compute, index, &mut found),
             }
         }
-        problems
+        let copies = self
+            .fanouts()
+            .fold(1, |n: u64, (_, fanout)| n.saturating_mul(fanout.size));
+        found.rule(
+            copies <= MAX_COPIES,
+            Place::Component(components.len().saturating_sub(1)),
+            || format!("the fan-outs make more than {MAX_COPIES} copies of the compute"),
+            "make a fan-out smaller",
+        );
+        found.0
     }
 }
 
-fn memory_rules(memory: &Memory, rule: &mut impl FnMut(bool, &str, String, &'static str)) {
+fn memory_rules(memory: &Memory, index: usize, found: &mut Problems) {
     let name = &memory.name;
-    let energies = [memory.read_pj_per_bit, memory.write_pj_per_bit];
-    rule(
-        energies.iter().all(|e| e.is_finite() && *e >= 0.0),
-        name,
-        format!("an energy of `{name}` is negative or not a number"),
+    found.rule(
+        memory
+            .size_bits
+            .is_none_or(|bits| (1..=1 << 50).contains(&bits)),
+        Place::Component(index),
+        || {
+            format!(
+                "`size_bits` of `{name}` is {}: 1 to 2^50 is possible",
+                memory.size_bits.unwrap_or(0)
+            )
+        },
+        "leave `size_bits` out if the memory is as large as needed",
+    );
+    found.rule(
+        !memory.keeps.is_empty() && is_set(&memory.keeps),
+        Place::Component(index),
+        || format!("`keeps` of `{name}` is empty, or names a tensor twice"),
+        "leave `keeps` out for every tensor, and the memory if it keeps none",
+    );
+    found.rule(
+        memory.may_bypass.iter().all(|r| memory.keeps.contains(r)) && is_set(&memory.may_bypass),
+        Place::Component(index),
+        || format!("`{name}` lets pass by what it never keeps, or names a tensor twice"),
+        "`may_bypass` is a part of `keeps`",
+    );
+    found.rule(
+        memory
+            .value_bits
+            .iter()
+            .all(|(role, bits)| memory.keeps.contains(role) && (1..=64).contains(bits)),
+        Place::Component(index),
+        || format!("`value_bits` of `{name}` is not 1 to 64 bits of a tensor that it keeps"),
+        "write `value_bits = { output = 32 }`",
+    );
+    found.rule(
+        [memory.read_pj_per_bit, memory.write_pj_per_bit]
+            .into_iter()
+            .all(is_energy),
+        Place::Component(index),
+        || format!("an energy of `{name}` is negative, not a number or above 10^12"),
         "energies are picojoules per bit",
     );
-    rule(
+    found.rule(
         memory
             .ports
             .iter()
-            .all(|p| p.bits_per_cycle.is_finite() && p.bits_per_cycle > 0.0),
-        name,
-        format!("a port of `{name}` has no bandwidth"),
-        "`bits_per_cycle` is above 0; leave the port out if it never limits",
+            .all(|p| (1e-6..=1e12).contains(&p.bits_per_cycle)),
+        Place::Component(index),
+        || format!("a port of `{name}` is not 10^-6 to 10^12 bits in a cycle"),
+        "leave the port out if it never limits",
     );
-    rule(
-        memory.may_bypass.iter().all(|r| memory.keeps.contains(r)),
-        name,
-        format!("`{name}` lets pass by what it never keeps"),
-        "`may_bypass` is a part of `keeps`",
+    found.rule(
+        memory.ports.iter().all(|p| !p.does.is_empty()),
+        Place::Component(index),
+        || format!("a port of `{name}` does nothing"),
+        "leave `does` out if the port reads and writes",
     );
+}
+
+fn compute_rules(compute: &Compute, index: usize, found: &mut Problems) {
+    let name = &compute.name;
+    let vector = compute.vector.as_ref();
+    found.rule(
+        is_energy(compute.pj_per_operation) && vector.is_none_or(|v| is_energy(v.pj_per_operation)),
+        Place::Component(index),
+        || format!("an energy of `{name}` is negative, not a number or above 10^12"),
+        "energies are picojoules per operation",
+    );
+    found.rule(
+        vector.is_none_or(|v| (1..=1 << 20).contains(&v.lanes)),
+        Place::Component(index),
+        || {
+            format!(
+                "`vector.lanes` of `{name}` is {}: 1 to 1048576 is possible",
+                vector.map_or(0, |v| v.lanes)
+            )
+        },
+        "leave `vector` out if there is no vector engine",
+    );
+}
+
+fn is_energy(picojoules: f64) -> bool {
+    (0.0..=1e12).contains(&picojoules)
+}
+
+/// Whether no role occurs twice.
+fn is_set(roles: &[Role]) -> bool {
+    roles
+        .iter()
+        .enumerate()
+        .all(|(i, role)| !roles[..i].contains(role))
 }

@@ -1,0 +1,918 @@
+//! AccelForge 1.0: `arch` with its nodes, and `workload` with its Einsums.
+//!
+//! Units there are joule, second and bit; per bit if an action does not say how many bits it moves.
+//! A component without energies leaves them to a model of its class, which is not here: they are 0.
+//!
+//! # Source
+//! AccelForge 1.0.467, documentation of `Spec`.
+
+use std::collections::BTreeMap;
+
+use ir::tree::{Component, Compute, Direction, Fanout, Memory, Overlap, Port, Tree};
+use ir::workload::{Role, Unit, Workload};
+
+use crate::build::{self, CLOCK_HZ, Part, Parts, Tensor};
+use crate::expression::{self, Roles};
+use crate::finding::Findings;
+use crate::table::{At, Names, Table};
+
+const MODELS: &str = "is for the component models, which are not here";
+const LEAK: &str = "leakage is not here";
+const SPACE: &str = "narrows the search only; mappings outside it are found too";
+const SEARCH: &str = "steers the search of AccelForge";
+
+/// Reads the architecture and the workload of the file.
+pub(crate) fn read(
+    name: &str,
+    root: &At<'_>,
+    findings: &Findings,
+) -> (Option<Tree>, Option<Workload>) {
+    let Some(file) = root.fields(findings) else {
+        return (None, None);
+    };
+    let mut names = Names::new();
+    for (key, value) in file
+        .get("variables")
+        .iter()
+        .filter_map(At::table)
+        .flat_map(|t| t.all())
+    {
+        if let Some(Ok(number)) = value.node.text().map(|t| expression::number(t, &names)) {
+            names.insert(key.to_owned(), number);
+        } else {
+            value.ignore(findings, "is no number");
+        }
+    }
+    let workload = file
+        .get("workload")
+        .and_then(|w| workload(name, &w, &names, findings));
+    let tree = file.get("arch").and_then(|arch| {
+        let reader = Reader {
+            findings,
+            names: &names,
+            parts: Vec::new(),
+            kept: BTreeMap::new(),
+            clock_hz: None,
+            pending: Vec::new(),
+        };
+        reader.arch(name, &arch)
+    });
+    let renames = "says which tensor is `input`, `weight` and `output`; here the weights of an Einsum are its second input";
+    file.close(
+        &[
+            (&["renames"], renames),
+            (&["mapper", "mapping", "model", "config"], SEARCH),
+        ],
+        findings,
+    );
+    (tree, workload)
+}
+
+/// A bandwidth in bits per second, to be divided by the clock, which stands at the compute.
+struct PendingPort {
+    part: usize,
+    does: Vec<Direction>,
+    bits_per_second: f64,
+}
+
+struct Reader<'a, 'f> {
+    findings: &'f Findings,
+    names: &'f Names,
+    parts: Vec<Part<'a>>,
+    /// What each memory must keep.
+    kept: BTreeMap<String, Roles>,
+    clock_hz: Option<u64>,
+    pending: Vec<PendingPort>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn arch(mut self, name: &str, at: &At<'a>) -> Option<Tree> {
+        let findings = self.findings;
+        let table = at.fields(findings)?;
+        let nodes = table.need("nodes", findings)?;
+        self.nodes(&nodes);
+        table.close(
+            &[
+                (&["extra_attributes_for_all_component_models"], MODELS),
+                (&["variables"], "is not looked at"),
+            ],
+            findings,
+        );
+        let clock_hz = self.clock_hz.unwrap_or_else(|| {
+            at.ignore(
+                findings,
+                "no finite throughput of the compute: the clock is 1 GHz",
+            );
+            CLOCK_HZ
+        });
+        for port in std::mem::take(&mut self.pending) {
+            if let (Component::Memory(memory), _) = &mut self.parts[port.part] {
+                memory.ports.push(Port {
+                    does: port.does,
+                    bits_per_cycle: port.bits_per_second / crate::table::float(clock_hz),
+                });
+            }
+        }
+        if let Some((Component::Memory(memory), _)) = self.parts.first_mut() {
+            // Everything begins and ends here; what may stay inside is decided where einsums are fused.
+            memory.may_bypass.clear();
+        }
+        build::tree(name, "AccelForge", clock_hz, self.parts, at, findings)
+    }
+
+    fn nodes(&mut self, at: &At<'a>) {
+        let findings = self.findings;
+        for node in at.items(findings) {
+            match node.node.tag.as_deref() {
+                Some("Memory") => self.memory(&node),
+                Some("Container") => {
+                    let Some(table) = node.fields(findings) else {
+                        continue;
+                    };
+                    self.fanouts(&table);
+                    self.common(&table);
+                    table.close(&[], findings);
+                }
+                Some("Compute") => self.compute(&node),
+                Some("Hierarchical") => {
+                    let Some(table) = node.fields(findings) else {
+                        continue;
+                    };
+                    table.get("name");
+                    if let Some(nodes) = table.need("nodes", findings) {
+                        self.nodes(&nodes);
+                    }
+                    table.close(&[], findings);
+                }
+                Some(tag) => node.fault(findings, format!("`!{tag}` is not here")),
+                None => node.fault(
+                    findings,
+                    "a node without `!Memory`, `!Container` or `!Compute`",
+                ),
+            }
+        }
+    }
+
+    /// The keys of every component, of which those with a meaning are refused.
+    fn common(&self, table: &Table<'a>) {
+        let findings = self.findings;
+        table.get("name");
+        for key in [
+            "energy_scale",
+            "throughput_scale",
+            "latency_scale",
+            "actions_scale",
+            "n_parallel_instances",
+        ] {
+            if let Some(scale) = table.get(key)
+                && scale.number(self.names, findings).is_some_and(|n| n != 1.0)
+            {
+                scale.fault(findings, "a scale other than 1 is not here");
+            }
+        }
+        if let Some(enabled) = table.get("enabled")
+            && enabled
+                .node
+                .text()
+                .is_none_or(|t| !t.eq_ignore_ascii_case("true"))
+        {
+            enabled.fault(findings, "a component that is there for some Einsums only");
+        }
+        for (keys, reason) in [
+            (
+                &["area", "total_area", "area_scale"][..],
+                "area is not here",
+            ),
+            (
+                &["leak_power", "total_leak_power", "leak_power_scale"][..],
+                LEAK,
+            ),
+            (
+                &[
+                    "component_class",
+                    "extra_attributes_for_component_model",
+                    "component_model",
+                ][..],
+                MODELS,
+            ),
+        ] {
+            for key in keys {
+                if let Some(value) = table.get(key)
+                    && value.node.text() != Some("0")
+                {
+                    value.ignore(findings, reason);
+                }
+            }
+        }
+    }
+
+    fn fanouts(&mut self, table: &Table<'a>) {
+        let findings = self.findings;
+        let owner = table.get("name").and_then(|n| n.node.text()).unwrap_or("");
+        for at in table.get("spatial").iter().flat_map(|s| s.items(findings)) {
+            let Some(spatial) = at.fields(findings) else {
+                continue;
+            };
+            let name = spatial
+                .need("name", findings)
+                .and_then(|n| n.text(findings));
+            let size = spatial.need("fanout", findings);
+            let size = size.and_then(|s| s.whole(1..=1 << 20, self.names, findings));
+            let set = |key: &str| spatial.get(key).map(|at| self.roles(&at));
+            let (reuse, may_reuse) = (set("reuse"), set("may_reuse"));
+            let shared = may_reuse.or(reuse).unwrap_or(Roles::ALL);
+            let ranks = spatial
+                .get("loop_bounds")
+                .and_then(|b| self.loop_bounds(&b));
+            if let Some(scale) = spatial.get("usage_scale")
+                && scale.number(self.names, findings).is_some_and(|n| n != 1.0)
+            {
+                scale.fault(findings, "a scale other than 1 is not here");
+            }
+            spatial.close(
+                &[(&["min_usage"], SPACE), (&["power_gateable"], LEAK)],
+                findings,
+            );
+            let (Some(name), Some(size)) = (name, size) else {
+                continue;
+            };
+            let name = build::name(name);
+            let is_new = self.parts.iter().all(|(part, _)| part.name() != name);
+            let fanout = Fanout {
+                name: if is_new {
+                    name
+                } else {
+                    build::name(&format!("{owner}_{name}"))
+                },
+                size,
+                ranks,
+                shares: reuse.unwrap_or(Roles::NONE).to_vec(),
+                multicasts: shared
+                    .and(Roles::of(&[Role::Input, Role::Weights]))
+                    .to_vec(),
+                reduces: shared.has(Role::Output),
+            };
+            self.parts.push((Component::Fanout(fanout), at.clone()));
+        }
+    }
+
+    /// `~m == 1`: only `m` may be unrolled. Others narrow the search.
+    fn loop_bounds(&self, at: &At<'a>) -> Option<Vec<String>> {
+        let findings = self.findings;
+        let mut ranks = None;
+        for bound in at.items(findings) {
+            let Some(table) = bound.fields(findings) else {
+                continue;
+            };
+            let text = |key: &str| {
+                let text = table.need(key, findings);
+                text.and_then(|t| t.text(findings)).unwrap_or("")
+            };
+            let (expression, operator, value) =
+                (text("expression"), text("operator"), text("value"));
+            let names = expression.strip_prefix('~').unwrap_or("");
+            let names = names.trim_matches(['(', ')']).split('|').map(str::trim);
+            let names: Vec<String> = names.map(str::to_owned).collect();
+            let is_rank = |name: &String| *name == build::name(name);
+            if matches!((operator, value), ("==" | "<=", "1"))
+                && ranks.is_none()
+                && names.iter().all(is_rank)
+            {
+                ranks = Some(names);
+            } else {
+                bound.ignore(findings, SPACE);
+            }
+            table.close(&[], findings);
+        }
+        ranks
+    }
+
+    /// Picojoules and bits per second of an action, per bit.
+    fn action(&self, table: &Table<'a>, kind: &str) -> (Option<f64>, Option<f64>) {
+        let findings = self.findings;
+        let actions = table.get("actions");
+        let default_bits = table.get("bits_per_action");
+        let default_bits = default_bits.and_then(|b| b.number(self.names, findings));
+        for action in actions.iter().flat_map(|a| a.items(findings)) {
+            let Some(action) = action.fields(findings) else {
+                continue;
+            };
+            if action.get("name").and_then(|n| n.node.text()) != Some(kind) {
+                continue;
+            }
+            let number = |key: &str| action.get(key).and_then(|n| n.number(self.names, findings));
+            let bits = number("bits_per_action").or(default_bits).unwrap_or(1.0);
+            let energy = number("energy").map(|joule| joule * 1e12 / bits);
+            let throughput = number("throughput").map(|throughput| throughput * bits);
+            for key in ["energy_scale", "throughput_scale", "latency_scale"] {
+                if number(key).is_some_and(|n| n != 1.0) {
+                    action
+                        .at()
+                        .fault(findings, format!("`{key}` other than 1 is not here"));
+                }
+            }
+            action.close(
+                &[(&["extra_attributes_for_component_model"], MODELS)],
+                findings,
+            );
+            return (energy, throughput);
+        }
+        (None, None)
+    }
+
+    fn memory(&mut self, at: &At<'a>) {
+        let findings = self.findings;
+        let Some(table) = at.fields(findings) else {
+            return;
+        };
+        let name = table
+            .need("name", findings)
+            .and_then(|n| n.text(findings))
+            .unwrap_or("");
+        self.fanouts(&table);
+        self.common(&table);
+        let size = table
+            .need("size", findings)
+            .and_then(|s| s.number(self.names, findings));
+        let is_outermost = self.parts.is_empty();
+        let size_bits = size.filter(|size| size.is_finite()).map(|size| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a size of nonsense is refused with the tree"
+            )]
+            let bits = size.floor().min(1e18) as u64;
+            bits
+        });
+        if is_outermost && size_bits.is_some() {
+            at.ignore(
+                findings,
+                "the size of the outermost memory: it is as large as needed",
+            );
+        }
+        let (keep, keeps) = self.tensors(&table);
+        self.kept.insert(name.to_owned(), keep);
+        let values = table.get("values_per_action");
+        if let Some(values) = values {
+            values.fault(findings, "actions of several values are not here");
+        }
+        table.get("skip_initial_output_write");
+        let (read, reads) = self.action(&table, "read");
+        let (write, writes) = self.action(&table, "write");
+        if read.is_none() || write.is_none() {
+            at.ignore(
+                findings,
+                "leaves its energies to a component model: they are 0",
+            );
+        }
+        let kept = if is_outermost { Roles::ALL } else { keeps };
+        let memory = Memory {
+            name: build::name(name),
+            size_bits: size_bits.filter(|_| !is_outermost),
+            keeps: kept.to_vec(),
+            may_bypass: kept.without(keep).to_vec(),
+            value_bits: self.value_bits(&table, kept),
+            double_buffered: false,
+            overlap: Overlap::Reuse,
+            read_pj_per_bit: read.unwrap_or(0.0),
+            write_pj_per_bit: write.unwrap_or(0.0),
+            ports: Vec::new(),
+        };
+        self.ports(&table, reads, writes);
+        table.close(&[], findings);
+        if kept == Roles::NONE {
+            at.ignore(findings, "keeps nothing");
+            let index = self.parts.len();
+            self.pending.retain(|port| port.part != index);
+            return;
+        }
+        self.parts.push((Component::Memory(memory), at.clone()));
+    }
+
+    /// What a memory must keep, and what it may keep besides.
+    fn tensors(&self, table: &Table<'a>) -> (Roles, Roles) {
+        let findings = self.findings;
+        let Some(tensors) = table.get("tensors").and_then(|t| t.fields(findings)) else {
+            return (Roles::NONE, Roles::ALL);
+        };
+        let set = |key: &str| tensors.get(key).map(|at| self.roles(&at));
+        let (keep, may_keep) = (set("keep"), set("may_keep"));
+        for key in ["back", "no_refetch_from_above", "no_resend_to_below"] {
+            if let Some(at) = tensors.get(key) {
+                at.fault(findings, "is not here");
+            }
+        }
+        tensors.close(
+            &[(
+                &[
+                    "tile_shape",
+                    "tensor_order_options",
+                    "force_memory_hierarchy_order",
+                ],
+                SPACE,
+            )],
+            findings,
+        );
+        let may_keep = may_keep.unwrap_or(match keep {
+            Some(_) => Roles::NONE,
+            None => Roles::ALL,
+        });
+        let keep = keep.unwrap_or(Roles::NONE);
+        (keep, keep.or(may_keep))
+    }
+
+    fn value_bits(&self, table: &Table<'a>, keeps: Roles) -> BTreeMap<Role, u32> {
+        let findings = self.findings;
+        let mut widths = BTreeMap::new();
+        let Some(bits) = table.get("bits_per_value").and_then(|b| b.fields(findings)) else {
+            return widths;
+        };
+        for (key, value) in bits.all() {
+            let Some(bits) = value.whole(1..=64, self.names, findings) else {
+                continue;
+            };
+            match expression::roles(key, &|name| self.named(name)) {
+                Ok(roles) => {
+                    for role in roles.and(keeps).to_vec() {
+                        widths.insert(role, u32::try_from(bits).unwrap_or(64));
+                    }
+                }
+                Err(reason) => value.fault(findings, reason),
+            }
+        }
+        widths
+    }
+
+    /// One port for both directions, as the sum over the actions says, or one for each, as their maximum says.
+    fn ports(&mut self, table: &Table<'a>, reads: Option<f64>, writes: Option<f64>) {
+        let findings = self.findings;
+        let latency = table.get("total_latency");
+        let text = latency
+            .as_ref()
+            .and_then(|l| l.node.text())
+            .unwrap_or("sum(a.n_calls / a.throughput for a in actions)");
+        let finite = |throughput: Option<f64>| throughput.filter(|t| t.is_finite());
+        let (reads, writes) = (finite(reads), finite(writes));
+        let both = [Direction::Read, Direction::Write];
+        let mut port = |does: &[Direction], bits_per_second: f64| {
+            let part = self.parts.len();
+            self.pending.push(PendingPort {
+                part,
+                does: does.to_vec(),
+                bits_per_second,
+            });
+        };
+        let form: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        match (form.as_str(), reads, writes) {
+            (_, None, None) if form.contains("throughput") => {}
+            ("sum(a.n_calls/a.throughputforainactions)", Some(reads), Some(writes)) => {
+                if (reads - writes).abs() <= 1e-9 * reads {
+                    port(&both, reads);
+                } else {
+                    let message = "reads and writes share a port, but differ in throughput";
+                    table.at().fault(findings, message);
+                }
+            }
+            (
+                "sum(a.n_calls/a.throughputforainactions)"
+                | "max(a.n_calls/a.throughputforainactions)",
+                reads,
+                writes,
+            ) => {
+                if let Some(reads) = reads {
+                    port(&both[..1], reads);
+                }
+                if let Some(writes) = writes {
+                    port(&both[1..], writes);
+                }
+            }
+            _ => {
+                let message = "a latency other than the sum or the maximum over the actions";
+                latency
+                    .as_ref()
+                    .unwrap_or(table.at())
+                    .fault(findings, message);
+            }
+        }
+    }
+
+    fn compute(&mut self, at: &At<'a>) {
+        let findings = self.findings;
+        let Some(table) = at.fields(findings) else {
+            return;
+        };
+        let name = table
+            .need("name", findings)
+            .and_then(|n| n.text(findings))
+            .unwrap_or("");
+        self.fanouts(&table);
+        self.common(&table);
+        table.get("skip_initial_output_write");
+        let (energy, throughput) = self.action(&table, "compute");
+        if energy.is_none() {
+            at.ignore(findings, "leaves its energy to a component model: it is 0");
+        }
+        if let Some(latency) = table.get("total_latency") {
+            latency.fault(findings, "a latency of its own");
+        }
+        if let Some(throughput) = throughput.filter(|t| t.is_finite() && *t >= 1.0 && *t < 1e15) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and 10^15"
+            )]
+            let clock_hz = throughput.round() as u64;
+            self.clock_hz = Some(clock_hz);
+        }
+        table.close(&[], findings);
+        let compute = Compute {
+            name: build::name(name),
+            pj_per_operation: energy.unwrap_or(0.0),
+            vector: None,
+        };
+        self.parts.push((Component::Compute(compute), at.clone()));
+    }
+
+    /// The value of a set expression.
+    fn roles(&self, at: &At<'a>) -> Roles {
+        let Some(text) = at.text(self.findings) else {
+            return Roles::NONE;
+        };
+        match expression::roles(text, &|name| self.named(name)) {
+            Ok(roles) => roles,
+            Err(reason) => {
+                at.fault(self.findings, reason);
+                Roles::NONE
+            }
+        }
+    }
+
+    /// The sets that have a name: within one Einsum there are no intermediates.
+    fn named(&self, name: &str) -> Option<Roles> {
+        let name = name.strip_suffix(".tensors").unwrap_or(name);
+        Some(match name {
+            "All" | "Tensors" => Roles::ALL,
+            "Nothing" | "Intermediates" => Roles::NONE,
+            "input" | "inputs" => Roles::of(&[Role::Input]),
+            "weight" | "weights" => Roles::of(&[Role::Weights]),
+            "output" | "outputs" | "Outputs" => Roles::of(&[Role::Output]),
+            "Inputs" => Roles::of(&[Role::Input, Role::Weights]),
+            _ => return self.kept.get(name).copied(),
+        })
+    }
+}
+
+/// An access of a tensor: rank and index of each dimension.
+struct Access {
+    tensor: String,
+    dimensions: Vec<(String, String)>,
+    is_output: bool,
+    bits: Option<u64>,
+}
+
+fn workload(name: &str, at: &At<'_>, names: &Names, findings: &Findings) -> Option<Workload> {
+    let table = at.fields(findings)?;
+    let sizes = table
+        .get("rank_sizes")
+        .map(|s| rank_sizes(&s, names, findings))
+        .unwrap_or_default();
+    let shape = table.get("iteration_space_shape");
+    let bounds = shape
+        .map(|s| self::bounds(&s, names, findings))
+        .unwrap_or_default();
+    let bits = table.get("bits_per_value").and_then(|bits| {
+        let table = bits.fields(findings)?;
+        let mut all = None;
+        for (key, value) in table.all() {
+            let bits = value.whole(1..=64, names, findings);
+            match key {
+                "All" => all = bits,
+                _ => value.fault(
+                    findings,
+                    "only `All` has a width here; write the others at the accesses",
+                ),
+            }
+        }
+        all
+    });
+    let repeat = table
+        .get("n_instances")
+        .and_then(|n| n.whole(1..=u64::from(u32::MAX), names, findings));
+    let mut outer = Outer {
+        sizes,
+        bounds,
+        bits: bits.unwrap_or(8),
+        repeat: repeat.unwrap_or(1),
+        outputs: Vec::new(),
+    };
+    let mut einsums = Vec::new();
+    let list = table.need("einsums", findings)?;
+    for item in list.items(findings) {
+        if let Some(parts) = einsum(&item, &mut outer, names, findings) {
+            einsums.extend(build::einsum(&parts, &item, findings));
+        }
+    }
+    table.close(
+        &[(
+            &["persistent_tensors"],
+            "does not change what one Einsum costs",
+        )],
+        findings,
+    );
+    build::workload(name, einsums, at, findings)
+}
+
+/// What the workload says for all its Einsums.
+struct Outer {
+    sizes: BTreeMap<String, u64>,
+    bounds: BTreeMap<String, u64>,
+    bits: u64,
+    repeat: u64,
+    /// Tensors that Einsums before have written.
+    outputs: Vec<String>,
+}
+
+fn rank_sizes(at: &At<'_>, names: &Names, findings: &Findings) -> BTreeMap<String, u64> {
+    let entries = at.fields(findings).map(|t| t.all()).unwrap_or_default();
+    let size = |(key, value): &(&str, At<'_>)| {
+        Some((
+            (*key).to_owned(),
+            value.whole(1..=0xFF_FFFF, names, findings)?,
+        ))
+    };
+    entries.iter().filter_map(size).collect()
+}
+
+/// The bounds in `0 <= m < 128`.
+fn bounds(at: &At<'_>, names: &Names, findings: &Findings) -> BTreeMap<String, u64> {
+    let items = match (at.table(), at.list()) {
+        (Some(table), _) => table.all().into_iter().map(|(_, value)| value).collect(),
+        (_, Some(items)) => items,
+        _ => vec![at.clone()],
+    };
+    let mut bounds = BTreeMap::new();
+    for item in items {
+        let Some(text) = item.text(findings) else {
+            continue;
+        };
+        let parts: Vec<&str> = text.split('<').collect();
+        let bound = match parts.as_slice() {
+            [zero, rank, size] => {
+                // `<=` leaves its `=` at the start of what follows.
+                let rank = rank.strip_prefix('=').map(str::trim);
+                let (size, more) = match size.strip_prefix('=') {
+                    Some(size) => (size, 1.0),
+                    None => (*size, 0.0),
+                };
+                let size = expression::number(size, names).map(|n| n + more);
+                match (zero.trim(), rank, size) {
+                    ("0", Some(rank), Ok(size))
+                        if (1.0..16_777_216.0).contains(&size) && size.fract() == 0.0 =>
+                    {
+                        Some((rank.to_owned(), size))
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        match bound {
+            Some((rank, size)) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a whole number in range"
+                )]
+                bounds.insert(rank, size as u64);
+            }
+            None => item.fault(findings, "is not of the form `0 <= m < 128`"),
+        }
+    }
+    bounds
+}
+
+fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) -> Option<Parts> {
+    let mut sizes = outer.sizes.clone();
+    let mut bounds = outer.bounds.clone();
+    let mut repeat = outer.repeat;
+    let mut renames: BTreeMap<String, String> = BTreeMap::new();
+    let (accesses, name) = if let Some(text) = at.node.text() {
+        (equation(text, at, findings)?, None)
+    } else {
+        let table = at.fields(findings)?;
+        if let Some(own) = table.get("rank_sizes") {
+            sizes.extend(rank_sizes(&own, names, findings));
+        }
+        if let Some(shape) = table.get("iteration_space_shape") {
+            bounds.extend(self::bounds(&shape, names, findings));
+        }
+        if let Some(n) = table
+            .get("n_instances")
+            .and_then(|n| n.whole(1..=1 << 20, names, findings))
+        {
+            repeat = repeat.saturating_mul(n);
+        }
+        if let Some(copy) = table.get("is_copy_operation")
+            && copy.truth(findings) == Some(true)
+        {
+            copy.ignore(findings, "a copy; here it is an operation for each value");
+        }
+        for (key, value) in table
+            .get("renames")
+            .iter()
+            .filter_map(At::table)
+            .flat_map(|t| t.all())
+        {
+            renames.insert(key.to_owned(), value.node.text().unwrap_or("").to_owned());
+        }
+        let accesses = match (table.get("einsum"), table.get("tensor_accesses")) {
+            (Some(text), None) => equation(text.text(findings)?, &text, findings)?,
+            (None, Some(list)) => list
+                .items(findings)
+                .iter()
+                .filter_map(|a| access(a, names, findings))
+                .collect(),
+            _ => {
+                table
+                    .at()
+                    .fault(findings, "has not one of `einsum` and `tensor_accesses`");
+                return None;
+            }
+        };
+        let name = table
+            .get("name")
+            .and_then(|n| n.text(findings))
+            .map(str::to_owned);
+        table.close(&[], findings);
+        (accesses, name)
+    };
+    let mut tensors = Vec::new();
+    let mut ranks: Vec<(String, u64)> = Vec::new();
+    for access in &accesses {
+        let mut indices = Vec::new();
+        for (rank, index) in &access.dimensions {
+            let terms = match expression::terms(index) {
+                Ok(terms) => terms,
+                Err(reason) => {
+                    at.fault(findings, format!("`{}`: {reason}", access.tensor));
+                    return None;
+                }
+            };
+            if let ([(1, variable)], Some(size)) = (terms.as_slice(), sizes.get(rank)) {
+                let bound = bounds.entry(variable.clone()).or_insert(*size);
+                *bound = (*bound).min(*size);
+            }
+            indices.push(terms);
+        }
+        let bits = access.bits.unwrap_or(outer.bits);
+        tensors.push(Tensor {
+            name: access.tensor.clone(),
+            indices,
+            bits,
+        });
+    }
+    for (_, variable) in tensors.iter().flat_map(|t| &t.indices).flatten() {
+        if ranks.iter().any(|(known, _)| known == variable) {
+            continue;
+        }
+        match bounds.get(variable) {
+            Some(bound) => ranks.push((variable.clone(), *bound)),
+            None => {
+                let message =
+                    format!("`{variable}` has no bound in `rank_sizes` or `iteration_space_shape`");
+                at.fault(findings, message);
+                return None;
+            }
+        }
+    }
+    let outputs = accesses.iter().filter(|a| a.is_output).count();
+    let output = accesses.iter().position(|a| a.is_output);
+    let (Some(output), 1) = (output, outputs) else {
+        at.fault(findings, format!("{outputs} outputs: an Einsum has one"));
+        return None;
+    };
+    let output = tensors.remove(output);
+    let weights = weights(&tensors, &renames, &outer.outputs);
+    outer.outputs.push(output.name.clone());
+    Some(Parts {
+        name: name.unwrap_or_else(|| output.name.clone()),
+        unit: Unit::Mac,
+        repeat,
+        ranks,
+        inputs: tensors,
+        partial_bits: output.bits,
+        output,
+        weights,
+    })
+}
+
+/// The input that is renamed to `weight`, or is beside the `input`, or comes from outside beside one that does not.
+fn weights(
+    inputs: &[Tensor],
+    renames: &BTreeMap<String, String>,
+    outputs: &[String],
+) -> Option<String> {
+    let named = |name: &String| inputs.iter().find(|t| t.name == *name);
+    if let Some(weight) = renames.get("weight").and_then(named) {
+        return Some(weight.name.clone());
+    }
+    let [first, second] = inputs else {
+        return None;
+    };
+    let is_input = |t: &Tensor| renames.get("input") == Some(&t.name);
+    let is_inside = |t: &Tensor| outputs.contains(&t.name);
+    let first_is_weights =
+        is_input(second) || !is_input(first) && is_inside(second) && !is_inside(first);
+    let weights = if first_is_weights { first } else { second };
+    Some(weights.name.clone())
+}
+
+fn access(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Access> {
+    let table = at.fields(findings)?;
+    let tensor = table.need("name", findings)?.text(findings)?.to_owned();
+    let projection = table.need("projection", findings)?;
+    let dimensions = match projection.table() {
+        Some(ranks) => {
+            let entry = |(rank, index): (&str, At<'_>)| {
+                Some((rank.to_owned(), index.text(findings)?.to_owned()))
+            };
+            ranks.all().into_iter().filter_map(entry).collect()
+        }
+        None => projection
+            .texts(findings)
+            .into_iter()
+            .map(dimension)
+            .collect(),
+    };
+    let is_output = table
+        .get("output")
+        .and_then(|o| o.truth(findings))
+        .unwrap_or(false);
+    let bits = table
+        .get("bits_per_value")
+        .and_then(|b| b.whole(1..=64, names, findings));
+    if let Some(scale) = table.get("backing_storage_size_scale")
+        && scale.number(names, findings).is_some_and(|n| n != 1.0)
+    {
+        scale.fault(findings, "a scale other than 1 is not here");
+    }
+    table.close(
+        &[(&["persistent"], "does not change what one Einsum costs")],
+        findings,
+    );
+    Some(Access {
+        tensor,
+        dimensions,
+        is_output,
+        bits,
+    })
+}
+
+/// `H: 2*p + r` indexes the rank `H`; `m` alone indexes `M`.
+fn dimension(text: &str) -> (String, String) {
+    match text.split_once(':') {
+        Some((rank, index)) => (rank.trim().to_owned(), index.trim().to_owned()),
+        None => (text.trim().to_uppercase(), text.trim().to_owned()),
+    }
+}
+
+/// The accesses of `O[m, n] = I[m, k] * W[k, n]`.
+fn equation(text: &str, at: &At<'_>, findings: &Findings) -> Option<Vec<Access>> {
+    let fault = |reason: &str| {
+        at.fault(findings, format!("`{text}`: {reason}"));
+        None
+    };
+    let Some((output, inputs)) = text.split_once('=') else {
+        return fault("no `=`");
+    };
+    let mut accesses = Vec::new();
+    let mut rest = inputs.trim();
+    let mut texts = vec![(output.trim(), true)];
+    while !rest.is_empty() {
+        let Some(end) = rest.find(']') else {
+            return fault("a tensor without indices in brackets");
+        };
+        texts.push((&rest[..=end], false));
+        rest = rest[end + 1..].trim_start();
+        // What is computed at a point does not matter, so a sum is read as a product.
+        match rest.strip_prefix(['*', '+']) {
+            Some(more) => rest = more.trim_start(),
+            None if rest.is_empty() => {}
+            None => return fault("only products and sums of tensors are read"),
+        }
+    }
+    for (text, is_output) in texts {
+        let parts = text.strip_suffix(']').and_then(|t| t.split_once('['));
+        let Some((tensor, indices)) = parts else {
+            return fault("a tensor without indices in brackets");
+        };
+        let indices = indices.split(',').filter(|i| !i.trim().is_empty());
+        accesses.push(Access {
+            tensor: tensor.trim().to_owned(),
+            dimensions: indices.map(dimension).collect(),
+            is_output,
+            bits: None,
+        });
+    }
+    Some(accesses)
+}

@@ -1,0 +1,167 @@
+//! What is read of each format: whole files of our own, after the documentation of the formats.
+
+use expect_test::{Expect, expect};
+use foreign::{Finding, Foreign};
+use ir::tree::{Component, Tree};
+use ir::workload::Workload;
+
+/// Reads a sample and compares everything that comes of it, one line each.
+#[track_caller]
+fn check(sample: &str, expected: Expect) {
+    let path = format!("{}/tests/samples/{sample}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("the sample is there");
+    let foreign = foreign::read(sample, &text).unwrap_or_else(|e| panic!("{e}"));
+    expected.assert_eq(&print(&foreign));
+}
+
+fn print(foreign: &Foreign) -> String {
+    let mut lines = vec![foreign.format.name().to_owned()];
+    lines.extend(foreign.tree.iter().flat_map(tree));
+    lines.extend(foreign.workload.iter().flat_map(workload));
+    lines.extend(foreign.ignored.iter().map(Finding::to_string));
+    lines.join("\n") + "\n"
+}
+
+fn tree(tree: &Tree) -> Vec<String> {
+    let back = ir::tree::read("back", &tree.to_toml()).expect("it reads back");
+    assert_eq!(back, *tree);
+    let component = |component: &Component| match component {
+        Component::Memory(m) => {
+            let doubled = if m.double_buffered { " doubled" } else { "" };
+            let ports: Vec<String> = m
+                .ports
+                .iter()
+                .map(|p| format!("{:?}:{}", p.does, p.bits_per_cycle))
+                .collect();
+            format!(
+                "memory {} {:?} keeps {:?} bypass {:?} bits {:?}{doubled} pj {} {} ports {}",
+                m.name,
+                m.size_bits,
+                m.keeps,
+                m.may_bypass,
+                m.value_bits,
+                m.read_pj_per_bit,
+                m.write_pj_per_bit,
+                ports.join(" ")
+            )
+        }
+        Component::Fanout(f) => format!(
+            "fanout {} {} ranks {:?} shares {:?} multicasts {:?} reduces {}",
+            f.name, f.size, f.ranks, f.shares, f.multicasts, f.reduces
+        ),
+        Component::Compute(c) => format!("compute {} pj {}", c.name, c.pj_per_operation),
+    };
+    let mut lines = vec![format!("tree {} at {} Hz", tree.name, tree.clock_hz)];
+    lines.extend(tree.components.iter().map(component));
+    lines
+}
+
+fn workload(workload: &Workload) -> Vec<String> {
+    let einsum = |e: &ir::workload::Einsum| format!("{} x{}: {}", e.name, e.repeat, e.shape());
+    let mut lines = vec![format!("workload {}", workload.name)];
+    lines.extend(workload.einsums.iter().map(einsum));
+    lines
+}
+
+#[test]
+fn timeloop_architecture() {
+    check(
+        "timeloop_arch.yaml",
+        expect![[r#"
+        Timeloop v4
+        tree timeloop_arch at 500000000 Hz
+        memory DRAM None keeps [Input, Weights, Output] bypass [] bits {Input: 8, Weights: 8, Output: 8} pj 8 10 ports [Read, Write]:64
+        memory buffer Some(524288) keeps [Input, Output] bypass [] bits {Input: 8, Output: 8} doubled pj 0.25 0.375 ports [Read]:128 [Write]:64
+        fanout PEX 16 ranks Some(["C", "R", "S", "M"]) shares [] multicasts [Input] reduces true
+        fanout PEY 4 ranks Some(["C", "R", "S", "M"]) shares [] multicasts [Input] reduces true
+        memory weight_register Some(8) keeps [Weights] bypass [] bits {Weights: 8} pj 0.01 0.01 ports 
+        memory sum_register Some(256) keeps [Output] bypass [] bits {Output: 16} pj 0.01 0 ports 
+        compute mac pj 0.2
+        line 12, `architecture.nodes[0].attributes.technology`: is for the energy and area of Accelergy
+        line 39, `architecture.nodes[3].constraints.spatial.split`: narrows the search only; mappings outside it are found too
+        line 50, `architecture.nodes[4].nodes[0].constraints.temporal`: narrows the search only; mappings outside it are found too
+        line 51, `architecture.nodes[4].nodes[1]`: the ERT has no `write` of `sum_register`: its energy is 0
+        line 61, `architecture.nodes[5].attributes`: is for the energy and area of Accelergy
+    "#]],
+    );
+}
+
+#[test]
+fn timeloop_problem() {
+    check(
+        "timeloop_problem.yaml",
+        expect![[r#"
+        Timeloop v4
+        workload timeloop_problem
+        conv x1: Outputs[N, M, P, Q] += Weights[M, C, R, S] * Inputs[N, C, 2*P+R, 2*Q+3*S] Mac N=1 M=64 C=16 P=28 Q=28 R=3 S=3 weights:8/8 input:8/8 output:8/32
+        line 40, `mapper`: steers the search of Timeloop
+    "#]],
+    );
+}
+
+#[test]
+fn accelforge() {
+    check(
+        "accelforge.yaml",
+        expect![[r#"
+            AccelForge 1.0
+            tree accelforge at 500000000 Hz
+            memory Main None keeps [Input, Weights, Output] bypass [] bits {} pj 10 10 ports [Read, Write]:128
+            memory Buffer Some(524288) keeps [Input, Output] bypass [Input, Output] bits {Output: 32} pj 0.125 0.25 ports [Read]:256 [Write]:128
+            fanout columns 8 ranks None shares [Input] multicasts [Input] reduces false
+            fanout rows 4 ranks Some(["k", "r"]) shares [] multicasts [] reduces true
+            memory Register Some(8) keeps [Weights] bypass [] bits {} pj 0 0 ports 
+            compute MAC pj 0.25
+            workload accelforge
+            First x1: Y[m, n1] += X[m, k] * W1[k, n1] Mac m=32 k=40 n1=24 input:8/8 weights:8/8 output:16/16
+            Window x3: T[q] += V[r] * U[2*q+r] Mac r=3 q=10 weights:8/8 input:8/8 output:8/8
+            Z x1: Z[m, n2] += Y[m, n1] * W2[n1, n2] Mac m=32 n2=16 n1=24 input:8/8 weights:8/8 output:8/8
+            line 27, `arch.nodes[2].spatial[0].min_usage`: narrows the search only; mappings outside it are found too
+            line 33, `arch.nodes[2].spatial[1].loop_bounds[1]`: narrows the search only; mappings outside it are found too
+            line 38, `arch.nodes[3].leak_power`: leakage is not here
+            line 52, `workload.persistent_tensors`: does not change what one Einsum costs
+        "#]],
+    );
+}
+
+#[test]
+fn zigzag_accelerator() {
+    check(
+        "zigzag_accelerator.yaml",
+        expect![[r#"
+        ZigZag 3.9
+        tree small at 1000000000 Hz
+        memory dram None keeps [Input, Weights, Output] bypass [] bits {} pj 10 11 ports [Read, Write]:64
+        memory buffer Some(1048576) keeps [Input, Weights, Output] bypass [] bits {} doubled pj 0.25 0.375 ports [Read]:192 [Write]:128
+        fanout D1 16 ranks Some(["K"]) shares [] multicasts [Input, Weights] reduces true
+        memory accumulator Some(4096) keeps [Output] bypass [] bits {} pj 0.05 0.1 ports [Read, Write]:32
+        fanout D2 8 ranks Some(["C", "FX"]) shares [] multicasts [Input, Weights] reduces true
+        memory weight_register Some(8) keeps [Weights] bypass [] bits {} pj 0.01 0.02 ports [Read]:8 [Write]:8
+        compute operational_array pj 0.2
+        line 2, `the file`: no clock in the format: it is 1 GHz
+        line 9, `memories.weight_register.area`: is not in the cost model (and 3 more)
+        line 10, `memories.weight_register.latency`: is not in the cost model (and 3 more)
+        line 13, `memories.weight_register.ports[0].bandwidth_min`: is not in the cost model (and 6 more)
+        line 13, `memories.weight_register.ports[0].allocation`: is not in the cost model (and 6 more)
+        line 38, `memories.buffer.ports[1]`: added to the port of the same directions, which every operand may use
+        line 43, `memories.dram`: the size of the outermost memory: it is as large as needed
+        line 55, `operational_array.unit_area`: is not in the cost model
+    "#]],
+    );
+}
+
+#[test]
+fn zigzag_workload() {
+    check(
+        "zigzag_workload.yaml",
+        expect![[r#"
+        ZigZag 3.9
+        workload zigzag_workload
+        Layer0 x1: O0[B, K, OY, OX] += I0[B, C, 2*OY+3*FY, 2*OX+FX] * W0[K, C, FY, FX] Mac B=1 K=32 C=3 OY=14 OX=14 FY=3 FX=3 input:8/8 weights:4/4 output:8/16
+        pool x1: O1[B, G, OY, OX] += O0[B, G, OY+FY, OX+FX] Vector B=1 G=32 OY=14 OX=14 FX=3 FY=3 input:8/8 output:8/16
+        Layer2 x1: O2[B, G, OY, OX] = O1[B, G, OY, OX] * O0[B, G, OY, OX] Vector B=1 G=32 OY=14 OX=14 input:8/8 weights:8/8 output:8/16
+        line 20, `[1].pr_loop_dims`: padding is part of the input here
+        line 21, `[1].padding`: padding is part of the input here
+    "#]],
+    );
+}
