@@ -1,6 +1,7 @@
 //! The nouns: network, arch, mapping, program, instruction set; parse, print, validate, reference meaning.
 
 pub mod arch;
+pub mod directive;
 pub mod isa;
 pub mod mapping;
 pub mod memory;

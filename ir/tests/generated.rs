@@ -16,9 +16,19 @@ fn arch_schema() {
 #[test]
 fn presets() {
     for name in ["nano", "edge", "both"] {
-        let path = format!("{}/../examples/archs/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        let arch = ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("it is legal");
+        let path = format!(
+            "{}/../examples/archs/{name}.toml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let arch = ir::arch::read(
+            name,
+            &std::fs::read_to_string(path).expect("the preset is there"),
+        )
+        .expect("it is legal");
         assert_eq!(arch.name, name);
-        assert_eq!(ir::arch::read(name, &arch.to_toml()).expect("it reads back"), arch);
+        assert_eq!(
+            ir::arch::read(name, &arch.to_toml()).expect("it reads back"),
+            arch
+        );
     }
 }

@@ -16,8 +16,18 @@ pub fn reference_page() -> String {
          | 4 | second signal: valid | |\n| 3:0 | flags | |\n\n## Operations\n\n| opcode | name | engine | flags, from bit 0 | meaning |\n|---|---|---|---|---|\n",
     );
     for opcode in Opcode::ALL {
-        let (name, engine, flags) = (opcode.name(), opcode.engine().name(), opcode.flags().join(", "));
-        writeln!(page, "| {} | `{name}` | {engine} | {flags} |{} |", *opcode as u32, opcode.doc()).expect("a string");
+        let (name, engine, flags) = (
+            opcode.name(),
+            opcode.engine().name(),
+            opcode.flags().join(", "),
+        );
+        writeln!(
+            page,
+            "| {} | `{name}` | {engine} | {flags} |{} |",
+            *opcode as u32,
+            opcode.doc()
+        )
+        .expect("a string");
     }
     for engine in Engine::ALL {
         let code = CONFIGURE_OPCODE + engine.index() as u32;
@@ -28,10 +38,23 @@ pub fn reference_page() -> String {
             let fields: Vec<String> = register
                 .fields()
                 .iter()
-                .map(|f| format!("`{}` [{}:{}]{}", f.name, f.lsb + f.width - 1, f.lsb, if f.signed { " signed" } else { "" }))
+                .map(|f| {
+                    format!(
+                        "`{}` [{}:{}]{}",
+                        f.name,
+                        f.lsb + f.width - 1,
+                        f.lsb,
+                        if f.signed { " signed" } else { "" }
+                    )
+                })
                 .collect();
             let (index, name, doc) = (register.index(), register.name(), register.doc());
-            writeln!(page, "| {index} | `{name}` | {} |{doc} |", fields.join(", ")).expect("a string");
+            writeln!(
+                page,
+                "| {index} | `{name}` | {} |{doc} |",
+                fields.join(", ")
+            )
+            .expect("a string");
         }
     }
     page
