@@ -28,6 +28,15 @@ pub(crate) fn digits() -> Network {
     onnx::import(&path, &onnx::Options::default()).expect("digits is supported")
 }
 
+/// Options with the directives of `lines`, as in a file of directives.
+pub(crate) fn directed(lines: &str) -> Options {
+    let text = format!("directives {}\n{lines}\n", ir::directive::FORMAT);
+    Options {
+        directives: ir::directive::read("test", &text).expect("they can be read"),
+        ..Options::default()
+    }
+}
+
 /// Runs a compiled network on the simulator with random inputs and compares every tensor in memory with the reference.
 pub(crate) fn verify(
     network: &Network,
