@@ -10,7 +10,7 @@ use ir::network::{Network, TensorId};
 use ir::op::Kind;
 
 use crate::error::{Conflict, MapError};
-use crate::mapspace::{Mapspace, Shortfall};
+use crate::mapspace::{Infeasible, Mapspace, Shortfall};
 use crate::plan::{self, Given, row_words};
 use crate::sums::Sums;
 
@@ -351,6 +351,11 @@ impl Settled {
             unreachable!("a space without a mapping has points that do not fit")
         };
         let why = shortfall.sentence(space.arch);
+        let mut core = core;
+        if !core.is_empty() && shortfall.reason == Infeasible::Order && !space.split {
+            let spills = |cite: &&Cite| cite.setting == Setting::Output(Residency::Spills);
+            core.extend(self.cites[index].iter().find(spills));
+        }
         if core.is_empty() {
             return MapError::Unsupported {
                 einsum: einsum.clone(),

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::cost::{self, Boundary, ClosedForm, Cost};
 use crate::directives::Settled;
+use crate::explain::explain;
 use crate::mapspace::Mapspace;
 use crate::plan::{self, EinsumPlan, operand_rows, row_words, strips};
 use crate::search::{Exhaustive, Found, Problem, Search};
@@ -137,6 +138,7 @@ pub(crate) fn map_layer(
         choice: None,
         runners_up: Vec::new(),
         certificate: None,
+        explanation: None,
         instructions: 0,
     };
     let model = ClosedForm {
@@ -149,11 +151,6 @@ pub(crate) fn map_layer(
     };
     let mapspace = ctx.mapspace(index, sums, plan);
     let statement = statement(ctx, index, sums, plan);
-    let cached = ctx.hooks.cache.get(&statement);
-    if let Some(found) = cached.filter(|found| is_of(&mapspace, found)) {
-        layer.take(found);
-        return Ok(layer);
-    }
     let problem = Problem {
         mapspace: &mapspace,
         boundary,
@@ -161,10 +158,19 @@ pub(crate) fn map_layer(
         objective: ctx.options.objective,
         macs: layer.macs,
     };
-    let found = Exhaustive
-        .find(&problem)
-        .ok_or_else(|| ctx.settled.no_mapping(network, index, &mapspace))?;
-    ctx.hooks.cache.put(&statement, &found);
+    let cached = ctx.hooks.cache.get(&statement);
+    let found = match cached.filter(|found| is_of(&mapspace, found)) {
+        Some(found) => found,
+        None => {
+            let found = Exhaustive.find(&problem);
+            let found = found.ok_or_else(|| ctx.settled.no_mapping(network, index, &mapspace))?;
+            ctx.hooks.cache.put(&statement, &found);
+            found
+        }
+    };
+    if ctx.options.explain {
+        layer.explanation = Some(explain(&problem, &found));
+    }
     layer.take(found);
     Ok(layer)
 }

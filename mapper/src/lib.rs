@@ -6,6 +6,7 @@
 //! - `directives`: what the user decides, checked against each other and the arch.
 //! - `plan`: which tensors stay in a bank, and in how many rows at a time the others pass through.
 //! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
+//! - [`explain`]: why the best is the best.
 //! - `layers`, [`cache`]: all layers, equal ones once and different ones in parallel.
 //! - `lower`: the operations of all layers, in the order of their meaning, with every memory range they touch.
 //! - `order`, `sync`: program order, and the tokens that keep its meaning on engines that run at once.
@@ -35,6 +36,7 @@ mod sync;
 pub mod cache;
 pub mod check;
 pub mod cost;
+pub mod explain;
 pub mod mapspace;
 pub mod search;
 
@@ -57,6 +59,7 @@ use crate::cache::{Cache, NoCache};
 use crate::cost::Cost;
 use crate::directives::settle;
 use crate::encode::Bases;
+use crate::explain::Explanation;
 use crate::layers::{Context, map_layer, map_layers};
 use crate::lower::{Lowered, Work};
 use crate::mapspace::Choice;
@@ -86,6 +89,8 @@ pub struct Options {
     pub directives: Vec<Placed>,
     /// The memory that the cost model assumes behind a port.
     pub memory: MemoryModel,
+    /// Whether each layer says why its mapping is the best.
+    pub explain: bool,
 }
 
 impl Default for Options {
@@ -95,6 +100,7 @@ impl Default for Options {
             objective: Objective::Cycles,
             directives: Vec::new(),
             memory: MemoryModel::M1,
+            explain: false,
         }
     }
 }
@@ -145,6 +151,8 @@ pub struct LayerReport {
     pub runners_up: Vec<Choice>,
     /// What the search proves, for layers on the array.
     pub certificate: Option<Certificate>,
+    /// Why the mapping is the best, for layers on the array, if that was asked for.
+    pub explanation: Option<Explanation>,
     /// Instructions of the layer.
     pub instructions: usize,
 }
@@ -169,7 +177,17 @@ impl LayerReport {
     /// The better of the same layer mapped in two ways.
     fn join(mut self, other: LayerReport, objective: Objective) -> LayerReport {
         if let (Some(mine), Some(theirs)) = (self.found(), other.found()) {
-            self.take(mine.join(theirs, objective));
+            let best = mine.clone().join(theirs.clone(), objective);
+            let loser = if Some(best.choice) == self.choice {
+                theirs
+            } else {
+                self.explanation = other.explanation;
+                mine
+            };
+            if let Some(explanation) = &mut self.explanation {
+                explanation.compare_rows(&best, &loser);
+            }
+            self.take(best);
         }
         self
     }

@@ -253,12 +253,17 @@ fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u3
         .map(|strip| operand_rows(network, index, strip).len())
         .max();
     let operands: BTreeSet<TensorId> = einsum.inputs.iter().copied().collect();
-    let inputs = operands
-        .iter()
-        .map(|id| (*id, words(id, operand.unwrap_or(1))));
-    let needs: Vec<(TensorId, u32)> = inputs
-        .chain([(einsum.output, words(&einsum.output, rows))])
-        .collect();
+    let packed = given.packed.get(&index);
+    let inputs = operands.iter().map(|id| {
+        let image = packed.map(|size| size.image_words);
+        (
+            *id,
+            image.unwrap_or_else(|| words(id, operand.unwrap_or(1))),
+        )
+    });
+    let output = (einsum.output, words(&einsum.output, rows));
+    let taps = packed.map(|size| (einsum.inputs[0], size.row_words * rows as u32));
+    let needs: Vec<(TensorId, u32)> = inputs.chain([output]).chain(taps).collect();
     let of_rows = match rows {
         1 => "one row".to_owned(),
         _ => format!("{rows} rows"),
@@ -274,10 +279,11 @@ fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u3
         help: "raise `activations.words` in the arch".to_owned(),
     };
     if let Some((id, words)) = needs.iter().find(|(_, words)| *words > bank) {
-        let what = format!(
-            "a strip of {of_rows} of `{}` in a bank",
-            network.tensor(*id).name
-        );
+        let name = &network.tensor(*id).name;
+        let what = match packed {
+            Some(_) if *id == einsum.inputs[0] => format!("`{name}` for its taps in a bank"),
+            _ => format!("a strip of {of_rows} of `{name}` in a bank"),
+        };
         return capacity(what, *words, bank);
     }
     let total = held + needs.iter().map(|(_, words)| words).sum::<u32>();

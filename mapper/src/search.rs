@@ -204,7 +204,7 @@ impl Search for Exhaustive {
 
 impl Objective {
     /// Objective first, then the other, then instructions, then a fixed order.
-    fn key(self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
+    pub(crate) fn key(self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
         let (first, second) = match self {
             Objective::Cycles => (cost.cycles, cost.traffic_words),
             Objective::Traffic => (cost.traffic_words, cost.cycles),

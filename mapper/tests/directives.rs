@@ -7,14 +7,16 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Build, Random, digits, directed, preset, random_arch, random_network, verify};
+use common::{
+    Build, Random, digits, directed, disobeyed, preset, random_arch, random_network, verify,
+};
 use expect_test::{Expect, expect};
 use ir::arch::Arch;
 use ir::directive::{Directive, Operator, Placed, Relation, Residency, Selector, Setting, Size};
-use ir::mapping::{Mapping, Node, Order, RowMapping};
+use ir::mapping::{Order, RowMapping};
 use ir::network::{Network, TensorId};
 use ir::op::{Kind, Window};
-use mapper::{Compiled, MapError, Options, compile};
+use mapper::{MapError, Options, compile};
 
 fn conv3(build: &mut Build, input: TensorId, out: usize) -> TensorId {
     let window = Window {
@@ -144,7 +146,7 @@ fn each_conflict_names_the_other_directive_or_the_limit() {
         &edge,
         "*: strip_rows=5 order=weights_outer\nconv0: output=spills\n*: group_tiles=1",
         expect![[r#"
-            `conv0`: no mapping obeys `order=weights_outer` with `group_tiles=1`: a strip needs all weights before the next strip comes [2:17 4:4]
+            `conv0`: no mapping obeys `order=weights_outer` with `group_tiles=1` with `output=spills`: a strip needs all weights before the next strip comes [2:17 4:4 3:8]
             help: use `order=strips_outer`; the other order is for whole sums whose output stays
         "#]],
     );
@@ -268,84 +270,6 @@ fn random_directive(random: &mut Random, network: &Network, arch: &Arch) -> Dire
         selectors: vec![selector],
         settings,
     }
-}
-
-/// Whether a loop nest shows `tensor` where a directive wants it.
-fn lies(mapping: &Mapping, tensor: &str, place: Residency) -> bool {
-    let keeps = |node: &Node, at: &str| matches!(node, Node::Keep { level, tensors } if level == at && tensors.iter().any(|name| name == tensor));
-    let mut outside = mapping
-        .nodes
-        .iter()
-        .take_while(|node| !matches!(node, Node::For { .. }));
-    match place {
-        Residency::Stays => outside.any(|node| keeps(node, "banks")),
-        // A single strip has no loop around it.
-        Residency::Spills => outside.any(|node| keeps(node, "memory")),
-    }
-}
-
-/// The first setting that a compiled network does not obey.
-fn disobeyed(
-    network: &Network,
-    arch: &Arch,
-    directives: &[Placed],
-    compiled: &Compiled,
-) -> Option<String> {
-    for (index, einsum) in network.einsums.iter().enumerate() {
-        let (layer, mapping) = (&compiled.layers[index], &compiled.schedule.mappings[index]);
-        let output = network.tensor(einsum.output);
-        let height = output.height;
-        let first_p = mapping.nodes.iter().find_map(|node| match node {
-            Node::For { rank, size, step } if rank == "p" => Some((*size, *step)),
-            _ => None,
-        });
-        let selecting = directives
-            .iter()
-            .filter(|placed| placed.directive.selects(network, einsum));
-        for setting in selecting.flat_map(|placed| &placed.directive.settings) {
-            let obeys = match (*setting, layer.choice) {
-                (Setting::Inputs(place), _) => (0..einsum.inputs.len()).all(|i| {
-                    let name = if i == 0 {
-                        "input".to_owned()
-                    } else {
-                        format!("input{}", i + 1)
-                    };
-                    let listed = mapping.tensors.iter().any(|tensor| tensor.tensor == name);
-                    !listed || lies(mapping, &name, place)
-                }),
-                (Setting::Output(place), _) => lies(mapping, "output", place),
-                (Setting::StripRows(n), _) => {
-                    n >= height || first_p.is_some_and(|(_, step)| step == n as u64)
-                }
-                (_, None) => true,
-                (Setting::Rows(rows), Some(choice)) => rows == choice.rows,
-                (Setting::Dataflow(dataflow), Some(choice)) => dataflow == choice.dataflow,
-                (Setting::TileRows(n), Some(choice)) => n.min(height) == choice.tile_rows,
-                (Setting::TileCols(n), Some(choice)) => n.min(output.width) == choice.tile_cols,
-                (Setting::GroupTiles(n), Some(choice)) => {
-                    let n_tiles = output.channels.div_ceil(arch.array.cols as usize);
-                    n.min(n_tiles) == choice.group_tiles
-                }
-                // Where there are several strips, weights are outside only if the loop over them is.
-                (Setting::Order(Order::WeightsOuter), Some(choice)) => {
-                    let n_tiles = output.channels.div_ceil(arch.array.cols as usize);
-                    let mut loops = mapping.nodes.iter().filter_map(|node| match node {
-                        Node::For { rank, .. } if rank == "p" || rank == "m" => Some(rank),
-                        _ => None,
-                    });
-                    choice.group_tiles == n_tiles || loops.next().is_some_and(|rank| rank == "m")
-                }
-                (Setting::Order(order), Some(choice)) => order == choice.order,
-            };
-            if !obeys {
-                return Some(format!(
-                    "`{}` does not obey {setting}:\n{mapping}",
-                    einsum.name
-                ));
-            }
-        }
-    }
-    None
 }
 
 /// Directives that can be obeyed are obeyed, and every tensor still equals the reference.

@@ -129,56 +129,95 @@ fn places_are_those_of_the_text() {
 #[test]
 fn faults_are_named_with_what_to_do() {
     let of = |line: &str| format!("directives 1\n{line}\n");
-    check("", expect![[r#"
+    check(
+        "",
+        expect![[r#"
         a file of directives starts with `directives 1` ``
         write it as the first line
-    "#]]);
-    check("directives 2\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "directives 2\n",
+        expect![[r#"
         a file of directives starts with `directives 1` `directives 2`
         write it as the first line
-    "#]]);
-    check(&of("conv1 tile_rows=2"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1 tile_rows=2"),
+        expect![[r#"
         a directive has a `:` between what it selects and what holds `conv1 tile_rows=2`
         write SELECTOR.. : KEY=VALUE.., such as `operator=conv r=3: tile_rows=4`
-    "#]]);
-    check(&of(": tile_rows=2"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of(": tile_rows=2"),
+        expect![[r#"
         nothing before the `:` says which layers are meant; `*` is all of them `:`
         write SELECTOR.. : KEY=VALUE.., such as `operator=conv r=3: tile_rows=4`
-    "#]]);
-    check(&of("conv1:"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1:"),
+        expect![[r#"
         nothing after the `:` says what holds `:`
         write SELECTOR.. : KEY=VALUE.., such as `operator=conv r=3: tile_rows=4`
-    "#]]);
-    check(&of("conv1: tile=2"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1: tile=2"),
+        expect![[r#"
         `tile` is no part of a mapping `tile=2`
         the key is `rows`, `dataflow`, `order`, `tile_rows`, `tile_cols`, `group_tiles`, `strip_rows`, `inputs` or `output`
-    "#]]);
-    check(&of("conv1: tile_rows"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1: tile_rows"),
+        expect![[r#"
         `tile_rows` is not KEY=VALUE `tile_rows`
         the key is `rows`, `dataflow`, `order`, `tile_rows`, `tile_cols`, `group_tiles`, `strip_rows`, `inputs` or `output`
-    "#]]);
-    check(&of("conv1: tile_rows=+2"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1: tile_rows=+2"),
+        expect![[r#"
         `+2` is not a whole number from 1 to 2^40 `tile_rows=+2`
         write digits only
-    "#]]);
-    check(&of("conv1: tile_rows=2 tile_rows=3"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1: tile_rows=2 tile_rows=3"),
+        expect![[r#"
         `tile_rows` is set twice `tile_rows=3`
         keep one of them
-    "#]]);
-    check(&of("conv1: dataflow=row_stationary"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("conv1: dataflow=row_stationary"),
+        expect![[r#"
         `row_stationary` is not known here `dataflow=row_stationary`
         it can be `weight_stationary` or `output_stationary`
-    "#]]);
-    check(&of("operator=gemm: rows=taps"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("operator=gemm: rows=taps"),
+        expect![[r#"
         `gemm` is not known here `operator=gemm`
         it can be `conv`, `depthwise`, `add`, `max_pool`, `average_pool`, `concat` or `table`
-    "#]]);
-    check(&of("k=3: rows=taps"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("k=3: rows=taps"),
+        expect![[r#"
         `k` is nothing to select by `k=3`
         it can be `operator`, `p`, `q`, `m`, `c`, `r`, `s`, `groups`, `stride` or `dilation`
-    "#]]);
-    check(&of("\"conv: rows=taps"), expect![[r#"
+    "#]],
+    );
+    check(
+        &of("\"conv: rows=taps"),
+        expect![[r#"
         this is not a name in double quotes `"conv: rows=taps`
         end it with `"`; `\"` is a quote inside
-    "#]]);
+    "#]],
+    );
 }
