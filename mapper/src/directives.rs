@@ -167,11 +167,8 @@ fn check_alone(
     match (cite.setting, taps) {
         (Setting::Dataflow(dataflow), _) if !arch.has(dataflow) => Err(Conflict::of(
             &[cite],
-            format!(
-                "`{einsum}`: arch `{}` has no `{}` dataflow",
-                arch.name,
-                dataflow.name()
-            ),
+            // Without the arch's name, so that an exploration can count it.
+            format!("`{einsum}`: the arch has no `{}` dataflow", dataflow.name()),
             "add it to `array.dataflows` in the arch",
         )),
         (Setting::Rows(RowMapping::Taps), Err(obstacle)) => Err(Conflict::of(

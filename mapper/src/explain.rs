@@ -16,6 +16,8 @@ pub struct Explanation {
     pub bound: Bound,
     /// How far the array is used, for layers that multiply.
     pub array: Option<ArrayUse>,
+    /// The strips that tensors pass through the banks in, if they do.
+    pub strips: Option<Strips>,
     /// The best of all other mappings, if there is another that fits.
     pub next_best: Option<Alternative>,
     /// For each part of the mapping that can differ, the best mapping in which it does.
@@ -84,6 +86,19 @@ impl ArrayUse {
     }
 }
 
+/// Tensors that pass through the banks in strips, because there is no room for them as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strips {
+    /// Output rows of a strip.
+    pub rows: u64,
+    /// Output rows in all.
+    pub of: u64,
+    /// Words of the largest tensor that passes.
+    pub words: u64,
+    /// Words of a bank.
+    pub bank_words: u64,
+}
+
 /// Another mapping, and what it costs more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alternative {
@@ -121,7 +136,7 @@ fn parts(choice: &Choice) -> [String; 5] {
 }
 
 /// Explains what a search has found, by costing the whole space again.
-pub(crate) fn explain(problem: &Problem, found: &Found) -> Explanation {
+pub(crate) fn explain(problem: &Problem, found: &Found, strips: Option<Strips>) -> Explanation {
     let mapspace = problem.mapspace;
     let arch = mapspace.arch;
     let cost = |choice: &Choice| problem.model.cost(mapspace, choice, &problem.boundary);
@@ -169,6 +184,7 @@ pub(crate) fn explain(problem: &Problem, found: &Found) -> Explanation {
     }
     Explanation {
         bound: bound(&found.cost),
+        strips,
         array: (problem.macs > 0).then(|| array_use(mapspace, problem.macs)),
         next_best: fitting
             .first()

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ir::arch::Arch;
 use ir::isa::Opcode;
-use ir::network::{EinsumId, Network};
+use ir::network::{EinsumId, Network, TensorId};
 use ir::op::Kind;
 use rayon::prelude::*;
 
 use crate::cost::{self, Boundary, ClosedForm, Cost};
 use crate::directives::Settled;
-use crate::explain::explain;
+use crate::explain::{Strips, explain};
 use crate::mapspace::Mapspace;
 use crate::plan::{self, EinsumPlan, operand_rows, row_words, strips};
 use crate::search::{Exhaustive, Found, Problem, Search};
@@ -169,10 +169,30 @@ pub(crate) fn map_layer(
         }
     };
     if ctx.options.explain {
-        layer.explanation = Some(explain(&problem, &found));
+        let strips = strips_of(network, arch, index, plan);
+        layer.explanation = Some(explain(&problem, &found, strips));
     }
     layer.take(found);
     Ok(layer)
+}
+
+/// The strips of an einsum, if tensors pass in them.
+fn strips_of(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Option<Strips> {
+    let einsum = &network.einsums[index];
+    let ids = einsum.inputs.iter().chain([&einsum.output]);
+    let accesses = plan.inputs.iter().chain([&plan.output]);
+    let passing = ids
+        .zip(accesses)
+        .filter(|(_, access)| matches!(access, plan::Access::Strips(_)));
+    let words = |id: &TensorId| {
+        u64::from(row_words(network, arch, *id)) * network.tensor(*id).height as u64
+    };
+    Some(Strips {
+        rows: plan.strip_rows as u64,
+        of: network.tensor(einsum.output).height as u64,
+        words: passing.map(|(id, _)| words(id)).max()?,
+        bank_words: arch.activations.words.into(),
+    })
 }
 
 /// Whether what a cache gives are mappings of this space that fit.

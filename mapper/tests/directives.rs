@@ -99,7 +99,7 @@ fn each_conflict_names_the_other_directive_or_the_limit() {
         &edge,
         "*: dataflow=output_stationary",
         expect![[r#"
-            `conv0`: arch `edge` has no `output_stationary` dataflow [2:4]
+            `conv0`: the arch has no `output_stationary` dataflow [2:4]
             help: add it to `array.dataflows` in the arch
         "#]],
     );

@@ -63,7 +63,10 @@ fn check(network: &Network, arch: &Arch, expected: Expect) {
 
 #[test]
 fn resnet18() {
-    check(&zoo("resnet18"), &preset("edge"), expect![[r#"
+    check(
+        &zoo("resnet18"),
+        &preset("edge"),
+        expect![[r#"
         1 layers: operator=conv c=3 stride=2: rows=channels tile_rows=1
         8 layers: operator=conv r=3 p>=28: dataflow=weight_stationary order=strips_outer
         4 layers: operator=conv r=3 p<=7: group_tiles=1 tile_cols=7
@@ -73,7 +76,8 @@ fn resnet18() {
         0 layers: operator=conv downsample*: dataflow=weight_stationary
         line 20 says nothing: it selects no layer
         line 21 says nothing: it selects no layer
-    "#]]);
+    "#]],
+    );
 }
 
 /// Its last image has 2,048 channels and is averaged whole, which exceeds the banks of `edge`.
@@ -133,7 +137,10 @@ fn a_layer_more() {
         output: id,
     };
     network.einsums.insert(at + 1, more);
-    check(&network, &preset("edge"), expect![[r#"
+    check(
+        &network,
+        &preset("edge"),
+        expect![[r#"
         1 layers: operator=conv c=3 stride=2: rows=channels tile_rows=1
         8 layers: operator=conv r=3 p>=28: dataflow=weight_stationary order=strips_outer
         5 layers: operator=conv r=3 p<=7: group_tiles=1 tile_cols=7
@@ -143,7 +150,8 @@ fn a_layer_more() {
         0 layers: operator=conv downsample*: dataflow=weight_stationary
         line 20 says nothing: it selects no layer
         line 21 says nothing: it selects no layer
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -151,7 +159,10 @@ fn layers_renamed() {
     let mut network = zoo("resnet18");
     network.einsums[0].name = "conv1".to_owned();
     network.einsums[2].name = "/layer1/layer1.0/conv1/Conv".to_owned();
-    check(&network, &preset("edge"), expect![[r#"
+    check(
+        &network,
+        &preset("edge"),
+        expect![[r#"
         1 layers: operator=conv c=3 stride=2: rows=channels tile_rows=1
         8 layers: operator=conv r=3 p>=28: dataflow=weight_stationary order=strips_outer
         4 layers: operator=conv r=3 p<=7: group_tiles=1 tile_cols=7
@@ -160,7 +171,8 @@ fn layers_renamed() {
         1 layers: /layer1/*/conv?/Conv: dataflow=weight_stationary
         0 layers: operator=conv downsample*: dataflow=weight_stationary
         line 21 says nothing: it selects no layer
-    "#]]);
+    "#]],
+    );
 }
 
 /// The hidden channels of the last block become fewer, and no multiple of anything.
@@ -187,7 +199,10 @@ fn a_shape_changed() {
     };
     op.group_channels = channels;
     op.weights.truncate(op.out_channels * channels * 9);
-    check(&network, &preset("edge"), expect![[r#"
+    check(
+        &network,
+        &preset("edge"),
+        expect![[r#"
         1 layers: operator=conv c=3 stride=2: rows=channels tile_rows=1
         8 layers: operator=conv r=3 p>=28: dataflow=weight_stationary order=strips_outer
         4 layers: operator=conv r=3 p<=7: group_tiles=1 tile_cols=7
@@ -197,5 +212,6 @@ fn a_shape_changed() {
         0 layers: operator=conv downsample*: dataflow=weight_stationary
         line 20 says nothing: it selects no layer
         line 21 says nothing: it selects no layer
-    "#]]);
+    "#]],
+    );
 }

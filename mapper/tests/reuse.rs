@@ -135,7 +135,7 @@ fn a_shared_cache_never_answers_another_question() {
     ];
     let mut n = 0;
     let mut random = Random(9);
-    for seed in 0..200 {
+    for seed in 0..400 {
         let network = random_network(random.within(0, 6) as u64, 4, true);
         let arch = random_arch(random.within(0, 3) as u64);
         let options = Options {

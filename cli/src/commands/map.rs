@@ -269,6 +269,15 @@ fn reasons(explanation: &Explanation) -> Vec<String> {
             array.cols.1
         ));
     }
+    if let Some(strips) = explanation.strips {
+        lines.push(format!(
+            "capacity: strips of {} of {} rows; {} words pass, a bank holds {}",
+            strips.rows,
+            strips.of,
+            thousands(strips.words),
+            thousands(strips.bank_words)
+        ));
+    }
     match &explanation.next_best {
         Some(next) => lines.push(format!("next best: {}", alternative(next))),
         None => lines.push("next best: no other mapping fits".to_owned()),
