@@ -132,6 +132,8 @@ fn a_shared_cache_never_answers_another_question() {
         "p>=4: group_tiles=1",
         "*: strip_rows=2",
         "*: output=spills",
+        "*: inputs=stays output=stays",
+        "*: inputs=stays output=stays strip_rows=2",
     ];
     let mut n = 0;
     let mut random = Random(9);
@@ -162,7 +164,38 @@ fn a_shared_cache_never_answers_another_question() {
     assert!(n > 40 && hits > 40);
 }
 
-/// Of the 40 convolutions of a network with repeated stages few are different.
+/// The same of two questions that differ in one thing, in both orders.
+#[test]
+fn what_differs_in_one_thing_is_another_question() {
+    let (network, arch) = (digits(), preset("both"));
+    let lines = [
+        "",
+        "*: strip_rows=1",
+        "*: dataflow=weight_stationary",
+        "*: output=spills",
+        "*: tile_cols=2",
+        "*: group_tiles=1",
+        "*: order=weights_outer strip_rows=2 group_tiles=1",
+    ];
+    let fresh: Vec<String> = lines
+        .iter()
+        .map(|lines| bytes(&compile(&network, &arch, &directed(lines)).expect("it fits")))
+        .collect();
+    for first in lines {
+        for (second, fresh) in lines.iter().zip(&fresh) {
+            let cache = Memory::default();
+            let hooks = Hooks {
+                cache: &cache,
+                ..Hooks::default()
+            };
+            compile_with(&network, &arch, &directed(first), &hooks).expect("it fits");
+            let shared = compile_with(&network, &arch, &directed(second), &hooks).expect("it fits");
+            assert!(bytes(&shared) == *fresh, "`{second}` after `{first}`");
+        }
+    }
+}
+
+/// Stages of a network repeat their layers.
 #[test]
 fn equal_layers_are_searched_once() {
     let network = zoo("mobilenet_v1_025");
