@@ -1,6 +1,5 @@
 //! Directives: obeyed wherever they say something, refused with what they contradict, and without influence on a bit.
 
-#![expect(clippy::result_large_err, reason = "an error ends a test")]
 #![allow(clippy::print_stdout, reason = "the figures are for people")]
 
 mod common;

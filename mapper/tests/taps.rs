@@ -7,7 +7,7 @@ mod common;
 use common::{Build, Random, compile_and_verify, digits, directed, preset, random_arch, verify};
 use expect_test::expect_file;
 use ir::mapping::{Node, RowMapping};
-use ir::network::{Network, TensorId};
+use ir::network::TensorId;
 use ir::op::Window;
 use ir::program::Layout;
 use mapper::{Compiled, MapError, Options, compile};

@@ -1,5 +1,10 @@
 //! Reading directives, with the place of every part.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error ends the reading, so its size does not matter"
+)]
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
