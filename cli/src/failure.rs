@@ -173,6 +173,7 @@ failure_from! {
     onnx::ImportError => Code::Input,
     onnx::dataset::DatasetError => Code::Input,
     ir::arch::ArchError => Code::Input,
+    ir::directive::DirectiveError => Code::Input,
     ir::network::NetworkError => Code::Input,
     ir::program::CheckError => Code::Input,
     mapper::MapError => Code::Input,

@@ -3,8 +3,10 @@
 //! Results go to standard output, progress and logs to standard error. Every command takes `--json`; a failure is
 //! then an object too. The exit codes are those of [`failure::Code`].
 
+mod cache;
 mod commands;
 mod console;
+mod directives;
 mod failure;
 mod gather;
 mod input;

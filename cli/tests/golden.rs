@@ -139,6 +139,20 @@ fn prepare(tmp: &Path) {
         "small.toml",
         nano.replace("words = 512", "words = 8").as_bytes(),
     );
+    write(
+        "conflict.directives",
+        b"directives 1\n\n# One layer, twice.\noperator=conv: tile_rows=2\nconv1:\n  dataflow=output_stationary\n  tile_rows=4\n",
+    );
+    write(
+        "limit.directives",
+        b"directives 1\noperator=conv: tile_rows=8\n*: order=strips_outer,group_tiles=16\n",
+    );
+    write("syntax.directives", b"directives 1\nconv1: tile=2\n");
+    write("version.directives", b"directives 9\nconv1: tile_rows=2\n");
+    write(
+        "both.directives",
+        b"directives 1\noperator=conv r=3: dataflow=weight_stationary tile_rows=2\nfc: group_tiles=99\ngemm*: output=spills\n",
+    );
     write("not.npz", b"no archive");
     write("damaged.tw", b"tilewright artifact\nno more");
 }
@@ -214,6 +228,49 @@ fn hide_all(line: &str) -> String {
         hidden.push(previous);
     }
     hidden
+}
+
+/// A result is the same from one thread and from eight, from a cold cache, a warm one and none, and from a damaged one.
+#[test]
+fn threads_and_caches_change_no_byte() {
+    let tmp = tempfile::tempdir().expect("there is room");
+    let map = "tilewright map digits --arch edge --explain --json";
+    let expected = run(&format!("{map} --no-cache"), tmp.path());
+    assert!(expected.status.success());
+    let check = |environment: &str| {
+        let output = run(&format!("{environment} {map}"), tmp.path());
+        assert!(
+            output.stdout == expected.stdout,
+            "{environment} changes the result"
+        );
+        String::from_utf8(output.stderr).expect("messages are text")
+    };
+    for n in [1, 2, 8] {
+        for state in ["cold", "warm"] {
+            let environment = format!("RAYON_NUM_THREADS={n} TILEWRIGHT_CACHE=$TMP/cache{n}");
+            assert_eq!(check(&environment), "", "{state}");
+        }
+    }
+    let files = || fs::read_dir(tmp.path().join("cache1/mappings")).expect("it was made");
+    assert!(files().count() > 2);
+    for file in files() {
+        fs::write(file.expect("it can be read").path(), "damaged").expect("there is room");
+    }
+    let environment = "TILEWRIGHT_CACHE=$TMP/cache1";
+    let messages = check(environment);
+    assert_eq!(
+        messages.matches("of the cache: it has no header").count(),
+        files().count()
+    );
+    assert_eq!(check(environment), "", "damaged results were replaced");
+    // A folder that cannot be made.
+    fs::write(tmp.path().join("file"), "").expect("there is room");
+    let messages = check("TILEWRIGHT_CACHE=$TMP/file");
+    assert_eq!(
+        messages.matches("nothing is kept in the cache").count(),
+        1,
+        "{messages}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ir::arch::Arch;
+use ir::directive::Placed;
 use ir::memory::MemoryModel;
 use ir::network::Network;
 use rayon::prelude::*;
@@ -17,13 +18,16 @@ use crate::space::{Coordinates, Space};
 pub struct Options {
     /// The memory behind the port, for mapper and simulator; without effect for memory on chip.
     pub memory: MemoryModel,
+    /// Parts of mappings that are given; a point that cannot obey them is unmappable.
+    pub directives: Vec<Placed>,
 }
 
 impl Default for Options {
-    /// Memory model M1.
+    /// Memory model M1 and no directives.
     fn default() -> Self {
         Options {
             memory: MemoryModel::M1,
+            directives: Vec::new(),
         }
     }
 }
@@ -163,6 +167,7 @@ pub fn evaluate(network: &Network, arch: &Arch, options: &Options) -> Outcome {
     }
     let compile = mapper::Options {
         memory: options.memory,
+        directives: options.directives.clone(),
         ..mapper::Options::default()
     };
     let compiled = match mapper::compile(network, arch, &compile) {

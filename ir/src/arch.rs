@@ -185,6 +185,19 @@ pub enum Dataflow {
     OutputStationary,
 }
 
+impl Dataflow {
+    /// All of them.
+    pub const ALL: [Dataflow; 2] = [Dataflow::WeightStationary, Dataflow::OutputStationary];
+
+    /// The name in text forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dataflow::WeightStationary => "weight_stationary",
+            Dataflow::OutputStationary => "output_stationary",
+        }
+    }
+}
+
 /// The vector engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

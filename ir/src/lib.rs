@@ -6,6 +6,7 @@
 )]
 
 pub mod arch;
+pub mod directive;
 pub mod isa;
 pub mod mapping;
 pub mod memory;

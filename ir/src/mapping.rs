@@ -23,6 +23,8 @@
 //!
 //! A loop `for p in 0..8 by 4` runs over tiles of 4, the last of which may be smaller.
 //! An einsum whose array rows are kernel taps says `rows taps`; its reduction has the ranks `w`, `g` and `s` then.
+//! A schedule is fully decided. What a user wants to decide and leaves the rest of to the search is said with
+//! directives, [`crate::directive`].
 //! Deliberately not here: whether a mapping is legal on an arch; the mapper has a checker for that.
 
 use std::fmt;
@@ -58,6 +60,9 @@ pub enum RowMapping {
 }
 
 impl RowMapping {
+    /// All of them.
+    pub const ALL: [RowMapping; 2] = [RowMapping::Channels, RowMapping::Taps];
+
     /// The name in text forms.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,10 +76,33 @@ impl FromStr for RowMapping {
     type Err = String;
 
     fn from_str(name: &str) -> Result<RowMapping, String> {
-        [RowMapping::Channels, RowMapping::Taps]
+        RowMapping::ALL
             .into_iter()
             .find(|rows| rows.name() == name)
             .ok_or_else(|| format!("`{name}` is not `channels` or `taps`"))
+    }
+}
+
+/// The order of the two outer loops of an einsum on the array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// All weights for one strip, then the next strip.
+    StripsOuter,
+    /// All strips for one group of weights, then the next group.
+    WeightsOuter,
+}
+
+impl Order {
+    /// All of them.
+    pub const ALL: [Order; 2] = [Order::StripsOuter, Order::WeightsOuter];
+
+    /// The name in text forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Order::StripsOuter => "strips_outer",
+            Order::WeightsOuter => "weights_outer",
+        }
     }
 }
 

@@ -8,15 +8,17 @@ use std::ops::Range;
 
 use ir::arch::{Arch, Attachment, Dataflow};
 use ir::isa::Opcode;
+use ir::mapping::Order;
 use ir::memory::{Channel, MemoryModel};
+use serde::{Deserialize, Serialize};
 
 use crate::mapspace::{
-    Choice, Mapspace, Order, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays,
+    Choice, Mapspace, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays,
 };
 use crate::plan::strips;
 
 /// What a mapping costs, part by part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Cycles in all, from the first load to the last store.
     pub cycles: u64,

@@ -3,6 +3,9 @@
 use ir::isa::FieldOverflow;
 use ir::network::NetworkError;
 use ir::program::CheckError;
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+
+use crate::directives::Cite;
 
 /// A network that cannot be mapped. Unless a variant says otherwise, network and arch do not fit each other.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
@@ -99,19 +102,87 @@ pub enum MapError {
         /// Semaphores there are.
         available: u32,
     },
-    /// A pin that no mapping can obey: the caller's fault.
-    #[error("no mapping of `{einsum}` obeys the pin: {pin}")]
-    #[diagnostic(code(mapper::pin), help("{help}"))]
-    Pin {
-        /// The einsum.
-        einsum: String,
-        /// The pin.
-        pin: String,
-        /// What is possible.
-        help: String,
-    },
+    /// Directives that no mapping can obey: the user's fault.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Directives(Box<Conflict>),
+    /// The caller wanted the compilation to end.
+    #[error("mapping was stopped")]
+    #[diagnostic(code(mapper::stopped))]
+    Stopped,
     /// The finished program does not pass its own check: always a bug in this crate.
     #[error("the compiled program is faulty: {0}")]
     #[diagnostic(code(mapper::bug), help("please report the network and the arch"))]
     Check(CheckError),
+}
+
+/// Directives that contradict each other or a limit, with their places.
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+#[diagnostic(code(mapper::directives))]
+pub struct Conflict {
+    /// What they contradict, with value and limit.
+    pub message: String,
+    /// What to do.
+    #[help]
+    pub help: String,
+    /// The file of the first.
+    #[source_code]
+    pub source_code: NamedSource<String>,
+    /// Their places in that file.
+    #[label(collection)]
+    pub places: Vec<LabeledSpan>,
+    /// Those in other files.
+    #[related]
+    pub elsewhere: Vec<Elsewhere>,
+}
+
+/// A directive in another file than the first of a [`Conflict`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Diagnostic)]
+#[error("with `{setting}`")]
+#[diagnostic(severity(Advice))]
+pub struct Elsewhere {
+    /// What it says.
+    pub setting: String,
+    /// Its file.
+    #[source_code]
+    pub source_code: NamedSource<String>,
+    /// Its place.
+    #[label("this one")]
+    pub place: SourceSpan,
+}
+
+impl Conflict {
+    /// The error of at least one setting.
+    pub(crate) fn of(cites: &[&Cite], message: String, help: &str) -> MapError {
+        let source_code = cites[0].place.source();
+        let (mut places, mut elsewhere): (Vec<LabeledSpan>, Vec<Elsewhere>) = Default::default();
+        for cite in cites {
+            let (source, span) = (cite.place.source(), cite.place.span.clone());
+            if source == source_code {
+                let label = if places.is_empty() {
+                    "this one"
+                } else {
+                    "and this one"
+                };
+                // One directive may say the same of several layers.
+                if places.iter().all(|other| other.offset() != span.start) {
+                    places.push(LabeledSpan::at(span, label));
+                }
+            } else {
+                elsewhere.push(Elsewhere {
+                    setting: cite.setting.to_string(),
+                    source_code: source,
+                    place: span.into(),
+                });
+            }
+        }
+        MapError::Directives(Box::new(Conflict {
+            message,
+            help: help.to_owned(),
+            source_code,
+            places,
+            elsewhere,
+        }))
+    }
 }

@@ -1,13 +1,12 @@
 //! What every layer needs of an arch, and everything that stands in the way, in one go.
 
-use std::collections::BTreeMap;
-
 use ir::arch::{Arch, Dataflow};
 use ir::network::Network;
 use ir::op::{Kind, table_index, table_values};
 
 use crate::error::MapError;
 use crate::mapspace::{chunks, is_whole, max_steps};
+use crate::plan::Given;
 use crate::sums::Sums;
 use crate::sums_of;
 
@@ -67,7 +66,7 @@ pub fn fits(network: &Network, arch: &Arch) -> Fits {
         .map(|index| layer(network, arch, index, &mut problems))
         .collect();
     if problems.is_empty()
-        && let Err(error) = crate::plan::plan(network, arch, false, &BTreeMap::new())
+        && let Err(error) = crate::plan::plan(network, arch, false, &Given::default())
     {
         problems.push(error);
     }

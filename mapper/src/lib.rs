@@ -3,8 +3,11 @@
 //! [`compile`] is the whole way; [`fits`] says beforehand what every layer needs and what stands in the way.
 //!
 //! - `sums`: what convolution and pooling ask of the array, in one form.
+//! - `directives`: what the user decides, checked against each other and the arch.
 //! - `plan`: which tensors stay in a bank, and in how many rows at a time the others pass through.
 //! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
+//! - [`explain`]: why the best is the best.
+//! - `layers`, [`cache`]: all layers, equal ones once and different ones in parallel.
 //! - `lower`: the operations of all layers, in the order of their meaning, with every memory range they touch.
 //! - `order`, `sync`: program order, and the tokens that keep its meaning on engines that run at once.
 //! - [`check`]: an independent check of mappings in their text form, `ir::mapping`.
@@ -17,9 +20,11 @@
     reason = "an error ends a compilation, so its size does not matter"
 )]
 
+mod directives;
 mod encode;
 mod error;
 mod fits;
+mod layers;
 mod lower;
 mod mapping;
 mod op;
@@ -28,32 +33,39 @@ mod plan;
 mod sums;
 mod sync;
 
+pub mod cache;
 pub mod check;
 pub mod cost;
 pub mod exact;
+pub mod explain;
 pub mod mapspace;
 pub mod search;
 
-pub use error::MapError;
+pub use directives::{Idle, idle};
+pub use error::{Conflict, Elsewhere, MapError};
 pub use fits::{Fits, LayerFit, fits};
 
 use std::collections::BTreeMap;
 
-use ir::arch::{Arch, Dataflow};
-use ir::isa::Opcode;
+use ir::arch::Arch;
+use ir::directive::{Directive, Placed, Residency, Selector, Setting};
 use ir::mapping::{RowMapping, Schedule};
 use ir::memory::MemoryModel;
-use ir::network::{EinsumId, Network};
+use ir::network::Network;
 use ir::op::Kind;
 use ir::program::{Program, TensorImage, instruction_words};
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{Boundary, ClosedForm, Cost};
+use crate::cache::{Cache, NoCache};
+use crate::cost::Cost;
+use crate::directives::settle;
 use crate::encode::Bases;
+use crate::explain::Explanation;
+use crate::layers::{Context, map_layer, map_layers};
 use crate::lower::{Lowered, Work};
-use crate::mapspace::{Choice, Mapspace};
-use crate::plan::{EinsumPlan, operand_rows, row_words, strips};
-use crate::search::{Certificate, Exhaustive, Found, Problem, Search};
+use crate::mapspace::Choice;
+use crate::plan::{EinsumPlan, Given, PackedSize};
+use crate::search::{Certificate, Found};
 use crate::sums::Sums;
 
 /// What is made small.
@@ -67,45 +79,6 @@ pub enum Objective {
     Traffic,
 }
 
-/// A part of a mapping that the user decides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    /// Name of the einsum.
-    pub einsum: String,
-    /// What the rows of the array stand for.
-    pub rows: Option<RowMapping>,
-    /// What stays in the array.
-    pub dataflow: Option<Dataflow>,
-    /// Output rows of a tile.
-    pub tile_rows: Option<usize>,
-    /// Output columns of a tile.
-    pub tile_cols: Option<usize>,
-    /// Column tiles whose weights are loaded together.
-    pub group_tiles: Option<usize>,
-}
-
-impl Pin {
-    /// Decides everything but the order of the outer loops.
-    pub fn exactly(einsum: &str, choice: &Choice) -> Pin {
-        Pin {
-            einsum: einsum.to_owned(),
-            rows: Some(choice.rows),
-            dataflow: Some(choice.dataflow),
-            tile_rows: Some(choice.tile_rows),
-            tile_cols: Some(choice.tile_cols),
-            group_tiles: Some(choice.group_tiles),
-        }
-    }
-
-    fn allows(&self, choice: &Choice) -> bool {
-        self.rows.is_none_or(|rows| rows == choice.rows)
-            && self.dataflow.is_none_or(|d| d == choice.dataflow)
-            && self.tile_rows.is_none_or(|n| n == choice.tile_rows)
-            && self.tile_cols.is_none_or(|n| n == choice.tile_cols)
-            && self.group_tiles.is_none_or(|n| n == choice.group_tiles)
-    }
-}
-
 /// What the user decides about a compilation.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -114,9 +87,11 @@ pub struct Options {
     /// What is made small.
     pub objective: Objective,
     /// Parts of mappings that are given; the search completes the rest.
-    pub pins: Vec<Pin>,
+    pub directives: Vec<Placed>,
     /// The memory that the cost model assumes behind a port.
     pub memory: MemoryModel,
+    /// Whether each layer says why its mapping is the best.
+    pub explain: bool,
 }
 
 impl Default for Options {
@@ -124,10 +99,40 @@ impl Default for Options {
         Options {
             keep_all: false,
             objective: Objective::Cycles,
-            pins: Vec::new(),
+            directives: Vec::new(),
             memory: MemoryModel::M1,
+            explain: false,
         }
     }
+}
+
+/// What surrounds a compilation, without influence on its result.
+pub struct Hooks<'a> {
+    /// Remembers what was found.
+    pub cache: &'a dyn Cache,
+    /// Called after each layer, from any thread.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Asked before each layer; once it returns true, the compilation ends with [`MapError::Stopped`].
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Default for Hooks<'_> {
+    fn default() -> Self {
+        Hooks {
+            cache: &NoCache,
+            progress: &|_| {},
+            stop: &|| false,
+        }
+    }
+}
+
+/// How far a compilation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Layers done.
+    pub done: usize,
+    /// Layers in all.
+    pub layers: usize,
 }
 
 /// What compilation knows about one layer.
@@ -147,6 +152,8 @@ pub struct LayerReport {
     pub runners_up: Vec<Choice>,
     /// What the search proves, for layers on the array.
     pub certificate: Option<Certificate>,
+    /// Why the mapping is the best, for layers on the array, if that was asked for.
+    pub explanation: Option<Explanation>,
     /// Instructions of the layer.
     pub instructions: usize,
 }
@@ -171,7 +178,17 @@ impl LayerReport {
     /// The better of the same layer mapped in two ways.
     fn join(mut self, other: LayerReport, objective: Objective) -> LayerReport {
         if let (Some(mine), Some(theirs)) = (self.found(), other.found()) {
-            self.take(mine.join(theirs, objective));
+            let best = mine.clone().join(theirs.clone(), objective);
+            let loser = if Some(best.choice) == self.choice {
+                theirs
+            } else {
+                self.explanation = other.explanation;
+                mine
+            };
+            if let Some(explanation) = &mut self.explanation {
+                explanation.compare_rows(&best, &loser);
+            }
+            self.take(best);
         }
         self
     }
@@ -203,6 +220,21 @@ impl Compiled {
 /// # Errors
 /// The first [`MapError`]; [`fits`] lists all of those that can be known before mapping.
 pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Compiled, MapError> {
+    compile_with(network, arch, options, &Hooks::default())
+}
+
+/// Compiles as [`compile`], with the same result, for a caller who waits.
+///
+/// Layers are mapped in parallel, on the surrounding rayon pool.
+///
+/// # Errors
+/// As [`compile`], and [`MapError::Stopped`] when a hook says so.
+pub fn compile_with(
+    network: &Network,
+    arch: &Arch,
+    options: &Options,
+    hooks: &Hooks,
+) -> Result<Compiled, MapError> {
     let fits = fits(network, arch);
     if let Some(problem) = fits.problems.into_iter().next() {
         return Err(problem);
@@ -210,31 +242,34 @@ pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Comp
     let sums: Vec<Option<Sums>> = (0..network.einsums.len())
         .map(|i| sums_of(network, i))
         .collect();
-    let taps: Vec<Option<Sums>> = (0..network.einsums.len())
+    let taps: Vec<Result<Sums, String>> = (0..network.einsums.len())
         .map(|i| taps_of(network, arch, i))
         .collect();
-    let (plans, taps_found) = plan_rows(network, arch, options, &sums, &taps)?;
-    let mut layers = Vec::new();
+    let settled = &settle(network, arch, &options.directives, &taps)?;
+    let ctx = Context {
+        network,
+        arch,
+        options,
+        hooks,
+        settled,
+        sums: &sums,
+        taps: &taps,
+    };
+    let (plans, packed, known) = plan_rows(&ctx)?;
+    let packs = |index: usize| packed.contains_key(&index);
+    let mut layers = map_layers(&ctx, &plans, &packs, &known)?;
     let mut work = Vec::new();
     let mut mappings = Vec::new();
-    for (index, plan) in plans.iter().enumerate() {
-        let layer = match taps_found.get(&index) {
-            Some(layer) => layer.clone(),
-            None => map_layer(network, arch, options, index, sums[index].as_ref(), plan)?,
-        };
-        let packs = layer.choice.is_some_and(|c| c.rows == RowMapping::Taps);
-        let chosen = if packs { &taps[index] } else { &sums[index] };
-        let (one, mapping) = match (chosen, layer.choice) {
+    for (index, (plan, layer)) in plans.iter().zip(&layers).enumerate() {
+        let (one, mapping) = match (ctx.sums(index, packs(index)), layer.choice) {
             (Some(sums), Some(choice)) => {
-                let mapspace = mapspace(arch, sums, plan);
-                let name = &network.einsums[index].name;
-                let mapping = mapping::sums(name, arch, plan, &mapspace, &choice);
+                let mapspace = ctx.mapspace(index, sums, plan);
+                let mapping = mapping::sums(&layer.name, arch, plan, &mapspace, &choice);
                 (Work::Sums(sums, choice), mapping)
             }
             _ => (Work::Vector, mapping::vector(network, arch, plan, index)),
         };
         work.push(one);
-        layers.push(layer);
         mappings.push(mapping);
     }
     let lowered = lower::lower(network, arch, &plans, &work);
@@ -274,8 +309,8 @@ pub fn compile_ranked(
     let mut options = options.clone();
     for index in 0..best.layers.len() {
         for choice in best.layers[index].runners_up.clone() {
-            let pin = Pin::exactly(&best.layers[index].name, &choice);
-            options.pins.push(pin);
+            let directive = exactly(&best.layers[index].name, &choice);
+            options.directives.push(directive);
             match compile(network, arch, &options)
                 .map(|compiled| (cost(&compiled.program), compiled))
             {
@@ -283,11 +318,27 @@ pub fn compile_ranked(
                     (best_cost, best) = (cycles, compiled);
                     break;
                 }
-                _ => drop(options.pins.pop()),
+                _ => drop(options.directives.pop()),
             }
         }
     }
     Ok(best)
+}
+
+/// The directive that decides everything about the mapping of one einsum.
+pub fn exactly(einsum: &str, choice: &Choice) -> Placed {
+    let directive = Directive {
+        selectors: vec![Selector::Name(einsum.to_owned())],
+        settings: vec![
+            Setting::Rows(choice.rows),
+            Setting::Dataflow(choice.dataflow),
+            Setting::Order(choice.order),
+            Setting::TileRows(choice.tile_rows),
+            Setting::TileCols(choice.tile_cols),
+            Setting::GroupTiles(choice.group_tiles),
+        ],
+    };
+    Placed::of(directive, "runner-up")
 }
 
 /// The sums of an einsum that runs on the array.
@@ -305,55 +356,72 @@ pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
     Some(sums.expect("a valid network has scales that the parameter word holds"))
 }
 
-/// The same with the row mapping `taps`: a convolution of an image that nothing else reads.
-fn taps_of<'a>(network: &'a Network, arch: &Arch, index: usize) -> Option<Sums<'a>> {
+/// The same with the row mapping `taps`: a convolution of an image that nothing else reads. Otherwise the reason.
+fn taps_of<'a>(network: &'a Network, arch: &Arch, index: usize) -> Result<Sums<'a>, String> {
     let einsum = &network.einsums[index];
     let Kind::Conv(op) = &einsum.kind else {
-        return None;
+        return Err("it is no convolution".to_owned());
     };
     let input = einsum.inputs[0];
-    let alone = network.inputs.contains(&input)
-        && !network.outputs.contains(&input)
-        && network.consumers(input).count() == 1;
-    if !alone {
-        return None;
+    let tensor = network.tensor(input);
+    if !network.inputs.contains(&input) || network.outputs.contains(&input) {
+        return Err(format!(
+            "`{}` does not come from the host alone",
+            tensor.name
+        ));
     }
-    Sums::conv_taps(
-        op,
-        network.tensor(input),
-        network.tensor(einsum.output),
-        arch,
-    )
-    .expect("a valid network has scales that the parameter word holds")
-    .filter(|sums| mapspace::is_whole(sums, arch))
+    if network.consumers(input).count() != 1 {
+        return Err(format!("`{}` has other readers", tensor.name));
+    }
+    let sums = Sums::conv_taps(op, tensor, network.tensor(einsum.output), arch)
+        .expect("a valid network has scales that the parameter word holds")?;
+    if mapspace::is_whole(&sums, arch) {
+        Ok(sums)
+    } else {
+        Err(format!(
+            "one column tile's weights exceed the {} words of arch `{}`",
+            arch.weights.words, arch.name
+        ))
+    }
 }
 
-/// Plans all einsums and decides which of them pack taps; these are mapped already.
+/// The plans of all einsums, which of them pack taps, and the layers that are mapped already.
+type Planned = (
+    Vec<EinsumPlan>,
+    BTreeMap<usize, PackedSize>,
+    BTreeMap<usize, LayerReport>,
+);
+
+/// Plans all einsums and decides which of them pack taps.
 ///
-/// A layer packs taps if that is better for itself and no other tensor is reached less directly.
-fn plan_rows(
-    network: &Network,
-    arch: &Arch,
-    options: &Options,
-    sums: &[Option<Sums>],
-    taps: &[Option<Sums>],
-) -> Result<(Vec<EinsumPlan>, BTreeMap<usize, LayerReport>), MapError> {
-    let mut packed = BTreeMap::new();
-    let mut plans = plan::plan(network, arch, options.keep_all, &packed)?;
-    let mut found = BTreeMap::new();
-    for (index, candidate) in taps.iter().enumerate() {
-        let Some(candidate) = candidate else {
-            continue;
-        };
-        let image = candidate.taps.as_ref().expect("it packs taps");
-        let size = plan::PackedSize {
+/// A layer packs taps if that is better for itself and no other tensor is reached less directly, or if it is given.
+fn plan_rows(ctx: &Context) -> Result<Planned, MapError> {
+    let (network, arch, keep_all) = (ctx.network, ctx.arch, ctx.options.keep_all);
+    let size = |index: usize| {
+        let sums = ctx.sums(index, true).expect("it can pack taps");
+        let image = sums.taps.as_ref().expect("it packs taps");
+        PackedSize {
             image_words: image.image_words(arch),
-            row_words: candidate.input.channels as u32 / arch.array.rows
-                * candidate.input.width as u32,
-        };
-        let mut more = packed.clone();
-        more.insert(index, size);
-        let Ok(trial) = plan::plan(network, arch, options.keep_all, &more) else {
+            row_words: sums.input.channels as u32 / arch.array.rows * sums.input.width as u32,
+        }
+    };
+    let mut given = ctx.settled.given(network, &size);
+    let plan = |given: &Given| plan::plan(network, arch, keep_all, given);
+    let mut plans = plan(&given).map_err(|error| {
+        let plan = |given: &Given| plan(given).map(drop);
+        ctx.settled.no_plan(network, error, &size, &plan)
+    })?;
+    let mut found: BTreeMap<usize, LayerReport> = BTreeMap::new();
+    for index in 0..network.einsums.len() {
+        let image = network.einsums[index].inputs[0];
+        let is_open = ctx.settled.rows(index).is_none()
+            && given.residency.get(&image) != Some(&Residency::Spills);
+        if ctx.taps[index].is_err() || !is_open {
+            continue;
+        }
+        let mut more = given.clone();
+        more.packed.insert(index, size(index));
+        let Ok(trial) = plan(&more) else {
             continue;
         };
         let pairs = || trial.iter().zip(&plans).enumerate();
@@ -368,155 +436,18 @@ fn plan_rows(
         if !fits {
             continue;
         }
-        let one = |sums: &[Option<Sums>], plan| {
-            map_layer(network, arch, options, index, sums[index].as_ref(), plan)
-        };
-        let layer = match (one(taps, &trial[index]), one(sums, &plans[index])) {
-            (Ok(packing), Ok(plain)) => packing.join(plain, options.objective),
+        let one = |packs, plan| map_layer(ctx, index, ctx.sums(index, packs), plan);
+        let layer = match (one(true, &trial[index]), one(false, &plans[index])) {
+            (Ok(packing), Ok(plain)) => packing.join(plain, ctx.options.objective),
             (Ok(packing), Err(_)) => packing,
             (Err(_), _) => continue,
         };
         if layer.choice.is_some_and(|c| c.rows == RowMapping::Taps) {
-            (packed, plans) = (more, trial);
+            (given, plans) = (more, trial);
         }
         found.insert(index, layer);
     }
-    Ok((plans, found))
-}
-
-fn mapspace<'a>(arch: &'a Arch, sums: &'a Sums<'a>, plan: &EinsumPlan) -> Mapspace<'a> {
-    let passes = matches!(plan.output, plan::Access::Strips(_));
-    Mapspace::new(sums, arch, plan.strip_rows, passes)
-}
-
-fn map_layer(
-    network: &Network,
-    arch: &Arch,
-    options: &Options,
-    index: usize,
-    sums: Option<&Sums>,
-    plan: &EinsumPlan,
-) -> Result<LayerReport, MapError> {
-    let einsum = &network.einsums[index];
-    let mut layer = LayerReport {
-        name: einsum.name.clone(),
-        kind: einsum.kind.name(),
-        macs: network.macs(EinsumId(index as u32)),
-        cost: Cost::default(),
-        choice: None,
-        runners_up: Vec::new(),
-        certificate: None,
-        instructions: 0,
-    };
-    let model = ClosedForm {
-        memory: options.memory,
-    };
-    let boundary = boundary(network, arch, index, plan);
-    let Some(sums) = sums else {
-        layer.cost = vector_cost(network, arch, index, plan, &model, &boundary);
-        return Ok(layer);
-    };
-    let mapspace = mapspace(arch, sums, plan);
-    let problem = Problem {
-        mapspace: &mapspace,
-        boundary,
-        model: &model,
-        objective: options.objective,
-        macs: layer.macs,
-    };
-    let pins: Vec<&Pin> = options
-        .pins
-        .iter()
-        .filter(|pin| pin.einsum == einsum.name)
-        .collect();
-    let allowed = |choice: &Choice| pins.iter().all(|pin| pin.allows(choice));
-    let found = Exhaustive
-        .find(&problem, &allowed)
-        .map_err(|reasons| no_mapping(network, arch, index, &pins, &reasons))?;
-    layer.take(found);
-    Ok(layer)
-}
-
-/// The cost of a layer of the vector engine.
-fn vector_cost(
-    network: &Network,
-    arch: &Arch,
-    index: usize,
-    plan: &EinsumPlan,
-    model: &ClosedForm,
-    boundary: &Boundary,
-) -> Cost {
-    let einsum = &network.einsums[index];
-    let output = network.tensor(einsum.output);
-    let words = u64::from(row_words(network, arch, einsum.output)) * output.height as u64;
-    let runs = strips(output.height, plan.strip_rows).len() as u64 * 2;
-    let busy = match &einsum.kind {
-        Kind::MaxPool(op) => cost::vector_busy(
-            arch,
-            Opcode::MaxPool,
-            words * op.window.n_taps() as u64,
-            runs,
-        ),
-        Kind::Concat(_) if arch.vector.max_pool => {
-            cost::vector_busy(arch, Opcode::MaxPool, words, runs)
-        }
-        _ => cost::vector_busy(arch, Opcode::Lookup, words, runs),
-    };
-    model.vector(arch, busy, runs, boundary)
-}
-
-fn no_mapping(
-    network: &Network,
-    arch: &Arch,
-    index: usize,
-    pins: &[&Pin],
-    reasons: &[mapspace::Infeasible],
-) -> MapError {
-    let einsum = network.einsums[index].name.clone();
-    match pins.first() {
-        Some(pin) => MapError::Pin {
-            einsum,
-            pin: format!("{pin:?}"),
-            help: format!(
-                "remove the pin, or use sizes of its mapspace; what did not fit: {reasons:?}"
-            ),
-        },
-        None => MapError::Unsupported {
-            einsum,
-            reason: format!("no mapping fits arch `{}`: {reasons:?}", arch.name),
-            help: "raise the memories that did not fit".to_owned(),
-        },
-    }
-}
-
-/// What a layer moves besides its constants.
-fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Boundary {
-    let einsum = &network.einsums[index];
-    let strips = strips(network.tensor(einsum.output).height, plan.strip_rows);
-    let mut boundary = Boundary::default();
-    for (&id, access) in einsum.inputs.iter().zip(&plan.inputs) {
-        let row = u64::from(row_words(network, arch, id));
-        match access {
-            plan::Access::Bank(_) => {}
-            plan::Access::Fetch(area) => {
-                boundary.load_words += u64::from(area.words);
-                boundary.loads += 1;
-            }
-            plan::Access::Strips(_) => {
-                boundary.load_words += strips
-                    .iter()
-                    .map(|s| operand_rows(network, index, s).len() as u64 * row)
-                    .sum::<u64>();
-                boundary.loads += strips.len() as u64;
-            }
-        }
-    }
-    if plan.stored {
-        boundary.store_words = u64::from(row_words(network, arch, einsum.output))
-            * network.tensor(einsum.output).height as u64;
-        boundary.stores = strips.len() as u64;
-    }
-    boundary
+    Ok((plans, given.packed, found))
 }
 
 /// Makes a program of the lowered operations.

@@ -8,14 +8,13 @@ use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
 use ir::isa::{Opcode, Register};
+use ir::mapping::Order;
 use ir::network::{Network, TensorId};
 use ir::numerics::{Clamp, FRACTION_BITS};
 use ir::op::{Concat, Kind, Window, table_index, table_values};
 use ir::program::{Layout, TensorImage};
 
-use crate::mapspace::{
-    Choice, Order, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays,
-};
+use crate::mapspace::{Choice, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays};
 use crate::op::{Access, Base, Op, Place, Space, flags};
 use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words, strips};
 use crate::sums::{Chunk, Sums, Taps};

@@ -1,11 +1,11 @@
 //! The mapping of each einsum in its text form, from the plan and the choice that lowering follows.
 
 use ir::arch::{Arch, Dataflow};
-use ir::mapping::{Dimension, Mapping, Node, Projection, Rank, RowMapping};
+use ir::mapping::{Dimension, Mapping, Node, Order, Projection, Rank, RowMapping};
 use ir::network::Network;
 use ir::op::{Kind, Window};
 
-use crate::mapspace::{Choice, Mapspace, Order, chunks, max_steps, stays};
+use crate::mapspace::{Choice, Mapspace, chunks, max_steps, stays};
 use crate::plan::{Access, EinsumPlan, strips};
 use crate::sums::{Sums, Taps};
 

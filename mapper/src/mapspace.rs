@@ -3,22 +3,15 @@
 use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
-use ir::mapping::RowMapping;
+use ir::mapping::{Order, RowMapping};
+use serde::{Deserialize, Serialize};
 
+use crate::directives::Decided;
 use crate::plan::{strip_heights, strips};
 use crate::sums::{Chunk, Region, Sums};
 
-/// The order of the two outer loops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Order {
-    /// All weights for one strip, then the next strip.
-    StripsOuter,
-    /// All strips for one group of weights, then the next group.
-    WeightsOuter,
-}
-
 /// One point of a mapspace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Choice {
     /// What the rows of the array stand for.
     pub rows: RowMapping,
@@ -159,6 +152,8 @@ pub struct Mapspace<'a> {
     pub(crate) output_passes: bool,
     /// Whether a split reduction is needed; then each group is one column tile and weights are loaded for each tile.
     pub(crate) split: bool,
+    /// What is given; the space has no other points.
+    pub(crate) decided: Decided,
 }
 
 impl<'a> Mapspace<'a> {
@@ -167,6 +162,7 @@ impl<'a> Mapspace<'a> {
         arch: &'a Arch,
         strip_rows: usize,
         output_passes: bool,
+        decided: Decided,
     ) -> Self {
         Mapspace {
             sums,
@@ -174,7 +170,13 @@ impl<'a> Mapspace<'a> {
             strip_rows,
             output_passes,
             split: !is_whole(sums, arch),
+            decided,
         }
+    }
+
+    /// The space with these settings instead of those that are given.
+    pub(crate) fn narrowed(&self, decided: Decided) -> Mapspace<'a> {
+        Mapspace { decided, ..*self }
     }
 
     /// Every choice, in a fixed order, without regard to capacity.
@@ -183,26 +185,36 @@ impl<'a> Mapspace<'a> {
         let output = self.sums.output;
         let n_tiles = self.sums.n_tiles(self.arch);
         let n_strips = strips(output.height, self.strip_rows).len();
-        for &dataflow in &self.arch.array.dataflows {
-            for (tile_rows, tile_cols) in self.pixel_choices() {
-                for group_tiles in if self.split {
-                    vec![1]
-                } else {
-                    strip_heights(n_tiles)
-                } {
-                    for order in [Order::StripsOuter, Order::WeightsOuter] {
+        let dataflows = match self.decided.dataflow {
+            Some(dataflow) => vec![dataflow],
+            None => self.arch.array.dataflows.clone(),
+        };
+        let groups = match self.decided.group_tiles {
+            Some(n) => vec![n.min(n_tiles)],
+            None if self.split => vec![1],
+            None => strip_heights(n_tiles),
+        };
+        let pixels = self.pixel_choices();
+        for &dataflow in &dataflows {
+            for &(tile_rows, tile_cols) in &pixels {
+                for &group_tiles in &groups {
+                    for order in Order::ALL {
                         let same = n_strips == 1 || group_tiles == n_tiles;
-                        if order == Order::WeightsOuter && (same || self.output_passes) {
-                            continue;
+                        let decided = match self.decided.order {
+                            Some(_) if same => Some(Order::StripsOuter),
+                            decided => decided,
+                        };
+                        let of_use = order == Order::StripsOuter || !same && self.can_reorder();
+                        if decided.map_or(of_use, |decided| decided == order) {
+                            choices.push(Choice {
+                                rows: self.sums.rows(),
+                                dataflow,
+                                tile_rows,
+                                tile_cols,
+                                group_tiles,
+                                order,
+                            });
                         }
-                        choices.push(Choice {
-                            rows: self.sums.rows(),
-                            dataflow,
-                            tile_rows,
-                            tile_cols,
-                            group_tiles,
-                            order,
-                        });
                     }
                 }
             }
@@ -210,40 +222,88 @@ impl<'a> Mapspace<'a> {
         choices
     }
 
-    /// Whole rows, or parts of one row.
+    /// Whether all strips can pass for one group of weights.
+    fn can_reorder(&self) -> bool {
+        !self.output_passes && !self.split
+    }
+
+    /// Whole rows, or parts of one row; with a given height or width, every size of the other side.
     fn pixel_choices(&self) -> Vec<(usize, usize)> {
-        let width = self.sums.output.width;
-        let rows = strip_heights(self.strip_rows)
-            .into_iter()
-            .map(|rows| (rows, width));
-        let cols = strip_heights(width)
-            .into_iter()
-            .skip(1)
-            .map(|cols| (1, cols));
-        rows.chain(cols).collect()
+        let output = self.sums.output;
+        let (height, width) = (self.strip_rows, output.width);
+        let pairs = |rows: &[usize], cols: &[usize]| -> Vec<(usize, usize)> {
+            rows.iter()
+                .flat_map(|rows| cols.iter().map(|cols| (*rows, *cols)))
+                .collect()
+        };
+        let rows = self.decided.tile_rows.map(|n| n.min(output.height));
+        let cols = self.decided.tile_cols.map(|n| n.min(width));
+        match (rows, cols) {
+            (Some(rows), Some(cols)) => vec![(rows, cols)],
+            (Some(rows), None) => pairs(&[rows], &strip_heights(width)),
+            (None, Some(cols)) => pairs(&strip_heights(height), &[cols]),
+            (None, None) => {
+                let rows = pairs(&strip_heights(height), &[width]);
+                let cols = pairs(&[1], &strip_heights(width)[1..]);
+                [rows, cols].concat()
+            }
+        }
     }
 
     /// Why a choice does not fit, if it does not.
     pub fn infeasible(&self, choice: &Choice) -> Option<Infeasible> {
+        self.shortfall(choice).map(|shortfall| shortfall.reason)
+    }
+
+    /// The first limit that a choice exceeds, if there is one.
+    pub(crate) fn shortfall(&self, choice: &Choice) -> Option<Shortfall> {
         let arch = self.arch;
-        if choice.tile_rows * choice.tile_cols > arch.accumulators.pixels as usize {
-            return Some(Infeasible::Accumulators);
+        let exceeds = |reason, needed: usize, available: u32| {
+            (needed > available as usize).then_some(Shortfall {
+                reason,
+                needed: needed as u64,
+                available: available.into(),
+            })
+        };
+        // First what no other size mends.
+        if choice.tile_rows > self.strip_rows {
+            return exceeds(Infeasible::Strip, choice.tile_rows, self.strip_rows as u32);
         }
+        if choice.order == Order::WeightsOuter && !self.can_reorder() {
+            return exceeds(
+                Infeasible::Order,
+                strips(self.sums.output.height, self.strip_rows).len(),
+                1,
+            );
+        }
+        let pixels = choice.tile_rows * choice.tile_cols;
+        let pixels = exceeds(Infeasible::Accumulators, pixels, arch.accumulators.pixels);
         if self.split {
-            return (choice.dataflow == Dataflow::OutputStationary)
-                .then_some(Infeasible::Reduction);
+            if choice.dataflow == Dataflow::OutputStationary {
+                let steps = self.largest_steps();
+                return exceeds(Infeasible::Reduction, steps, arch.weight_tiles());
+            }
+            return exceeds(Infeasible::Group, choice.group_tiles, 1).or(pixels);
         }
         let n_tiles = self.sums.n_tiles(arch);
-        for first in (0..n_tiles).step_by(choice.group_tiles) {
-            let tiles = first..(first + choice.group_tiles).min(n_tiles);
-            if room(self.sums, arch, &tiles) > arch.weights.words as usize {
-                return Some(Infeasible::Weights);
-            }
-            if self.group_parameters(&tiles) > arch.parameters.channels as usize {
-                return Some(Infeasible::Parameters);
-            }
-        }
-        None
+        pixels.or_else(|| {
+            (0..n_tiles).step_by(choice.group_tiles).find_map(|first| {
+                let tiles = first..(first + choice.group_tiles).min(n_tiles);
+                let words = room(self.sums, arch, &tiles);
+                exceeds(Infeasible::Weights, words, arch.weights.words).or_else(|| {
+                    let channels = self.group_parameters(&tiles);
+                    exceeds(Infeasible::Parameters, channels, arch.parameters.channels)
+                })
+            })
+        })
+    }
+
+    /// Steps of the longest reduction of a column tile.
+    fn largest_steps(&self) -> usize {
+        (0..self.sums.n_tiles(self.arch))
+            .map(|n| self.sums.whole(self.arch, n).steps())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Words of weights of a group, tiles with the same weights counted once.
@@ -271,7 +331,8 @@ impl<'a> Mapspace<'a> {
 }
 
 /// Why a point of the mapspace is not a mapping; counted, not reported one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Infeasible {
     /// More pixels than a half of the accumulators holds.
     Accumulators,
@@ -281,4 +342,77 @@ pub enum Infeasible {
     Parameters,
     /// A reduction that must be split, which output-stationary cannot.
     Reduction,
+    /// A tile with more rows than a strip.
+    Strip,
+    /// Several column tiles at once, where a split reduction loads the weights of one.
+    Group,
+    /// Weights in the outer loop, where each strip needs all of them before the next.
+    Order,
+}
+
+/// A limit that a point of the mapspace exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Shortfall {
+    /// The limit.
+    pub(crate) reason: Infeasible,
+    /// What is needed.
+    pub(crate) needed: u64,
+    /// What there is.
+    pub(crate) available: u64,
+}
+
+impl Shortfall {
+    /// What is needed and what there is, with units, as a clause.
+    pub(crate) fn sentence(&self, arch: &Arch) -> String {
+        let Shortfall {
+            reason,
+            needed,
+            available,
+        } = self;
+        let name = &arch.name;
+        match reason {
+            Infeasible::Accumulators => format!(
+                "a tile needs {needed} pixels in a half of the accumulators, arch `{name}` has {available}"
+            ),
+            Infeasible::Weights => {
+                format!("a group needs {needed} words of weights, arch `{name}` has {available}")
+            }
+            Infeasible::Parameters => format!(
+                "a group needs {needed} channels of parameters, arch `{name}` has {available}"
+            ),
+            Infeasible::Reduction => format!(
+                "a whole sum needs {needed} tiles of weights, arch `{name}` has {available}, and only weight-stationary can split it"
+            ),
+            Infeasible::Strip => {
+                format!("a tile needs {needed} rows, a strip has {available}")
+            }
+            Infeasible::Group => format!(
+                "the sum is split, so that weights are loaded for {available} column tile at a time, not {needed}"
+            ),
+            Infeasible::Order => "a strip needs all weights before the next strip comes".to_owned(),
+        }
+    }
+
+    /// What raises the limit.
+    pub(crate) fn help(&self) -> &'static str {
+        match self.reason {
+            Infeasible::Accumulators => {
+                "decide smaller tiles, or raise `accumulators.pixels` in the arch"
+            }
+            Infeasible::Weights => "decide smaller groups, or raise `weights.words` in the arch",
+            Infeasible::Parameters => {
+                "decide smaller groups, or raise `parameters.channels` in the arch"
+            }
+            Infeasible::Reduction => {
+                "use `dataflow=weight_stationary`, or raise `weights.words` in the arch"
+            }
+            Infeasible::Strip => {
+                "decide fewer rows, or more room with `activations.words` in the arch"
+            }
+            Infeasible::Group => "use `group_tiles=1`, or raise `weights.words` in the arch",
+            Infeasible::Order => {
+                "use `order=strips_outer`; the other order is for whole sums whose output stays"
+            }
+        }
+    }
 }

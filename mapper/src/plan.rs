@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ir::arch::Arch;
+use ir::directive::Residency;
 use ir::network::{Network, TensorId};
 use ir::op::Kind;
 
@@ -66,6 +67,21 @@ impl EinsumPlan {
             && self.strip_rows >= other.strip_rows
     }
 
+    /// All of it but where in the banks, as text.
+    pub(crate) fn without_places(&self) -> String {
+        let words = |areas: &[Area]| areas.iter().map(|area| area.words).collect::<Vec<_>>();
+        let access = |access: &Access| match access {
+            Access::Bank(area) => format!("bank {}", area.words),
+            Access::Fetch(area) => format!("fetch {}", area.words),
+            Access::Strips(areas) => format!("strips {:?}", words(areas)),
+        };
+        let inputs: Vec<String> = self.inputs.iter().map(access).collect();
+        let packed = words(&self.packed);
+        let output = access(&self.output);
+        let (rows, stored) = (self.strip_rows, self.stored);
+        format!("rows {rows} {inputs:?} {packed:?} {output} stored {stored}")
+    }
+
     /// Whether the output stays where it stays with `other`.
     pub(crate) fn output_as_good_as(&self, other: &EinsumPlan) -> bool {
         self.output.as_good_as(&other.output) && self.stored <= other.stored
@@ -97,6 +113,17 @@ pub(crate) fn operand_rows(network: &Network, einsum: usize, rows: &Range<usize>
         Kind::MaxPool(op) => input_rows(&op.window, height, rows),
         Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => rows.clone(),
     }
+}
+
+/// What is given of a plan.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// Einsums with the row mapping `taps`.
+    pub(crate) packed: BTreeMap<usize, PackedSize>,
+    /// Tensors whose place is decided.
+    pub(crate) residency: BTreeMap<TensorId, Residency>,
+    /// Output rows of a strip, where they are decided.
+    pub(crate) strip_rows: BTreeMap<usize, usize>,
 }
 
 /// Free room in the banks.
@@ -151,20 +178,26 @@ impl Banks {
     }
 }
 
-/// Plans all einsums of `network`, those of `packed` with the row mapping `taps`.
+/// Plans all einsums of `network`, as far as they are not given.
 pub(crate) fn plan(
     network: &Network,
     arch: &Arch,
     keep_all: bool,
-    packed: &BTreeMap<usize, PackedSize>,
+    given: &Given,
 ) -> Result<Vec<EinsumPlan>, MapError> {
-    let mut spilled = BTreeSet::new();
+    let decided = |place: Residency| {
+        let tensors = given.residency.iter().filter(move |(_, p)| **p == place);
+        tensors.map(|(id, _)| *id).collect::<BTreeSet<_>>()
+    };
+    let stays = decided(Residency::Stays);
+    let mut spilled = decided(Residency::Spills);
     loop {
         let mut planner = Planner {
             network,
             arch,
             keep_all,
-            packed,
+            given,
+            stays: &stays,
             spilled: &spilled,
             banks: Banks::new(arch),
             staying: BTreeMap::new(),
@@ -179,25 +212,63 @@ pub(crate) fn plan(
         let victim = planner
             .staying
             .iter()
+            .filter(|(id, _)| !stays.contains(id))
             .max_by_key(|(id, area)| (!network.einsums[stuck].inputs.contains(id), area.words));
         match victim {
             Some((&id, _)) => spilled.insert(id),
-            None => return Err(no_room(network, arch, stuck)),
+            None => {
+                let einsum = &network.einsums[stuck];
+                let of_others = planner
+                    .staying
+                    .iter()
+                    .filter(|(id, _)| !einsum.inputs.contains(id));
+                let held = of_others.map(|(_, area)| area.words).sum();
+                return Err(no_room(network, arch, given, stuck, held));
+            }
         };
     }
 }
 
-/// The least that an einsum needs: one row of the output, and of each operand the rows for it.
-fn no_room(network: &Network, arch: &Arch, index: usize) -> MapError {
+/// The least that an einsum needs: one strip of the output, and of each operand the rows for it, beside the words that
+/// are `held` by others.
+fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u32) -> MapError {
     let einsum = &network.einsums[index];
-    let rows = operand_rows(network, index, &(0..1)).len().max(1) as u32;
-    let inputs = einsum
-        .inputs
+    let height = network.tensor(einsum.output).height;
+    let rows = given
+        .strip_rows
+        .get(&index)
+        .map_or(1, |rows| *rows.min(&height));
+    let words = |id: &TensorId, rows: usize| {
+        let stays = given.residency.get(id) == Some(&Residency::Stays);
+        let rows = if stays {
+            network.tensor(*id).height
+        } else {
+            rows.max(1)
+        };
+        rows as u32 * row_words(network, arch, *id)
+    };
+    let strips = strips(height, rows);
+    let operand = strips
         .iter()
-        .map(|&id| (id, rows * row_words(network, arch, id)));
-    let needs: Vec<_> = inputs
-        .chain([(einsum.output, row_words(network, arch, einsum.output))])
-        .collect();
+        .map(|strip| operand_rows(network, index, strip).len())
+        .max();
+    let operands: BTreeSet<TensorId> = einsum.inputs.iter().copied().collect();
+    let packed = given.packed.get(&index);
+    let inputs = operands.iter().map(|id| {
+        let image = packed.map(|size| size.image_words);
+        (
+            *id,
+            image.unwrap_or_else(|| words(id, operand.unwrap_or(1))),
+        )
+    });
+    let output = (einsum.output, words(&einsum.output, rows));
+    let taps = packed.map(|size| (einsum.inputs[0], size.row_words * rows as u32));
+    let needs: Vec<(TensorId, u32)> = inputs.chain([output]).chain(taps).collect();
+    let of_rows = match rows {
+        1 => "one row".to_owned(),
+        _ => format!("{rows} rows"),
+    };
+    let (bank, banks) = (arch.activations.words, arch.activations.banks);
     let capacity = |what: String, needed: u32, available: u32| MapError::Capacity {
         einsum: einsum.name.clone(),
         arch: arch.name.clone(),
@@ -207,22 +278,31 @@ fn no_room(network: &Network, arch: &Arch, index: usize) -> MapError {
         unit: "words",
         help: "raise `activations.words` in the arch".to_owned(),
     };
-    match needs
-        .iter()
-        .find(|(_, words)| *words > arch.activations.words)
-    {
-        Some((id, words)) => {
-            let what = format!("one strip of `{}` in a bank", network.tensor(*id).name);
-            capacity(what, *words, arch.activations.words)
-        }
-        None => {
-            let total = needs.iter().map(|n| n.1).sum();
-            capacity(
-                "one strip of each tensor".to_owned(),
-                total,
-                arch.activations.words * arch.activations.banks,
-            )
-        }
+    if let Some((id, words)) = needs.iter().find(|(_, words)| *words > bank) {
+        let name = &network.tensor(*id).name;
+        let what = match packed {
+            Some(_) if *id == einsum.inputs[0] => format!("`{name}` for its taps in a bank"),
+            _ => format!("a strip of {of_rows} of `{name}` in a bank"),
+        };
+        return capacity(what, *words, bank);
+    }
+    let total = held + needs.iter().map(|(_, words)| words).sum::<u32>();
+    if total > bank * banks {
+        return capacity(
+            format!("a strip of {of_rows} of each tensor"),
+            total,
+            bank * banks,
+        );
+    }
+    let parts: Vec<String> = needs.iter().map(|(_, words)| words.to_string()).collect();
+    MapError::Unsupported {
+        einsum: einsum.name.clone(),
+        reason: format!(
+            "no room for {} words, each in one of the {banks} banks of {bank} words of arch `{}`, beside {held} that stay",
+            parts.join(" and "),
+            arch.name
+        ),
+        help: "raise `activations.words` in the arch".to_owned(),
     }
 }
 
@@ -230,7 +310,8 @@ struct Planner<'a> {
     network: &'a Network,
     arch: &'a Arch,
     keep_all: bool,
-    packed: &'a BTreeMap<usize, PackedSize>,
+    given: &'a Given,
+    stays: &'a BTreeSet<TensorId>,
     spilled: &'a BTreeSet<TensorId>,
     banks: Banks,
     /// The tensors that stay in a bank at the moment.
@@ -287,7 +368,7 @@ impl Planner<'_> {
             rows.checked_mul(row_words(self.network, self.arch, id))
                 .filter(|w| *w <= self.arch.activations.words)
         };
-        let packed = self.packed.get(&index);
+        let packed = self.given.packed.get(&index);
         let mut known: BTreeMap<TensorId, Access> = BTreeMap::new();
         for &id in &einsum.inputs {
             if known.contains_key(&id) {
@@ -317,13 +398,18 @@ impl Planner<'_> {
             .filter(|(_, a)| matches!(a, Access::Strips(_)))
             .map(|(id, _)| *id)
             .collect();
+        if passing.iter().any(|id| self.stays.contains(id)) {
+            return None;
+        }
+        let decided = self.given.strip_rows.get(&index).copied();
+        let one_strip = passing.is_empty() && decided.is_none_or(|rows| rows >= height);
         let packed_whole = packed.map(|size| {
             let words = size.row_words.checked_mul(height as u32);
             let area = words.and_then(|words| self.take(banks, words));
             area.map(|area| vec![area])
         });
         let mut packed_areas = Vec::new();
-        let strip_rows = if passing.is_empty() && packed_whole != Some(None) {
+        let strip_rows = if one_strip && packed_whole != Some(None) {
             packed_areas = packed_whole.flatten().unwrap_or_default();
             height
         } else {
@@ -332,7 +418,10 @@ impl Planner<'_> {
                 .iter()
                 .flatten()
                 .for_each(|area| banks.release(*area));
-            let heights = strip_heights(height);
+            let heights = match decided {
+                Some(rows) => vec![rows.min(height)],
+                None => strip_heights(height),
+            };
             let candidates = [2, 1]
                 .into_iter()
                 .flat_map(|slots| heights.iter().map(move |h| (*h, slots)));

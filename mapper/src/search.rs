@@ -32,6 +32,8 @@ pub struct Certificate {
     pub pruned_by_parameters: u64,
     /// Points whose dataflow cannot split the reduction.
     pub pruned_by_reduction: u64,
+    /// Given points that do not go with the strips or a split reduction.
+    pub pruned_by_plan: u64,
     /// Points that a bound excludes without their full cost.
     pub pruned_by_bound: u64,
     /// Points with a full cost.
@@ -83,6 +85,7 @@ impl Certificate {
             pruned_by_weights: self.pruned_by_weights + other.pruned_by_weights,
             pruned_by_parameters: self.pruned_by_parameters + other.pruned_by_parameters,
             pruned_by_reduction: self.pruned_by_reduction + other.pruned_by_reduction,
+            pruned_by_plan: self.pruned_by_plan + other.pruned_by_plan,
             pruned_by_bound: self.pruned_by_bound + other.pruned_by_bound,
             costed: self.costed + other.costed,
             compulsory_words: self.compulsory_words.min(other.compulsory_words),
@@ -109,7 +112,7 @@ impl Certificate {
 }
 
 /// The result of a search.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// The best point.
     pub choice: Choice,
@@ -125,12 +128,8 @@ pub struct Found {
 pub trait Search {
     /// The name used on the command line and in reports.
     fn name(&self) -> &'static str;
-    /// The best point that `allowed` lets through, or what stands in the way.
-    fn find(
-        &self,
-        problem: &Problem,
-        allowed: &dyn Fn(&Choice) -> bool,
-    ) -> Result<Found, Vec<Infeasible>>;
+    /// The best point, if there is one.
+    fn find(&self, problem: &Problem) -> Option<Found>;
 }
 
 /// What is searched, and for what.
@@ -160,22 +159,14 @@ impl Search for Exhaustive {
         "exhaustive"
     }
 
-    fn find(
-        &self,
-        problem: &Problem,
-        allowed: &dyn Fn(&Choice) -> bool,
-    ) -> Result<Found, Vec<Infeasible>> {
+    fn find(&self, problem: &Problem) -> Option<Found> {
         let choices = problem.mapspace.choices();
         let mut certificate = problem.certificate(self.name(), choices.len() as u64);
-        let mut reasons = Vec::new();
         let mut best: Option<((u64, u64, u64, Choice), Cost)> = None;
         let mut costed: Vec<(u64, u64, u64, Choice)> = Vec::new();
-        for choice in choices.into_iter().filter(|c| allowed(c)) {
+        for choice in choices {
             if let Some(reason) = problem.mapspace.infeasible(&choice) {
                 *certificate.counter(reason) += 1;
-                if !reasons.contains(&reason) {
-                    reasons.push(reason);
-                }
                 continue;
             }
             let best_cycles = best.as_ref().map_or(u64::MAX, |(_, cost)| cost.cycles);
@@ -193,7 +184,7 @@ impl Search for Exhaustive {
                 best = Some((key, cost));
             }
         }
-        let ((first, _, _, choice), cost) = best.ok_or(reasons)?;
+        let ((first, _, _, choice), cost) = best?;
         costed.retain(|key| key.3 != choice && key.0 <= first + first / MODEL_ERROR);
         costed.sort_unstable();
         let runners_up = costed
@@ -202,7 +193,7 @@ impl Search for Exhaustive {
             .map(|key| key.3)
             .collect();
         certificate.best_cycles = cost.cycles;
-        Ok(Found {
+        Some(Found {
             choice,
             cost,
             certificate,
@@ -213,7 +204,7 @@ impl Search for Exhaustive {
 
 impl Objective {
     /// Objective first, then the other, then instructions, then a fixed order.
-    fn key(self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
+    pub(crate) fn key(self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
         let (first, second) = match self {
             Objective::Cycles => (cost.cycles, cost.traffic_words),
             Objective::Traffic => (cost.traffic_words, cost.cycles),
@@ -247,6 +238,7 @@ impl Problem<'_> {
             pruned_by_weights: 0,
             pruned_by_parameters: 0,
             pruned_by_reduction: 0,
+            pruned_by_plan: 0,
             pruned_by_bound: 0,
             costed: 0,
             best_cycles: 0,
@@ -265,6 +257,7 @@ impl Certificate {
             Infeasible::Weights => &mut self.pruned_by_weights,
             Infeasible::Parameters => &mut self.pruned_by_parameters,
             Infeasible::Reduction => &mut self.pruned_by_reduction,
+            Infeasible::Strip | Infeasible::Group | Infeasible::Order => &mut self.pruned_by_plan,
         }
     }
 }

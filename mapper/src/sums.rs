@@ -148,27 +148,36 @@ impl<'a> Sums<'a> {
         })
     }
 
-    /// The convolution with the row mapping `taps`, if the arch and the instruction set have it for this window.
+    /// The convolution with the row mapping `taps`, or why arch or instruction set do not have it for this window.
     pub(crate) fn conv_taps(
         op: &'a Conv,
         input: &'a Tensor,
         output: &'a Tensor,
         arch: &Arch,
-    ) -> Result<Option<Self>, OpError> {
+    ) -> Result<Result<Self, String>, OpError> {
         let mut sums = Sums::conv(op, input, output)?;
         let window = sums.window;
         let [_, kernel_x] = window.kernel;
         let rows = arch.array.rows as usize;
         let width = input.width + window.pads[1] + window.pads[3];
         let height = input.height + window.pads[0] + window.pads[2];
-        if !arch.vector.pack
-            || op.groups != 1
-            || window.dilation[1] != 1
-            || kernel_x > rows
-            || width.max(height) > MAX_COORDINATE
-            || kernel_x > 63
-        {
-            return Ok(None);
+        let side = width.max(height);
+        let taps_of_a_word = rows.min(63);
+        let obstacle = if !arch.vector.pack {
+            format!("arch `{}` has no pack unit, `vector.pack`", arch.name)
+        } else if op.groups != 1 {
+            format!("its channels are in {} groups", op.groups)
+        } else if window.dilation[1] != 1 {
+            format!("its columns are dilated by {}", window.dilation[1])
+        } else if kernel_x > taps_of_a_word {
+            format!("its {kernel_x} columns of taps exceed the {taps_of_a_word} of a word")
+        } else if side > MAX_COORDINATE {
+            format!("the padded image has a side of {side} pixels, {MAX_COORDINATE} are possible")
+        } else {
+            String::new()
+        };
+        if !obstacle.is_empty() {
+            return Ok(Err(obstacle));
         }
         let taps = Taps {
             window,
@@ -183,7 +192,21 @@ impl<'a> Sums<'a> {
         });
         sums.window = Window::dense([1, 1]);
         sums.taps = Some(taps);
-        Ok(Some(sums))
+        Ok(Ok(sums))
+    }
+
+    /// Everything but the values of constants, as text: layers for which it is the same have the same mappings and
+    /// costs.
+    pub(crate) fn shape(&self) -> String {
+        let weights = match self.weights {
+            Weights::Conv(op) => Some((op.out_channels, op.groups, op.group_channels)),
+            Weights::Unit => None,
+        };
+        let taps = self.taps.as_ref();
+        let taps = taps.map(|taps| (taps.window, taps.image.shape(), taps.per_word));
+        let (input, output) = (self.input.shape(), self.output.shape());
+        let parts = (weights, self.window, input, taps, output, self.sets.len());
+        format!("{parts:?} {:?}", self.regions)
     }
 
     /// What the rows of the array stand for.

@@ -1,14 +1,14 @@
-//! On a design with both dataflows the search picks the better one for each layer, and pins are obeyed.
+//! On a design with both dataflows the search picks the better one for each layer, and directives are obeyed.
 
 #![expect(clippy::result_large_err, reason = "an error ends a test")]
 
 mod common;
 
-use common::{Build, compile_and_verify, preset, verify};
+use common::{Build, compile_and_verify, directed, preset, verify};
 use ir::arch::Dataflow;
 use ir::network::{Network, TensorId};
 use ir::op::Window;
-use mapper::{MapError, Options, Pin, compile};
+use mapper::{MapError, Options, compile};
 
 fn fully_connected(channels: usize, out: usize) -> Network {
     let mut build = Build::new(1, [channels, 1, 1]);
@@ -16,23 +16,9 @@ fn fully_connected(channels: usize, out: usize) -> Network {
     build.finish()
 }
 
-fn pinned(network: &Network, dataflow: Dataflow) -> Result<mapper::Compiled, MapError> {
-    let pin = Pin {
-        einsum: network.einsums[0].name.clone(),
-        rows: None,
-        dataflow: Some(dataflow),
-        tile_rows: None,
-        tile_cols: None,
-        group_tiles: None,
-    };
-    compile(
-        network,
-        &preset("both"),
-        &Options {
-            pins: vec![pin],
-            ..Options::default()
-        },
-    )
+fn directed_to(network: &Network, dataflow: Dataflow) -> Result<mapper::Compiled, MapError> {
+    let options = directed(&format!("*: dataflow={}", dataflow.name()));
+    compile(network, &preset("both"), &options)
 }
 
 fn dataflow(compiled: &mapper::Compiled) -> Dataflow {
@@ -49,7 +35,7 @@ fn a_fully_connected_layer_is_output_stationary() {
     let (network, arch) = (fully_connected(200, 32), preset("both"));
     let (compiled, outcome) = compile_and_verify(&network, &arch).expect("it fits");
     assert_eq!(dataflow(&compiled), Dataflow::OutputStationary);
-    let other = pinned(&network, Dataflow::WeightStationary).expect("it fits");
+    let other = directed_to(&network, Dataflow::WeightStationary).expect("it fits");
     let slower = verify(&network, &arch, &other, 7).expect("it is right");
     assert!(
         outcome.cycles < slower.cycles,
@@ -67,8 +53,9 @@ fn a_long_sum_is_weight_stationary() {
     let network = build.finish();
     let (compiled, _) = compile_and_verify(&network, &preset("both")).expect("it fits");
     assert_eq!(dataflow(&compiled), Dataflow::WeightStationary);
-    let refused = pinned(&network, Dataflow::OutputStationary).expect_err("it cannot be split");
-    assert!(matches!(refused, MapError::Pin { .. }), "{refused}");
+    let refused =
+        directed_to(&network, Dataflow::OutputStationary).expect_err("it cannot be split");
+    assert!(matches!(refused, MapError::Directives(_)), "{refused}");
     let mut arch = preset("both");
     arch.array.dataflows = vec![Dataflow::OutputStationary];
     let problems = mapper::fits(&network, &arch).problems;

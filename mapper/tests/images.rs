@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::{Build, preset};
+use common::{Build, directed, preset};
 use ir::isa::{Instruction, Opcode, Register};
 use ir::network::TensorId;
 use ir::op::{Kind, Window};
-use mapper::{Options, Pin, compile};
+use mapper::compile;
 use std::collections::BTreeMap;
 
 #[test]
@@ -25,23 +25,8 @@ fn weights_and_parameters_read_back() {
     );
     let network = build.finish();
     // All column tiles in one group, so that the tiles of a pixel tile follow each other.
-    let pin = Pin {
-        einsum: "conv0".to_owned(),
-        rows: None,
-        dataflow: None,
-        tile_rows: None,
-        tile_cols: None,
-        group_tiles: Some(4),
-    };
-    let compiled = compile(
-        &network,
-        &arch,
-        &Options {
-            pins: vec![pin],
-            ..Options::default()
-        },
-    )
-    .expect("it fits");
+    let options = directed("conv0: group_tiles=4");
+    let compiled = compile(&network, &arch, &options).expect("it fits");
     let program = &compiled.program;
     let image = program.image(&arch);
     let Kind::Conv(conv) = &network.einsums[0].kind else {

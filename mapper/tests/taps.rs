@@ -4,27 +4,18 @@
 
 mod common;
 
-use common::{Build, Random, compile_and_verify, digits, preset, random_arch, verify};
+use common::{Build, Random, compile_and_verify, digits, directed, preset, random_arch, verify};
 use expect_test::expect_file;
 use ir::mapping::{Node, RowMapping};
-use ir::network::{Network, TensorId};
+use ir::network::TensorId;
 use ir::op::Window;
 use ir::program::Layout;
-use mapper::{Compiled, MapError, Options, Pin, compile};
+use mapper::{Compiled, MapError, Options, compile};
 
-fn pinned(network: &Network, rows: RowMapping, keep_all: bool) -> Options {
-    let pin = Pin {
-        einsum: network.einsums[0].name.clone(),
-        rows: Some(rows),
-        dataflow: None,
-        tile_rows: None,
-        tile_cols: None,
-        group_tiles: None,
-    };
+fn directed_to(rows: RowMapping, keep_all: bool) -> Options {
     Options {
-        pins: vec![pin],
         keep_all,
-        ..Options::default()
+        ..directed(&format!("*: rows={}", rows.name()))
     }
 }
 
@@ -41,7 +32,7 @@ fn digits_packs_its_image_on_edge() {
     let (packed, outcome) = compile_and_verify(&network, &arch).expect("it fits");
     assert_eq!(rows(&packed), RowMapping::Taps);
     assert_eq!(packed.program.inputs[0].layout, Layout::Planes);
-    let options = pinned(&network, RowMapping::Channels, false);
+    let options = directed_to(RowMapping::Channels, false);
     let plain = compile(&network, &arch, &options).expect("it fits");
     assert_eq!(plain.program.inputs[0].layout, Layout::Blocks);
     let slower = verify(&network, &arch, &plain, 7).expect("it is right");
@@ -59,9 +50,12 @@ fn an_image_with_two_readers_is_not_packed() {
     let network = build.finish();
     let (compiled, _) = compile_and_verify(&network, &preset("edge")).expect("it fits");
     assert_eq!(rows(&compiled), RowMapping::Channels);
-    let options = pinned(&network, RowMapping::Taps, false);
+    let options = directed_to(RowMapping::Taps, false);
     let refused = compile(&network, &preset("edge"), &options);
-    assert!(matches!(refused, Err(MapError::Pin { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(MapError::Directives(_))),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -87,7 +81,7 @@ fn random_images_with_few_channels() {
         let mut arch = random_arch(seed);
         arch.vector.pack = true;
         for keep_all in [false, true] {
-            let options = pinned(&network, RowMapping::Taps, keep_all);
+            let options = directed_to(RowMapping::Taps, keep_all);
             match compile(&network, &arch, &options) {
                 Ok(compiled) => {
                     packed += 1;

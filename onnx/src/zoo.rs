@@ -108,11 +108,29 @@ pub fn write(name: &str, seed: u64) -> Result<Vec<u8>, ZooError> {
 /// # Errors
 /// [`ZooError::Name`] if there is no such network.
 pub fn build(name: &str, seed: u64) -> Result<(Network, Vec<u8>), ZooError> {
+    build_with(name, seed, |entry| entry.n_images)
+}
+
+/// Builds the shapes of the network `name` with random weights and without calibration, in a fraction of the time.
+///
+/// It is a valid network whose values say nothing: for mapping and timing, not for equality between devices.
+///
+/// # Errors
+/// [`ZooError::Name`] if there is no such network.
+pub fn shapes(name: &str, seed: u64) -> Result<Network, ZooError> {
+    Ok(build_with(name, seed, |_| 0)?.0)
+}
+
+fn build_with(
+    name: &str,
+    seed: u64,
+    n_images: impl Fn(&Entry) -> usize,
+) -> Result<(Network, Vec<u8>), ZooError> {
     let entry = ENTRIES.iter().find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| ZooError::Name {
         name: name.to_string(),
     })?;
-    let mut builder = Builder::new(entry.name, entry.image, entry.n_images, seed);
+    let mut builder = Builder::new(entry.name, entry.image, n_images(entry), seed);
     let input = builder.input();
     let output = (entry.build)(&mut builder, input);
     Ok(builder.finish(output))

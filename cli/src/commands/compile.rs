@@ -32,9 +32,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.mapping.arch()?;
     let loaded = args.network.load()?;
+    let directed = args.mapping.directed(&loaded.network, console)?;
+    let (network, keep_all) = (&loaded.network, args.keep_all);
     let compiled = args
         .mapping
-        .compile(&loaded.network, &arch, args.keep_all, console)?;
+        .compile(network, &arch, keep_all, &directed, console)?;
     let artifact = Artifact {
         network: loaded.network,
         arch,
@@ -55,6 +57,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         "bytes": bytes.len(),
         "instructions": artifact.program.instructions.len(),
         "memory_words": artifact.program.memory_words,
+        "directives": directed.json,
     });
     console.result("compile", &result, || {
         let program = &artifact.program;

@@ -16,6 +16,7 @@ use super::report::{MODELS, write as write_report};
 use super::verify::{Job, Verified, verify_all};
 use super::{build, run as run_command};
 use crate::console::{Console, count, thousands};
+use crate::directives::Directed;
 use crate::failure::{Code, Failure, Outcome};
 use crate::gather::{self, Subject};
 use crate::input::{self, Count, DataArgs, Images, Loaded, Source, class, image_count, n_right};
@@ -336,6 +337,7 @@ fn on_arch(
         network,
         network_hash: &loaded.hash,
         arch: &arch,
+        directed: &Directed::default(),
         images: &verify_images,
         models: &MODELS,
         with_rtl,

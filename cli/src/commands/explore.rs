@@ -8,6 +8,7 @@ use ir::memory::MemoryModel;
 use serde_json::{Value, json};
 
 use crate::console::{Console, count, thousands};
+use crate::directives::DirectiveArgs;
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, memory_model};
 use crate::{interrupt, output};
@@ -22,6 +23,8 @@ pub(crate) struct Args {
     arch: String,
     #[command(flatten)]
     space: SpaceArgs,
+    #[command(flatten)]
+    directives: DirectiveArgs,
     /// The memory behind the port: `m0`, `m1` or `m2`
     #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
     memory: MemoryModel,
@@ -130,6 +133,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let base = input::arch(&args.arch)?;
     let space = args.space.space()?;
     let loaded = args.network.load()?;
+    let directed = args.directives.read(&loaded.network, console)?;
     // A point that is under way ends before the points so far are saved.
     interrupt::allow(60);
     let bar = console.bar(
@@ -138,6 +142,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     );
     let options = explore::Options {
         memory: args.memory,
+        directives: directed.directives,
     };
     let points = explore::run(
         &space,
@@ -168,7 +173,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         "network": loaded.network.name, "network_hash": loaded.hash, "arch": base.name, "space": space,
         "memory": args.memory.name(), "points": points.len(),
         "front": front.iter().map(|&index| &points[index]).collect::<Vec<_>>(),
-        "rejected": rejected(&points), "output": args.output,
+        "rejected": rejected(&points), "directives": directed.json, "output": args.output,
     });
     console.result("explore", &result, || {
         let n = thousands(points.len() as u64);

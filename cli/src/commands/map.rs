@@ -3,17 +3,20 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use ir::arch::{Arch, Dataflow};
+use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::network::Network;
-use mapper::{Compiled, LayerReport, Objective, Pin};
+use mapper::explain::{Alternative, Explanation};
+use mapper::{Compiled, Hooks, LayerReport, MapError, Objective};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cache::CacheArgs;
 use crate::console::{Console, thousands};
+use crate::directives::{Directed, DirectiveArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, memory_model};
-use crate::output;
+use crate::{interrupt, output};
 
 /// Find the best mapping of each layer, with its cost and a certificate
 #[derive(Debug, clap::Args)]
@@ -22,6 +25,9 @@ pub(crate) struct Args {
     network: NetworkArgs,
     #[command(flatten)]
     mapping: MappingArgs,
+    /// Say for each layer what binds its mapping, what the next best would cost, and which limit stands before a better
+    #[arg(long)]
+    explain: bool,
     /// Also write the loop nests to a schedule file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -36,12 +42,13 @@ pub(crate) struct MappingArgs {
     /// What is made small
     #[arg(long, default_value = "cycles")]
     objective: ObjectiveArg,
-    /// Part of a mapping to keep, such as `conv0:dataflow=output_stationary,tile_rows=4`
-    #[arg(long = "pin", value_name = "LAYER:KEY=VALUE,..", value_parser = pin)]
-    pins: Vec<Pin>,
+    #[command(flatten)]
+    directives: DirectiveArgs,
     /// The memory behind the port that the cost model assumes: `m0`, `m1` or `m2`
     #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
     memory: MemoryModel,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -53,17 +60,25 @@ enum ObjectiveArg {
 }
 
 impl MappingArgs {
-    pub(crate) fn options(&self, keep_all: bool) -> mapper::Options {
+    fn options(&self) -> mapper::Options {
         let objective = match self.objective {
             ObjectiveArg::Cycles => Objective::Cycles,
             ObjectiveArg::Traffic => Objective::Traffic,
         };
         mapper::Options {
-            keep_all,
             objective,
-            pins: self.pins.clone(),
             memory: self.memory,
+            ..mapper::Options::default()
         }
+    }
+
+    /// The directives, for a network.
+    pub(crate) fn directed(
+        &self,
+        network: &Network,
+        console: &Console,
+    ) -> Result<Directed, Failure> {
+        self.directives.read(network, console)
     }
 
     pub(crate) fn memory(&self) -> MemoryModel {
@@ -80,77 +95,41 @@ impl MappingArgs {
         network: &Network,
         arch: &Arch,
         keep_all: bool,
+        directed: &Directed,
         console: &Console,
     ) -> Result<Compiled, Failure> {
-        let known = |pin: &Pin| {
-            network
-                .einsums
-                .iter()
-                .any(|einsum| einsum.name == pin.einsum)
+        let options = mapper::Options {
+            keep_all,
+            directives: directed.directives.clone(),
+            ..self.options()
         };
-        if let Some(pin) = self.pins.iter().find(|pin| !known(pin)) {
-            let help = "`tilewright check` lists the layers";
-            return Err(Failure::usage(
-                format!(
-                    "`--pin` names `{}`, which is no layer of `{}`",
-                    pin.einsum, network.name
-                ),
-                help,
-            ));
-        }
-        let spinner = console.spinner(&format!("mapping {} to {}", network.name, arch.name));
-        let compiled = mapper::compile(network, arch, &self.options(keep_all))?;
-        spinner.finish_and_clear();
-        Ok(compiled)
+        compile(network, arch, &options, &self.cache, console)
     }
 }
 
-fn pin(text: &str) -> Result<Pin, String> {
-    // Layer names may hold colons themselves, keys never do.
-    let (layer, parts) = text
-        .rsplit_once(':')
-        .ok_or("it must be LAYER:KEY=VALUE,..")?;
-    let mut pin = Pin {
-        einsum: layer.to_owned(),
-        rows: None,
-        dataflow: None,
-        tile_rows: None,
-        tile_cols: None,
-        group_tiles: None,
+/// Maps and lowers the network, with a progress bar, until it is done or the user has enough.
+pub(crate) fn compile(
+    network: &Network,
+    arch: &Arch,
+    options: &mapper::Options,
+    cache: &CacheArgs,
+    console: &Console,
+) -> Result<Compiled, Failure> {
+    let bar = console.bar(
+        network.einsums.len() as u64,
+        &format!("mapping {} to {}", network.name, arch.name),
+    );
+    let cache = cache.open(console);
+    let hooks = Hooks {
+        cache: &*cache,
+        progress: &|progress| bar.set_position(progress.done as u64),
+        stop: &interrupt::requested,
     };
-    for part in parts.split(',') {
-        let (key, value) = part
-            .split_once('=')
-            .ok_or_else(|| format!("`{part}` is not KEY=VALUE"))?;
-        let number = || {
-            value
-                .parse()
-                .map(Some)
-                .map_err(|_| format!("`{value}` is not a number"))
-        };
-        match key {
-            "rows" => pin.rows = Some(value.parse()?),
-            "dataflow" => pin.dataflow = Some(dataflow(value)?),
-            "tile_rows" => pin.tile_rows = number()?,
-            "tile_cols" => pin.tile_cols = number()?,
-            "group_tiles" => pin.group_tiles = number()?,
-            _ => {
-                return Err(format!(
-                    "`{key}` is not `rows`, `dataflow`, `tile_rows`, `tile_cols` or `group_tiles`"
-                ));
-            }
-        }
-    }
-    Ok(pin)
-}
-
-fn dataflow(text: &str) -> Result<Dataflow, String> {
-    match text {
-        "weight_stationary" => Ok(Dataflow::WeightStationary),
-        "output_stationary" => Ok(Dataflow::OutputStationary),
-        _ => Err(format!(
-            "`{text}` is not `weight_stationary` or `output_stationary`"
-        )),
+    let compiled = mapper::compile_with(network, arch, options, &hooks);
+    bar.finish_and_clear();
+    match compiled {
+        Err(MapError::Stopped) => Err(Failure::interrupted()),
+        compiled => Ok(compiled?),
     }
 }
 
@@ -164,15 +143,26 @@ struct Mapped<'a> {
     modelled_cycles: u64,
     instructions: usize,
     memory_words: u32,
+    directives: Value,
     layers: Vec<Value>,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.mapping.arch()?;
     let loaded = args.network.load()?;
-    let compiled = args
-        .mapping
-        .compile(&loaded.network, &arch, false, console)?;
+    let directed = args.mapping.directed(&loaded.network, console)?;
+    let options = mapper::Options {
+        directives: directed.directives,
+        explain: args.explain,
+        ..args.mapping.options()
+    };
+    let compiled = compile(
+        &loaded.network,
+        &arch,
+        &options,
+        &args.mapping.cache,
+        console,
+    )?;
     if let Some(path) = &args.output {
         output::write(path, compiled.schedule.to_string())?;
     }
@@ -184,6 +174,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         modelled_cycles: compiled.predicted_cycles(),
         instructions: compiled.program.instructions.len(),
         memory_words: compiled.program.memory_words,
+        directives: directed.json,
         layers: compiled
             .layers
             .iter()
@@ -201,10 +192,14 @@ fn layer_json(layer: &LayerReport, loop_nest: &str) -> Value {
         "cycles": cost.cycles, "exec": cost.exec, "vec": cost.vec, "load": cost.load, "store": cost.store,
         "fetch": cost.fetch, "traffic_words": cost.traffic_words, "instructions": cost.instructions,
     });
-    json!({
+    let mut json = json!({
         "name": layer.name, "operator": layer.kind, "macs": layer.macs, "instructions": layer.instructions,
         "modelled_cost": cost, "certificate": layer.certificate, "loop_nest": loop_nest,
-    })
+    });
+    if let Some(explanation) = &layer.explanation {
+        json["explanation"] = json!(explanation);
+    }
+    json
 }
 
 fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
@@ -240,6 +235,9 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
         if let Some(certificate) = &layer.certificate {
             let _ = writeln!(text, "  # certificate: {}", certificate.sentence());
         }
+        for line in layer.explanation.iter().flat_map(reasons) {
+            let _ = writeln!(text, "  # {line}");
+        }
     }
     let instructions = thousands(mapped.instructions as u64);
     let words = thousands(mapped.memory_words.into());
@@ -249,4 +247,71 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
         thousands(mapped.modelled_cycles)
     );
     text
+}
+
+/// An explanation, line by line.
+fn reasons(explanation: &Explanation) -> Vec<String> {
+    let bound = explanation.bound;
+    let mut lines = vec![format!(
+        "bound by: {}, busy {} of {} cycles",
+        bound.by.name(),
+        thousands(bound.cycles),
+        thousands(bound.of)
+    )];
+    if let Some(array) = explanation.array {
+        lines.push(format!(
+            "array edge: {} of {} steps lost ({} of {} row lanes, {} of {} columns used)",
+            thousands(array.edge_cycles()),
+            thousands(array.steps),
+            array.rows.0,
+            array.rows.1,
+            array.cols.0,
+            array.cols.1
+        ));
+    }
+    if let Some(strips) = explanation.strips {
+        lines.push(format!(
+            "capacity: strips of {} of {} rows; {} words pass, a bank holds {}",
+            strips.rows,
+            strips.of,
+            thousands(strips.words),
+            thousands(strips.bank_words)
+        ));
+    }
+    match &explanation.next_best {
+        Some(next) => lines.push(format!("next best: {}", alternative(next))),
+        None => lines.push("next best: no other mapping fits".to_owned()),
+    }
+    for other in explanation
+        .others
+        .iter()
+        .filter(|other| Some(*other) != explanation.next_best.as_ref())
+    {
+        lines.push(format!("  or: {}", alternative(other)));
+    }
+    if let Some(blocked) = &explanation.blocked {
+        lines.push(format!(
+            "capacity: {}; {}",
+            alternative(&blocked.alternative),
+            blocked.limit
+        ));
+    }
+    lines
+}
+
+fn alternative(alternative: &Alternative) -> String {
+    let signed = |n: i64| {
+        format!(
+            "{}{}",
+            if n < 0 { "-" } else { "+" },
+            thousands(n.unsigned_abs())
+        )
+    };
+    format!(
+        "{}: {} cycles, {} words, bound by {}",
+        alternative.differs.join(" "),
+        signed(alternative.more_cycles),
+        signed(alternative.more_words),
+        alternative.bound.by.name()
+    )
 }

@@ -47,9 +47,10 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let loaded = args.network.load()?;
     let images = loaded.images(&args.data, args.images)?;
     let verify_images = loaded.images(&args.data, args.verify_images)?;
+    let directed = args.mapping.directed(&loaded.network, console)?;
     let compiled = args
         .mapping
-        .compile(&loaded.network, &arch, false, console)?;
+        .compile(&loaded.network, &arch, false, &directed, console)?;
     let artifact = Artifact {
         network: loaded.network.clone(),
         arch: arch.clone(),
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         network: &loaded.network,
         network_hash: &loaded.hash,
         arch: &arch,
+        directed: &directed,
         images: &verify_images,
         models: &MODELS,
         with_rtl: true,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::console::{Console, Table, count, thousands};
+use crate::directives::{Directed, DirectiveArgs};
 use crate::failure::{Code, Failure, Outcome};
 use crate::input::{self, Count, DataArgs, Images, NetworkArgs, image_count, memory_model};
 use crate::interrupt;
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     /// The arch: `nano`, `edge`, `both`, or a file; with memory on chip, its variant with a memory port is run too
     #[arg(long, value_name = "ARCH")]
     arch: String,
+    #[command(flatten)]
+    directives: DirectiveArgs,
     #[command(flatten)]
     data: DataArgs,
     /// How many images, or `all`
@@ -63,6 +66,7 @@ pub(crate) struct Job<'a> {
     pub(crate) network: &'a Network,
     pub(crate) network_hash: &'a str,
     pub(crate) arch: &'a Arch,
+    pub(crate) directed: &'a Directed,
     pub(crate) images: &'a Images,
     pub(crate) models: &'a [MemoryModel],
     /// Whether a verilated design takes part.
@@ -79,6 +83,7 @@ pub(crate) struct Verified {
     network_hash: String,
     arch: String,
     arch_hash: String,
+    directives: Value,
     data: String,
     data_hash: Option<String>,
     /// Devices that took part.
@@ -121,12 +126,14 @@ pub(crate) struct Configuration {
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = input::arch(&args.arch)?;
     let loaded = args.network.load()?;
+    let directed = args.directives.read(&loaded.network, console)?;
     let images = loaded.images(&args.data, args.images)?;
     let verified = verify_all(
         &Job {
             network: &loaded.network,
             network_hash: &loaded.hash,
             arch: &arch,
+            directed: &directed,
             images: &images,
             models: &args.memory,
             with_rtl: args.devices.is_empty() || args.devices.contains(&DeviceArg::Rtl),
@@ -191,6 +198,7 @@ pub(crate) fn verify_all(job: &Job, console: &Console) -> Result<Verified, Failu
         network_hash: job.network_hash.to_owned(),
         arch: job.arch.name.clone(),
         arch_hash: format!("{:016x}", job.arch.hash()),
+        directives: job.directed.json.clone(),
         data: job.images.origin.clone(),
         data_hash: job.images.hash.clone(),
         devices,
@@ -243,6 +251,7 @@ fn verify_one(job: &Job, arch: &Arch, console: &Console) -> Result<Verification,
     let compile = |variant: Variant| -> Result<Program, Failure> {
         let options = mapper::Options {
             keep_all: variant == Variant::KeepAll,
+            directives: job.directed.directives.clone(),
             ..Default::default()
         };
         Ok(mapper::compile(job.network, arch, &options)?.program)

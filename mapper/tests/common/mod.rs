@@ -5,6 +5,8 @@
 use std::path::Path;
 
 use ir::arch::{Arch, Attachment, Dataflow, Reduction};
+use ir::directive::{Placed, Residency, Setting};
+use ir::mapping::{Mapping, Node, Order};
 use ir::memory::MemoryModel;
 use ir::network::{Einsum, Network, Tensor, TensorId};
 use ir::numerics::Clamp;
@@ -26,6 +28,15 @@ pub(crate) fn preset(name: &str) -> Arch {
 pub(crate) fn digits() -> Network {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/networks/digits_int8.onnx");
     onnx::import(&path, &onnx::Options::default()).expect("digits is supported")
+}
+
+/// Options with the directives of `lines`, as in a file of directives.
+pub(crate) fn directed(lines: &str) -> Options {
+    let text = format!("directives {}\n{lines}\n", ir::directive::FORMAT);
+    Options {
+        directives: ir::directive::read("test", &text).expect("they can be read"),
+        ..Options::default()
+    }
 }
 
 /// Runs a compiled network on the simulator with random inputs and compares every tensor in memory with the reference.
@@ -103,6 +114,84 @@ pub(crate) fn compile_and_verify(
     let compiled = compile(network, arch, &Options::default()).map_err(|e| e.to_string())?;
     let outcome = verify(network, arch, &compiled, 7)?;
     Ok((compiled, outcome))
+}
+
+/// Whether a loop nest shows `tensor` where a directive wants it.
+fn lies(mapping: &Mapping, tensor: &str, place: Residency) -> bool {
+    let keeps = |node: &Node, at: &str| matches!(node, Node::Keep { level, tensors } if level == at && tensors.iter().any(|name| name == tensor));
+    let mut outside = mapping
+        .nodes
+        .iter()
+        .take_while(|node| !matches!(node, Node::For { .. }));
+    match place {
+        Residency::Stays => outside.any(|node| keeps(node, "banks")),
+        // A single strip has no loop around it.
+        Residency::Spills => outside.any(|node| keeps(node, "memory")),
+    }
+}
+
+/// The first setting that a compiled network does not obey.
+pub(crate) fn disobeyed(
+    network: &Network,
+    arch: &Arch,
+    directives: &[Placed],
+    compiled: &Compiled,
+) -> Option<String> {
+    for (index, einsum) in network.einsums.iter().enumerate() {
+        let (layer, mapping) = (&compiled.layers[index], &compiled.schedule.mappings[index]);
+        let output = network.tensor(einsum.output);
+        let height = output.height;
+        let first_p = mapping.nodes.iter().find_map(|node| match node {
+            Node::For { rank, size, step } if rank == "p" => Some((*size, *step)),
+            _ => None,
+        });
+        let selecting = directives
+            .iter()
+            .filter(|placed| placed.directive.selects(network, einsum));
+        for setting in selecting.flat_map(|placed| &placed.directive.settings) {
+            let obeys = match (*setting, layer.choice) {
+                (Setting::Inputs(place), _) => (0..einsum.inputs.len()).all(|i| {
+                    let name = if i == 0 {
+                        "input".to_owned()
+                    } else {
+                        format!("input{}", i + 1)
+                    };
+                    let listed = mapping.tensors.iter().any(|tensor| tensor.tensor == name);
+                    !listed || lies(mapping, &name, place)
+                }),
+                (Setting::Output(place), _) => lies(mapping, "output", place),
+                (Setting::StripRows(n), _) => {
+                    n >= height || first_p.is_some_and(|(_, step)| step == n as u64)
+                }
+                (_, None) => true,
+                (Setting::Rows(rows), Some(choice)) => rows == choice.rows,
+                (Setting::Dataflow(dataflow), Some(choice)) => dataflow == choice.dataflow,
+                (Setting::TileRows(n), Some(choice)) => n.min(height) == choice.tile_rows,
+                (Setting::TileCols(n), Some(choice)) => n.min(output.width) == choice.tile_cols,
+                (Setting::GroupTiles(n), Some(choice)) => {
+                    let n_tiles = output.channels.div_ceil(arch.array.cols as usize);
+                    n.min(n_tiles) == choice.group_tiles
+                }
+                // Where there are several strips, weights are outside only if the loop over them is.
+                (Setting::Order(Order::WeightsOuter), Some(choice)) => {
+                    let n_tiles = output.channels.div_ceil(arch.array.cols as usize);
+                    let mut loops = mapping.nodes.iter().filter_map(|node| match node {
+                        Node::For { rank, .. } if rank == "p" || rank == "m" => Some(rank),
+                        _ => None,
+                    });
+                    choice.group_tiles == n_tiles || loops.next().is_some_and(|rank| rank == "m")
+                }
+                (Setting::Order(order), Some(choice)) => order == choice.order,
+            };
+            if !obeys {
+                return Some(format!(
+                    "`{}` does not obey {setting}:\n{mapping}",
+                    einsum.name
+                ));
+            }
+        }
+    }
+    None
 }
 
 /// SplitMix64: small, seeded, good enough for shapes and weights.

@@ -27,6 +27,9 @@ pub(super) struct Layer {
     pub(super) relu: bool,
 }
 
+/// The deviation of sums where there is no image to know it from; a scale within the parameter word comes of it.
+const UNKNOWN_SPREAD: f32 = 10_000.0;
+
 /// A network under construction, with the values of every tensor for every calibration image.
 pub(super) struct Builder {
     network: Network,
@@ -157,7 +160,11 @@ impl Builder {
             .map(|out| mean_and_deviation(&sums, out, shape))
             .collect();
         let all: Vec<f32> = sums.iter().flatten().map(|&sum| sum as f32).collect();
-        let spread = deviation(&all, mean(&all)).max(1.0);
+        let spread = if all.is_empty() {
+            UNKNOWN_SPREAD
+        } else {
+            deviation(&all, mean(&all)).max(1.0)
+        };
         let x_scale = self.network.tensor(x).scale;
         let mut weight_scales = Vec::with_capacity(op.out_channels);
         for (out, (mean, own_spread)) in statistics.into_iter().enumerate() {
@@ -318,7 +325,12 @@ impl Builder {
     ) -> Tensor {
         let lowest = real.iter().flatten().fold(0.0, |a: f32, &b| a.min(b));
         let lo = if relu { 0.0 } else { lowest };
-        let hi = real.iter().flatten().fold(lo + 1e-3, |a: f32, &b| a.max(b));
+        // Without images any scale is as good as another.
+        let least = if real.is_empty() { 4.0 } else { 1e-3 };
+        let hi = real
+            .iter()
+            .flatten()
+            .fold(lo + least, |a: f32, &b| a.max(b));
         let (lo, hi) = (lo * room, hi * room);
         let scale = (hi - lo) / 255.0;
         let zero_point = quantise(-lo, scale, i8::MIN);

@@ -1,0 +1,261 @@
+//! The mapping of every layer: equal layers once, different ones in parallel, always with the same result.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ir::arch::Arch;
+use ir::isa::Opcode;
+use ir::network::{EinsumId, Network, TensorId};
+use ir::op::Kind;
+use rayon::prelude::*;
+
+use crate::cost::{self, Boundary, ClosedForm, Cost};
+use crate::directives::Settled;
+use crate::explain::{Strips, explain};
+use crate::mapspace::Mapspace;
+use crate::plan::{self, EinsumPlan, operand_rows, row_words, strips};
+use crate::search::{Exhaustive, Found, Problem, Search};
+use crate::sums::Sums;
+use crate::{Hooks, LayerReport, MapError, Options, Progress};
+
+/// What a compilation works on.
+pub(crate) struct Context<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) arch: &'a Arch,
+    pub(crate) options: &'a Options,
+    pub(crate) hooks: &'a Hooks<'a>,
+    pub(crate) settled: &'a Settled,
+    /// The sums of each einsum that runs on the array.
+    pub(crate) sums: &'a [Option<Sums<'a>>],
+    /// The same with packed taps, or why not.
+    pub(crate) taps: &'a [Result<Sums<'a>, String>],
+}
+
+impl<'a> Context<'a> {
+    /// The sums of an einsum, with packed taps or not.
+    pub(crate) fn sums(&self, index: usize, packs: bool) -> Option<&'a Sums<'a>> {
+        if packs {
+            self.taps[index].as_ref().ok()
+        } else {
+            self.sums[index].as_ref()
+        }
+    }
+
+    pub(crate) fn mapspace(
+        &self,
+        index: usize,
+        sums: &'a Sums<'a>,
+        plan: &EinsumPlan,
+    ) -> Mapspace<'a> {
+        let passes = matches!(plan.output, plan::Access::Strips(_));
+        let decided = self.settled.decided(index);
+        Mapspace::new(sums, self.arch, plan.strip_rows, passes, decided)
+    }
+}
+
+/// Maps all layers that `known` lacks. Layers that differ in nothing but constants are searched once.
+pub(crate) fn map_layers(
+    ctx: &Context,
+    plans: &[EinsumPlan],
+    packs: &dyn Fn(usize) -> bool,
+    known: &BTreeMap<usize, LayerReport>,
+) -> Result<Vec<LayerReport>, MapError> {
+    let n_layers = plans.len();
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    let mut same_as: Vec<usize> = (0..n_layers).collect();
+    for (index, plan) in plans.iter().enumerate() {
+        let sums = ctx.sums(index, packs(index));
+        if let Some(sums) = sums.filter(|_| !known.contains_key(&index)) {
+            let problem = statement(ctx, index, sums, plan);
+            same_as[index] = *first.entry(problem).or_insert(index);
+        }
+    }
+    let distinct: Vec<(usize, bool)> = (0..n_layers)
+        .filter(|index| same_as[*index] == *index)
+        .map(|index| (index, packs(index)))
+        .collect();
+    let done = AtomicUsize::new(n_layers - distinct.len());
+    let one = |(index, packs): (usize, bool)| {
+        if (ctx.hooks.stop)() {
+            return Err(MapError::Stopped);
+        }
+        let layer = match known.get(&index) {
+            Some(layer) => Ok(layer.clone()),
+            None => map_layer(ctx, index, ctx.sums(index, packs), &plans[index]),
+        };
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        (ctx.hooks.progress)(Progress {
+            done,
+            layers: n_layers,
+        });
+        layer
+    };
+    let mapped: Vec<Result<LayerReport, MapError>> =
+        distinct.par_iter().copied().map(one).collect();
+    let mut layers: Vec<Option<LayerReport>> = vec![None; n_layers];
+    for ((index, _), layer) in distinct.into_iter().zip(mapped) {
+        layers[index] = Some(layer?);
+    }
+    let named = |index: usize| LayerReport {
+        name: ctx.network.einsums[index].name.clone(),
+        ..layers[same_as[index]]
+            .clone()
+            .expect("the first of its kind is mapped")
+    };
+    Ok((0..n_layers).map(named).collect())
+}
+
+/// Everything that the search of one layer depends on.
+fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> String {
+    let mapspace = ctx.mapspace(index, sums, plan);
+    format!(
+        "{} arch {:016x} {:?} {:?} {:?} {} {:?} {}",
+        Exhaustive.name(),
+        ctx.arch.hash(),
+        ctx.options.memory,
+        ctx.options.objective,
+        mapspace.decided,
+        plan.without_places(),
+        boundary(ctx.network, ctx.arch, index, plan),
+        sums.shape(),
+    )
+}
+
+/// Maps one layer whose sums are given if it runs on the array.
+pub(crate) fn map_layer(
+    ctx: &Context,
+    index: usize,
+    sums: Option<&Sums>,
+    plan: &EinsumPlan,
+) -> Result<LayerReport, MapError> {
+    let (network, arch) = (ctx.network, ctx.arch);
+    let einsum = &network.einsums[index];
+    let mut layer = LayerReport {
+        name: einsum.name.clone(),
+        kind: einsum.kind.name(),
+        macs: network.macs(EinsumId(index as u32)),
+        cost: Cost::default(),
+        choice: None,
+        runners_up: Vec::new(),
+        certificate: None,
+        explanation: None,
+        instructions: 0,
+    };
+    let model = ClosedForm {
+        memory: ctx.options.memory,
+    };
+    let boundary = boundary(network, arch, index, plan);
+    let Some(sums) = sums else {
+        layer.cost = vector_cost(network, arch, index, plan, &model, &boundary);
+        return Ok(layer);
+    };
+    let mapspace = ctx.mapspace(index, sums, plan);
+    let statement = statement(ctx, index, sums, plan);
+    let problem = Problem {
+        mapspace: &mapspace,
+        boundary,
+        model: &model,
+        objective: ctx.options.objective,
+        macs: layer.macs,
+    };
+    let cached = ctx.hooks.cache.get(&statement);
+    let found = match cached.filter(|found| is_of(&mapspace, found)) {
+        Some(found) => found,
+        None => {
+            let found = Exhaustive.find(&problem);
+            let found = found.ok_or_else(|| ctx.settled.no_mapping(network, index, &mapspace))?;
+            ctx.hooks.cache.put(&statement, &found);
+            found
+        }
+    };
+    if ctx.options.explain {
+        let strips = strips_of(network, arch, index, plan);
+        layer.explanation = Some(explain(&problem, &found, strips));
+    }
+    layer.take(found);
+    Ok(layer)
+}
+
+/// The strips of an einsum, if tensors pass in them.
+fn strips_of(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Option<Strips> {
+    let einsum = &network.einsums[index];
+    let ids = einsum.inputs.iter().chain([&einsum.output]);
+    let accesses = plan.inputs.iter().chain([&plan.output]);
+    let passing = ids
+        .zip(accesses)
+        .filter(|(_, access)| matches!(access, plan::Access::Strips(_)));
+    let words = |id: &TensorId| {
+        u64::from(row_words(network, arch, *id)) * network.tensor(*id).height as u64
+    };
+    Some(Strips {
+        rows: plan.strip_rows as u64,
+        of: network.tensor(einsum.output).height as u64,
+        words: passing.map(|(id, _)| words(id)).max()?,
+        bank_words: arch.activations.words.into(),
+    })
+}
+
+/// Whether what a cache gives are mappings of this space that fit.
+fn is_of(mapspace: &Mapspace, found: &Found) -> bool {
+    let choices = mapspace.choices();
+    let mut given = found.runners_up.iter().chain([&found.choice]);
+    given.all(|choice| choices.contains(choice) && mapspace.infeasible(choice).is_none())
+}
+
+/// The cost of a layer of the vector engine.
+fn vector_cost(
+    network: &Network,
+    arch: &Arch,
+    index: usize,
+    plan: &EinsumPlan,
+    model: &ClosedForm,
+    boundary: &Boundary,
+) -> Cost {
+    let einsum = &network.einsums[index];
+    let output = network.tensor(einsum.output);
+    let words = u64::from(row_words(network, arch, einsum.output)) * output.height as u64;
+    let runs = strips(output.height, plan.strip_rows).len() as u64 * 2;
+    let busy = match &einsum.kind {
+        Kind::MaxPool(op) => cost::vector_busy(
+            arch,
+            Opcode::MaxPool,
+            words * op.window.n_taps() as u64,
+            runs,
+        ),
+        Kind::Concat(_) if arch.vector.max_pool => {
+            cost::vector_busy(arch, Opcode::MaxPool, words, runs)
+        }
+        _ => cost::vector_busy(arch, Opcode::Lookup, words, runs),
+    };
+    model.vector(arch, busy, runs, boundary)
+}
+
+/// What a layer moves besides its constants.
+fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Boundary {
+    let einsum = &network.einsums[index];
+    let strips = strips(network.tensor(einsum.output).height, plan.strip_rows);
+    let mut boundary = Boundary::default();
+    for (&id, access) in einsum.inputs.iter().zip(&plan.inputs) {
+        let row = u64::from(row_words(network, arch, id));
+        match access {
+            plan::Access::Bank(_) => {}
+            plan::Access::Fetch(area) => {
+                boundary.load_words += u64::from(area.words);
+                boundary.loads += 1;
+            }
+            plan::Access::Strips(_) => {
+                boundary.load_words += strips
+                    .iter()
+                    .map(|s| operand_rows(network, index, s).len() as u64 * row)
+                    .sum::<u64>();
+                boundary.loads += strips.len() as u64;
+            }
+        }
+    }
+    if plan.stored {
+        boundary.store_words = u64::from(row_words(network, arch, einsum.output))
+            * network.tensor(einsum.output).height as u64;
+        boundary.stores = strips.len() as u64;
+    }
+    boundary
+}
