@@ -30,6 +30,11 @@ impl Console {
         if self.json { Ok(()) } else { to_stdout(text) }
     }
 
+    /// Whether the result is printed as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints the result as JSON when that is asked for, else as `text`.
     pub(crate) fn result(
         &self,

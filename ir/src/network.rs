@@ -136,6 +136,32 @@ impl Network {
         (0..self.einsums.len() as u32).map(EinsumId)
     }
 
+    /// The network of one einsum, with its operands as inputs.
+    pub fn alone(&self, id: EinsumId) -> Network {
+        let mut einsum = self.einsum(id).clone();
+        let mut ids: Vec<TensorId> = Vec::new();
+        let mut of = |id: TensorId| {
+            let at = ids
+                .iter()
+                .position(|other| *other == id)
+                .unwrap_or(ids.len());
+            if at == ids.len() {
+                ids.push(id);
+            }
+            TensorId(at as u32)
+        };
+        einsum.inputs.iter_mut().for_each(|id| *id = of(*id));
+        einsum.output = of(einsum.output);
+        Network {
+            name: einsum.name.clone(),
+            inputs: (0..einsum.output.0).map(TensorId).collect(),
+            outputs: vec![einsum.output],
+            tensors: ids.iter().map(|id| self.tensor(*id).clone()).collect(),
+            einsums: vec![einsum],
+            host_tail: Vec::new(),
+        }
+    }
+
     /// The multiply-accumulates of one einsum, padding included.
     pub fn macs(&self, id: EinsumId) -> u64 {
         let einsum = self.einsum(id);

@@ -1,26 +1,32 @@
-//! The closed-form cost of a mapping: cycles of the machine as `docs/concepts/timing.md` states them.
+//! The cost of a mapping: its layer alone on the machine, from the doorbell to the last store.
 //!
-//! The time of each engine is summed over its runs, with the formulas of the timing contract; engines overlap, so the
-//! slowest decides, plus what comes before its first run and after its last.
-//! Deliberately not here: contention of FETCH and LOAD, and waiting for a single late token. The simulator has both.
+//! The layer is lowered as if it were the whole network, with its operands where the plan has them, and `timing` says
+//! how long that takes. So the cost has no error of its own: what it leaves out is only what neighbours do to a layer
+//! in a program.
+//!
+//! Lowering a layer takes most of the time of a search. [`bound`] is a sum over the loads, tiles and stores that is
+//! never above the cost, so that few mappings are lowered.
 
 use std::ops::Range;
 
-use ir::arch::{Arch, Attachment, Dataflow};
-use ir::isa::Opcode;
+use ir::arch::{Arch, Attachment};
+use ir::isa::{Engine, Opcode};
 use ir::mapping::Order;
 use ir::memory::{Channel, MemoryModel};
+use ir::network::{Network, TensorId};
 use serde::{Deserialize, Serialize};
 
-use crate::mapspace::{
-    Choice, Mapspace, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays,
-};
-use crate::plan::strips;
+use crate::assemble;
+use crate::error::MapError;
+use crate::lower::{self, Layer, Work};
+use crate::mapspace::{Choice, Mapspace, PixelTile, chunks, max_steps, pixel_tiles, stays};
+use crate::plan::{Access, EinsumPlan, operand_rows, row_words, strips};
+use crate::timing::{exec_cycles, times, vector_cycles};
 
 /// What a mapping costs, part by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Cycles in all, from the first load to the last store.
+    /// Cycles in all, from the doorbell to the last store.
     pub cycles: u64,
     /// Busy cycles of EXEC.
     pub exec: u64,
@@ -32,24 +38,10 @@ pub struct Cost {
     pub store: u64,
     /// Cycles in which FETCH dispatches or waits for memory.
     pub fetch: u64,
-    /// Cycles of loads before the first work can start.
-    pub front: u64,
-    /// Cycles from then on, if loads never hold it up.
-    pub compute: u64,
-    /// Cycles of work that are left when the last load has arrived.
-    pub tail: u64,
     /// Words moved between memory and the local memories.
     pub traffic_words: u64,
-    /// Instructions, estimated.
+    /// Instructions.
     pub instructions: u64,
-}
-
-/// Gives a mapping a cost; the seam for another model, or for the simulator itself.
-pub trait CostModel {
-    /// The name used on the command line and in reports.
-    fn name(&self) -> &'static str;
-    /// What `choice`, a feasible point of `mapspace`, costs.
-    fn cost(&self, mapspace: &Mapspace, choice: &Choice, boundary: &Boundary) -> Cost;
 }
 
 /// What a layer moves besides its constants, given by the plan.
@@ -57,276 +49,434 @@ pub trait CostModel {
 pub struct Boundary {
     /// Words of one pass over the operands that come from memory, halos included.
     pub load_words: u64,
-    /// Loads of one pass.
-    pub loads: u64,
     /// Words stored.
     pub store_words: u64,
-    /// Stores.
-    pub stores: u64,
 }
 
-/// The closed form.
-#[derive(Clone, Copy, Debug)]
-pub struct ClosedForm {
+/// Gives a mapping a cost; the seam for another model, or for the simulator itself.
+pub trait CostModel {
+    /// The name used on the command line and in reports.
+    fn name(&self) -> &'static str;
+    /// A cost whose parts that an [`Objective`](crate::Objective) compares are never above those of [`Self::cost`].
+    fn bound(&self, mapspace: &Mapspace, choice: &Choice) -> Cost;
+    /// What `choice`, a feasible point of `mapspace`, costs.
+    ///
+    /// # Errors
+    /// Why it has no program.
+    fn cost(&self, mapspace: &Mapspace, choice: &Choice) -> Result<Cost, MapError>;
+}
+
+/// The recurrence of the machine on the layer as it is lowered.
+pub(crate) struct Recurrence<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) arch: &'a Arch,
     /// How memory behind a port answers; memory on chip has its own timing.
-    pub memory: MemoryModel,
+    pub(crate) memory: MemoryModel,
+    pub(crate) index: usize,
+    pub(crate) plan: &'a EinsumPlan,
 }
 
-impl CostModel for ClosedForm {
+impl CostModel for Recurrence<'_> {
     fn name(&self) -> &'static str {
-        "closed-form"
+        "recurrence"
     }
 
-    fn cost(&self, mapspace: &Mapspace, choice: &Choice, boundary: &Boundary) -> Cost {
-        let arch = mapspace.arch;
-        let sums = mapspace.sums;
-        let n_tiles = sums.n_tiles(arch);
-        let strips = strips(sums.output.height, mapspace.strip_rows);
-        let mut cost = Cost::default();
-        let (mut first_exec, mut last_vec) = (0, 0);
-        for strip in &strips {
-            for tile in pixel_tiles(&sums.regions, strip, choice) {
-                for n in 0..n_tiles {
-                    let steps = sums.whole(arch, n).steps() as u64;
-                    let runs = if mapspace.split {
-                        chunks(sums, arch, n, (max_steps(arch) / 2).max(1)).len() as u64
-                    } else {
-                        1
-                    };
-                    let exec = exec_cycles(arch, choice.dataflow, tile.pixels() as u64, steps)
-                        + (runs - 1) * (arch.exec_fill_cycles() + 1);
-                    let vec = requantise_cycles(arch, &tile);
-                    cost.exec += exec;
-                    cost.vec += vec;
-                    cost.instructions += 4 + 3 * (runs - 1);
-                    if first_exec == 0 {
-                        first_exec = exec;
-                    }
-                    last_vec = vec;
-                }
-                cost.instructions += 3;
-            }
-        }
-        let (first_load, exposed) =
-            self.constants(mapspace, choice, strips.len() as u64, &mut cost);
-        let passes = if choice.order == Order::WeightsOuter {
-            n_tiles.div_ceil(choice.group_tiles) as u64
+    fn bound(&self, mapspace: &Mapspace, choice: &Choice) -> Cost {
+        bound(self, mapspace, choice)
+    }
+
+    fn cost(&self, mapspace: &Mapspace, choice: &Choice) -> Result<Cost, MapError> {
+        self.lowered(Work::Sums(mapspace.sums, *choice))
+    }
+}
+
+impl Recurrence<'_> {
+    /// What a layer of the vector engine costs.
+    ///
+    /// # Errors
+    /// Why it has no program.
+    pub(crate) fn vector(&self) -> Result<Cost, MapError> {
+        self.lowered(Work::Vector)
+    }
+
+    fn lowered(&self, work: Work) -> Result<Cost, MapError> {
+        let layer = Layer {
+            index: self.index,
+            plan: self.plan,
+            work,
+        };
+        // A packed image has a layout of its own; other operands get their place with their first load.
+        let first: &[TensorId] = if self.plan.packed.is_empty() {
+            &[]
         } else {
-            1
+            &self.network.einsums[self.index].inputs
         };
-        let first_pack = pack(mapspace, choice, &strips, passes, &mut cost);
-        let n_loads = boundary.loads * passes;
-        cost.load += self.transfer(arch, Channel::Read, boundary.load_words * passes, n_loads);
-        cost.store += self.transfer(arch, Channel::Write, boundary.store_words, boundary.stores);
-        cost.traffic_words += boundary.load_words * passes + boundary.store_words;
-        cost.instructions += 3 * n_loads + 3 * boundary.stores + 20;
-        cost.fetch = self.fetch(arch, cost.instructions);
-        let one = |channel, words: u64, n: u64| {
-            let each = words.checked_div(n);
-            each.map_or(0, |words| self.transfer(arch, channel, words, 1))
-        };
-        let input = one(Channel::Read, boundary.load_words, boundary.loads);
-        let output = one(Channel::Write, boundary.store_words, boundary.stores);
-        let drain = arch.exec_drain_cycles();
-        cost.front = input + first_load;
-        cost.tail = first_pack + first_exec + drain + last_vec + output;
-        cost.compute = [
-            first_pack + exposed + cost.exec + drain + last_vec + output,
-            first_exec + drain + cost.vec + output,
-            first_pack + first_exec + drain + cost.store,
-            cost.fetch,
-        ]
-        .into_iter()
-        .max()
-        .unwrap_or(0);
-        cost.cycles = (cost.front + cost.compute).max(cost.load + cost.tail);
-        cost
+        let mut lowered = lower::lower(self.network, self.arch, first, &[layer]);
+        let code = assemble::instructions(self.network, self.arch, &mut lowered)?.code;
+        let times = times(&code.instructions, self.arch, self.memory);
+        let busy = |engine: Engine| times.busy[engine.index()];
+        Ok(Cost {
+            cycles: times.cycles,
+            exec: busy(Engine::Exec),
+            vec: busy(Engine::Vec),
+            load: busy(Engine::Load),
+            store: busy(Engine::Store),
+            fetch: times.fetch,
+            traffic_words: times.traffic_words,
+            instructions: code.instructions.len() as u64,
+        })
     }
-}
 
-/// Adds the packing of all strips in each of `passes`; gives the cycles of the first piece, which EXEC waits for.
-fn pack(
-    mapspace: &Mapspace,
-    choice: &Choice,
-    strips: &[Range<usize>],
-    passes: u64,
-    cost: &mut Cost,
-) -> u64 {
-    let Some(taps) = &mapspace.sums.taps else {
-        return 0;
-    };
-    let groups = taps.groups() as u64;
-    let width = mapspace.sums.output.width as u64;
-    // One strip stays packed for all groups of weights.
-    let passes = if strips.len() == 1 { 1 } else { passes };
-    let mut first = 0;
-    for piece in strips
-        .iter()
-        .flat_map(|strip| pack_pieces(mapspace.sums, strip, choice))
-    {
-        let cycles =
-            groups * vector_busy(mapspace.arch, Opcode::Pack, piece.len() as u64 * width, 1);
-        cost.vec += passes * cycles;
-        cost.instructions += passes * groups * 5;
-        if first == 0 {
-            first = cycles;
-        }
-    }
-    first
-}
-
-impl ClosedForm {
-    /// Adds the loads of weights and parameters; gives the cycles of the first, and of those that find the memory
-    /// still in use by the group before.
-    fn constants(
-        &self,
-        mapspace: &Mapspace,
-        choice: &Choice,
-        n_strips: u64,
-        cost: &mut Cost,
-    ) -> (u64, u64) {
-        let arch = mapspace.arch;
-        let n_tiles = mapspace.sums.n_tiles(arch);
-        let groups: Vec<Range<usize>> = (0..n_tiles)
-            .step_by(choice.group_tiles)
-            .map(|n| n..(n + choice.group_tiles).min(n_tiles))
-            .collect();
-        let words: Vec<u64> = groups
-            .iter()
-            .map(|tiles| mapspace.group_words(tiles) as u64)
-            .collect();
-        let parameters = |tiles: &Range<usize>| {
-            u64::from(arch.parameter_words(mapspace.group_parameters(tiles) as u32))
-        };
-        let stays = stays(mapspace.sums, arch, n_strips as usize);
-        let tiles_per_strip =
-            pixel_tiles(&mapspace.sums.regions, &(0..mapspace.strip_rows), choice).len() as u64;
-        let passes = match (
-            mapspace.split,
-            stays || choice.order == Order::WeightsOuter || groups.len() == 1,
-        ) {
-            (true, _) => n_strips * tiles_per_strip,
-            (false, true) => 1,
-            (false, false) => n_strips,
-        };
-        let (mut first, mut exposed, mut before) = (0, 0, 0);
-        for (tiles, words) in groups.iter().zip(words) {
-            let cycles = self.transfer(arch, Channel::Read, words, 1)
-                + self.transfer(arch, Channel::Read, parameters(tiles), 1);
-            if first == 0 {
-                first = cycles;
-            } else if before + words > u64::from(arch.weights.words) {
-                exposed += passes * cycles;
+    /// Words and number of the loads that bring the operands of `strip`; `first` if it is the first strip.
+    fn operand_loads(&self, strip: &Range<usize>, first: bool) -> (u64, u64) {
+        let einsum = &self.network.einsums[self.index];
+        let (mut words, mut loads) = (0, 0);
+        for (at, (&id, access)) in einsum.inputs.iter().zip(&self.plan.inputs).enumerate() {
+            if einsum.inputs[..at].contains(&id) {
+                continue;
             }
-            before = words;
-            cost.load += passes * cycles;
-            cost.traffic_words += passes * (words + parameters(tiles));
-            cost.instructions += passes * 6;
+            match access {
+                Access::Fetch(area) if first => {
+                    words += u64::from(area.words);
+                    loads += 1;
+                }
+                Access::Bank(_) | Access::Fetch(_) => {}
+                Access::Strips(_) => {
+                    let rows = operand_rows(self.network, self.index, strip).len() as u64;
+                    words += rows * u64::from(row_words(self.network, self.arch, id));
+                    loads += 1;
+                }
+            }
         }
-        (first, exposed)
+        (words, loads)
     }
+}
 
-    /// What a layer of the vector engine costs, with `busy` cycles of VEC in `runs` runs.
-    pub fn vector(&self, arch: &Arch, busy: u64, runs: u64, boundary: &Boundary) -> Cost {
-        let mut cost = Cost {
-            vec: busy,
-            instructions: 4 * runs + 3 * boundary.loads + 3 * boundary.stores + 15,
-            ..Cost::default()
+/// The least time that transfers take, with a beat in every cycle.
+struct Bursts {
+    /// Cycles from acceptance to the first beat.
+    read_latency: u64,
+    write_latency: u64,
+    /// Cycles from the last beat to the write response.
+    response: u64,
+    words: u64,
+    outstanding: u64,
+}
+
+impl Bursts {
+    fn new(arch: &Arch, memory: MemoryModel) -> Bursts {
+        let [read_latency, write_latency, response] = match (arch.memory.attachment, memory) {
+            (Attachment::OnChip, _) => [2, 1, 1],
+            (Attachment::Port, MemoryModel::Jitter { latency, .. }) => {
+                [latency.max(1), latency.max(1), 1].map(u64::from)
+            }
+            (Attachment::Port, model) => {
+                let [read, write] =
+                    [Channel::Read, Channel::Write].map(|channel| model.burst(channel, 0));
+                [read.latency, write.latency, write.response]
+            }
         };
-        cost.load = self.transfer(arch, Channel::Read, boundary.load_words, boundary.loads);
-        cost.store = self.transfer(arch, Channel::Write, boundary.store_words, boundary.stores);
-        cost.traffic_words = boundary.load_words + boundary.store_words;
-        cost.fetch = self.fetch(arch, cost.instructions);
-        cost.front = cost.load / boundary.loads.max(1);
-        cost.tail = busy / runs.max(1) + cost.store / boundary.stores.max(1);
-        cost.compute = (busy + cost.store / boundary.stores.max(1))
-            .max(cost.store)
-            .max(cost.fetch);
-        cost.cycles = (cost.front + cost.compute).max(cost.load + cost.tail);
-        cost
+        Bursts {
+            read_latency,
+            write_latency,
+            response,
+            words: arch.memory.burst_words.into(),
+            outstanding: arch.load.outstanding.into(),
+        }
     }
 
-    /// Cycles of `n` loads or stores of `words` in all.
-    fn transfer(&self, arch: &Arch, channel: Channel, words: u64, n: u64) -> u64 {
-        if n == 0 {
+    /// Cycles of a LOAD from its start to its last cycle: no fewer than its beats take, nor than a request for each
+    /// burst after the last beat of the burst `outstanding` before it.
+    fn load(&self, words: u64) -> u64 {
+        let links = (words.div_ceil(self.words) - 1) / self.outstanding;
+        let chain = links * (2 + self.read_latency) + links.saturating_sub(1) * (self.words - 1);
+        3 + self.read_latency + chain.max(words - 1)
+    }
+
+    /// Cycles of a STORE from its start to its last cycle; its bursts follow each other.
+    fn store(&self, words: u64) -> u64 {
+        let bursts = words.div_ceil(self.words);
+        3 + bursts * self.write_latency + words - 1 + self.response
+    }
+}
+
+/// A cost of `choice` whose cycles, traffic and instructions are never above those of the recurrence.
+///
+/// Four chains, each a sum: what the array must do from the first weights on, what the vector engine must do from the
+/// first sums on, all loads with what must follow the last of them, and the dispatch of the instructions.
+fn bound(model: &Recurrence, mapspace: &Mapspace, choice: &Choice) -> Cost {
+    let (arch, sums) = (model.arch, mapspace.sums);
+    let bursts = Bursts::new(arch, model.memory);
+    let strips = strips(sums.output.height, mapspace.strip_rows);
+    let n_tiles = sums.n_tiles(arch);
+    let groups: Vec<Range<usize>> = (0..n_tiles)
+        .step_by(choice.group_tiles)
+        .map(|first| first..(first + choice.group_tiles).min(n_tiles))
+        .collect();
+    let parts: Vec<Vec<u64>> = (0..n_tiles)
+        .map(|n| {
+            if mapspace.split {
+                let parts = chunks(sums, arch, n, (max_steps(arch) / 2).max(1));
+                parts.iter().map(|chunk| chunk.steps() as u64).collect()
+            } else {
+                vec![sums.whole(arch, n).steps() as u64]
+            }
+        })
+        .collect();
+    let exec = |pixels: u64, n: usize| -> u64 {
+        let cycles = |steps: &u64| 1 + exec_cycles(arch, choice.dataflow, pixels, *steps);
+        parts[n].iter().map(cycles).sum()
+    };
+    let requantise = |pixels: u64| vector_cycles(arch, Opcode::Requantise, pixels);
+
+    // The array and the vector engine, over all tiles of pixels; most tiles are equal.
+    let mut pixels_of: Vec<(u64, u64)> = Vec::new();
+    let mut last = Vec::new();
+    let mut first_pixels = 0;
+    for strip in &strips {
+        last = pixel_tiles(&sums.regions, strip, choice);
+        for tile in &last {
+            let pixels = tile.pixels() as u64;
+            match pixels_of.iter_mut().find(|(p, _)| *p == pixels) {
+                Some((_, n)) => *n += 1,
+                None => pixels_of.push((pixels, 1)),
+            }
+            if first_pixels == 0 {
+                first_pixels = pixels;
+            }
+        }
+    }
+    let n_pixel_tiles: u64 = pixels_of.iter().map(|(_, n)| n).sum();
+    let all = |pixels: u64| -> u64 { (0..n_tiles).map(|n| exec(pixels, n)).sum() };
+    let exec_all: u64 = pixels_of.iter().map(|(p, n)| n * all(*p)).sum();
+    let vec_all: u64 = pixels_of
+        .iter()
+        .map(|(p, n)| n * n_tiles as u64 * (1 + requantise(*p)))
+        .sum();
+    let last_group = groups.last().expect("a layer has a column tile").clone();
+    let last_pixels = last.last().map_or(1, |tile| tile.pixels() as u64);
+    let exec_last: u64 = if mapspace.split {
+        let steps = parts[n_tiles - 1].last().expect("a sum has a part");
+        1 + exec_cycles(arch, choice.dataflow, last_pixels, *steps)
+    } else {
+        let of = |tile: &PixelTile| -> u64 {
+            let pixels = tile.pixels() as u64;
+            last_group.clone().map(|n| exec(pixels, n)).sum()
+        };
+        last.iter().map(of).sum()
+    };
+    // A new tile of pixels has another origin and starts again at the first weights of its group.
+    let changes = groups.len() as u64 * (n_pixel_tiles - strips.len() as u64);
+    let exec_all = exec_all + changes * if mapspace.split { 1 } else { 2 };
+    // Each result goes elsewhere.
+    let vec_all = vec_all + n_pixel_tiles * n_tiles as u64 - 1;
+
+    // Loads: of operands for each pass over the strips, of constants for each group.
+    let passes = match choice.order {
+        Order::WeightsOuter if !mapspace.split => groups.len() as u64,
+        Order::StripsOuter | Order::WeightsOuter => 1,
+    };
+    let (mut load, mut load_words, mut n_loads) = (0, 0, 0);
+    let mut first_load = 0;
+    let mut add = |words: u64, loads: u64, times: u64| {
+        if words == 0 {
             return 0;
         }
-        let burst_words = u64::from(arch.memory.burst_words);
-        let bursts = words.div_ceil(burst_words).max(n);
-        match arch.memory.attachment {
-            // The next burst of a load is asked for when the last one has arrived.
-            Attachment::OnChip if channel == Channel::Read => {
-                words + bursts * if arch.load.outstanding > 1 { 1 } else { 5 } + n * 6
+        // Several loads take at least as long as one, and a start and a latency each.
+        let cycles = 1 + bursts.load(words) + (loads - 1) * (3 + bursts.read_latency);
+        load += times * cycles;
+        load_words += times * words;
+        n_loads += times * loads;
+        cycles
+    };
+    for (at, strip) in strips.iter().enumerate() {
+        let (words, loads) = model.operand_loads(strip, at == 0);
+        let fetched = matches!(model.plan.inputs[0], Access::Fetch(_));
+        let cycles = add(words, loads, if fetched { 1 } else { passes });
+        if at == 0 {
+            first_load = cycles;
+        }
+    }
+    let stays = stays(sums, arch, strips.len());
+    let reloads = match (
+        mapspace.split,
+        stays || choice.order == Order::WeightsOuter || groups.len() == 1,
+    ) {
+        (true, _) | (false, false) => strips.len() as u64,
+        (false, true) => 1,
+    };
+    for (at, tiles) in groups.iter().enumerate() {
+        let parameters = arch.parameter_words(mapspace.group_parameters(tiles) as u32);
+        let cycles = add(parameters.into(), 1, reloads);
+        if at == 0 {
+            first_load += cycles;
+        }
+        if mapspace.split {
+            let pixel_tiles = n_pixel_tiles / strips.len() as u64;
+            for (part, steps) in parts[tiles.start].iter().enumerate() {
+                let cycles = add(steps * u64::from(arch.array.cols), 1, reloads * pixel_tiles);
+                if at == 0 && part == 0 {
+                    first_load += cycles;
+                }
             }
-            Attachment::OnChip => words + bursts * 2 + n * 5,
-            Attachment::Port => {
-                let burst = self.memory.burst(channel, 0);
-                let beats = words * burst.beat_gap;
-                match channel {
-                    Channel::Read => {
-                        let round_trip =
-                            burst.latency + 3 + burst_words.min(words) * burst.beat_gap;
-                        let window =
-                            u64::from(arch.load.outstanding) * burst_words * burst.beat_gap;
-                        beats.max(beats * round_trip / window) + n * (burst.latency + 4)
+        } else {
+            let cycles = add(mapspace.group_words(tiles) as u64, 1, reloads);
+            if at == 0 {
+                first_load += cycles;
+            }
+        }
+    }
+
+    let mut store = 0;
+    let mut last_store = 0;
+    let mut store_words = 0;
+    if model.plan.stored {
+        let row = u64::from(row_words(
+            model.network,
+            arch,
+            model.network.einsums[model.index].output,
+        ));
+        for strip in &strips {
+            let words = row * strip.len() as u64;
+            last_store = 1 + bursts.store(words);
+            store += last_store;
+            store_words += words;
+        }
+    }
+
+    let n_exec = n_pixel_tiles * parts.iter().map(|parts| parts.len() as u64).sum::<u64>();
+    let n_vec = n_pixel_tiles * n_tiles as u64;
+    let n_stores = if model.plan.stored {
+        strips.len() as u64
+    } else {
+        0
+    };
+    let instructions = n_exec + changes + 2 * n_vec + 2 * n_loads + 2 * n_stores;
+    // The first chunk is accepted in cycle 2; a LOAD comes after three `configure`s.
+    let fetched = 2 + bursts.read_latency + 1;
+    let loading = fetched + 3 + 1;
+    let drain = arch.exec_drain_cycles() + 1;
+    let tail = drain + requantise(last_pixels) + last_store;
+    let chunk = u64::from(arch.fetch.chunk_words * arch.instructions_per_word());
+    let rounds = (instructions.div_ceil(chunk) - 1) / u64::from(arch.fetch.chunks);
+    let dispatch = fetched + rounds * (chunk + bursts.read_latency + 2);
+    let array = loading + first_load + exec_all;
+    let first_exec = exec(first_pixels, 0);
+    let cycles = [
+        array + tail - 1,
+        loading + first_load + first_exec + drain + vec_all + last_store - 2,
+        loading + load + exec_last + tail - 1,
+        loading + first_load + first_exec + drain + requantise(first_pixels) + store - 1,
+        dispatch,
+    ];
+    Cost {
+        cycles: cycles.into_iter().max().unwrap_or(0),
+        exec: exec_all,
+        vec: vec_all,
+        load,
+        store,
+        fetch: dispatch,
+        traffic_words: load_words + store_words,
+        instructions,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directives::settle;
+    use crate::layers::Context;
+    use crate::search::{BestFirst, Problem, Search};
+    use crate::{Hooks, Objective, Options};
+
+    fn preset(name: &str) -> Arch {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../examples/archs/{name}.toml"));
+        let text = std::fs::read_to_string(path).expect("the preset is there");
+        ir::arch::read(name, &text).expect("presets are legal")
+    }
+
+    /// Costs every point of every layer: no bound is above its cost, and the search finds the least; gives the points.
+    fn check(network: &Network, arch: &Arch, memory: MemoryModel) -> usize {
+        let n = network.einsums.len();
+        let sums: Vec<_> = (0..n).map(|i| crate::sums_of(network, i)).collect();
+        let taps: Vec<_> = (0..n).map(|i| crate::taps_of(network, arch, i)).collect();
+        let options = Options {
+            memory,
+            ..Options::default()
+        };
+        let settled = settle(network, arch, &[], &taps).expect("nothing is decided");
+        let ctx = Context {
+            network,
+            arch,
+            options: &options,
+            hooks: &Hooks::default(),
+            settled: &settled,
+            sums: &sums,
+            taps: &taps,
+        };
+        let Ok((plans, packed, _)) = crate::plan_rows(&ctx) else {
+            return 0;
+        };
+        let mut points = 0;
+        for (index, plan) in plans.iter().enumerate() {
+            let Some(sums) = ctx.sums(index, packed.contains_key(&index)) else {
+                continue;
+            };
+            let mapspace = ctx.mapspace(index, sums, plan);
+            let model = ctx.model(index, plan);
+            let mut least = None;
+            for choice in mapspace.choices() {
+                if mapspace.infeasible(&choice).is_some() {
+                    continue;
+                }
+                let bound = model.bound(&mapspace, &choice);
+                let Ok(cost) = model.cost(&mapspace, &choice) else {
+                    continue;
+                };
+                let parts = |cost: &Cost| [cost.cycles, cost.traffic_words, cost.instructions];
+                let holds = parts(&bound).iter().zip(parts(&cost)).all(|(b, c)| *b <= c);
+                let name = &network.einsums[index].name;
+                assert!(holds, "{name} {choice:?}\n{bound:?}\n{cost:?}\n{plan:?}");
+                let key = (parts(&cost), choice);
+                least = Some(least.map_or(key, |least: ([u64; 3], Choice)| least.min(key)));
+                points += 1;
+            }
+            let problem = Problem {
+                mapspace: &mapspace,
+                boundary: Boundary::default(),
+                model: &model,
+                objective: Objective::Cycles,
+                macs: 0,
+            };
+            let found = BestFirst.find(&problem);
+            assert_eq!(found.map(|f| f.choice), least.map(|(_, choice)| choice));
+        }
+        points
+    }
+
+    #[test]
+    fn bounds_are_below_costs_and_the_search_finds_the_least() {
+        let memories = [MemoryModel::M1, MemoryModel::Ideal, MemoryModel::M2];
+        let mut points = 0;
+        {
+            let network = onnx::zoo::build("ds_cnn", 1).expect("the zoo has it").0;
+            for base in ["edge", "both", "nano"] {
+                let mut arch = preset(base);
+                // Strips, groups and split sums come with small memories.
+                for (at, (banks, weights)) in [(1, 1), (1, 8), (2, 4), (4, 64)].iter().enumerate() {
+                    arch.activations.words = preset(base).activations.words / banks;
+                    arch.weights.words =
+                        (preset(base).weights.words / weights).max(arch.array.cols);
+                    arch.load.outstanding = [4, 1, 2, 4][at];
+                    let memory = memories[at % memories.len()];
+                    for id in network.einsum_ids().take(3) {
+                        points += check(&network.alone(id), &arch, memory);
                     }
-                    Channel::Write => {
-                        beats
-                            + bursts * burst.latency.min(2)
-                            + n * (burst.latency + burst.response + 4)
-                    }
+                    points += check(&network, &arch, memory);
                 }
             }
         }
+        assert!(points > 2000, "{points} points");
     }
-
-    /// Cycles that FETCH takes for `n` instructions.
-    fn fetch(&self, arch: &Arch, n: u64) -> u64 {
-        let chunk_words = u64::from(arch.fetch.chunk_words);
-        let round_trip = match arch.memory.attachment {
-            Attachment::OnChip => 5 + chunk_words,
-            Attachment::Port => {
-                let burst = self.memory.burst(Channel::Read, 0);
-                burst.latency + 3 + chunk_words * burst.beat_gap
-            }
-        };
-        let per_chunk = chunk_words * u64::from(arch.instructions_per_word());
-        let in_flight = per_chunk * u64::from(arch.fetch.chunks);
-        // A chunk is asked for when the one two before is dispatched.
-        n.max(n * (round_trip + per_chunk) / in_flight)
-    }
-}
-
-/// Cycles of one EXEC, its start included.
-pub(crate) fn exec_cycles(arch: &Arch, dataflow: Dataflow, pixels: u64, steps: u64) -> u64 {
-    match dataflow {
-        Dataflow::OutputStationary => 1 + pixels * steps,
-        Dataflow::WeightStationary => {
-            1 + arch.exec_fill_cycles() + (steps - 1) * arch.exec_step_cycles(pixels) + pixels
-        }
-    }
-}
-
-/// Cycles of one requantise, its start included.
-fn requantise_cycles(arch: &Arch, tile: &PixelTile) -> u64 {
-    let (slot, tail) = arch.vector_cycles(Opcode::Requantise);
-    2 + (tile.pixels() as u64 - 1) * slot + tail
-}
-
-/// Cycles of a network whose layers follow each other: loads run one layer ahead of the work.
-pub fn pipeline(layers: &[Cost]) -> u64 {
-    let (mut loaded, mut started, mut done) = (0, 0, 0);
-    for layer in layers {
-        let load_start = u64::max(loaded, started);
-        loaded = load_start + layer.load;
-        started = u64::max(done, load_start + layer.front);
-        done = u64::max(started + layer.compute, loaded + layer.tail);
-    }
-    done
-}
-
-/// Busy cycles of VEC for `n` words or window elements in `runs` runs of `opcode`.
-pub(crate) fn vector_busy(arch: &Arch, opcode: Opcode, n: u64, runs: u64) -> u64 {
-    let (slot, tail) = arch.vector_cycles(opcode);
-    n.saturating_sub(runs) * slot + runs * (tail + 2)
 }

@@ -3,74 +3,88 @@
 //! A shadow of every register, with the addresses that the machine advances by itself, says what a register holds.
 //! An address that ran past the end of its memory counts as unknown.
 
-use std::collections::BTreeMap;
-
 use ir::arch::Arch;
 use ir::isa::{FieldOverflow, Instruction, Opcode, Register, Run};
 
 use crate::op::{Base, Op};
 use crate::sync::Tokens;
 
-/// Where constants and tensors start in memory, in words.
-#[derive(Clone, Copy)]
-pub(crate) struct Bases {
-    pub(crate) constants: u32,
-    pub(crate) tensors: u32,
+/// Instructions with the layer of each.
+#[derive(Default)]
+pub(crate) struct Code {
+    pub(crate) instructions: Vec<Instruction>,
+    pub(crate) layer_of: Vec<u16>,
 }
 
-/// Instructions with the layer of each.
-pub(crate) type Code = (Vec<Instruction>, Vec<u16>);
+impl Code {
+    /// Moves all addresses in memory, which count from the first constant, by `words`.
+    pub(crate) fn relocate(&mut self, words: u32) {
+        for instruction in &mut self.instructions {
+            if let Instruction::Configure {
+                register: Register::LoadMemory | Register::StoreMemory,
+                value,
+            } = instruction
+            {
+                *value += words;
+            }
+        }
+    }
+}
 
-/// Encodes `ops` with their `tokens`; an error comes with the layer.
+/// Encodes `ops` with their `tokens`; addresses in memory count from the first of `constant_words` words of constants,
+/// which tensors follow. An error comes with the layer.
 pub(crate) fn encode(
     ops: &[Op],
     tokens: &Tokens,
     arch: &Arch,
-    bases: Bases,
+    constant_words: u32,
 ) -> Result<Code, (u16, FieldOverflow)> {
-    let mut shadow: BTreeMap<Register, u32> = BTreeMap::new();
-    let mut code: Code = Default::default();
+    let mut shadow: Shadow = [None; Register::ALL.len()];
+    let mut code = Code::default();
     for (index, op) in ops.iter().enumerate() {
-        let mut push = |instruction| {
-            code.0.push(instruction);
-            code.1.push(op.layer);
+        let mut configure = |register: Register, values: &[i64]| {
+            let instruction = register
+                .pack(values)
+                .map_err(|overflow| (op.layer, overflow))?;
+            if let Instruction::Configure { value, .. } = instruction
+                && shadow[register as usize].replace(value) != Some(value)
+            {
+                code.instructions.push(instruction);
+            }
+            Ok(())
         };
-        let memory = op.place.map(|place| {
+        if let Some(place) = op.place {
             let register = if op.opcode == Opcode::Load {
                 Register::LoadMemory
             } else {
                 Register::StoreMemory
             };
             let base = match place.base {
-                Base::Constants => bases.constants,
-                Base::Tensors => bases.tensors,
+                Base::Constants => 0,
+                Base::Tensors => constant_words,
             };
-            (register, vec![i64::from(base) + i64::from(place.word)])
-        });
-        for (register, values) in memory.iter().chain(&op.registers) {
-            let instruction = register
-                .pack(values)
-                .map_err(|overflow| (op.layer, overflow))?;
-            let Instruction::Configure { value, .. } = instruction else {
-                continue;
-            };
-            if shadow.insert(*register, value) != Some(value) {
-                push(instruction);
-            }
+            configure(register, &[i64::from(base) + i64::from(place.word)])?;
         }
-        push(Instruction::Run(Run {
+        for (register, values) in &op.registers {
+            configure(*register, values)?;
+        }
+        code.instructions.push(Instruction::Run(Run {
             opcode: op.opcode,
             waits: tokens.waits[index],
             signals: tokens.signals[index],
             flags: op.flags,
         }));
+        code.layer_of.resize(code.instructions.len(), op.layer);
         advance(&mut shadow, op.opcode, arch);
     }
     Ok(code)
 }
 
+/// What each register is known to hold.
+type Shadow = [Option<u32>; Register::ALL.len()];
+
 /// Adds to the shadow what the machine adds to its registers at the end of a run.
-fn advance(shadow: &mut BTreeMap<Register, u32>, opcode: Opcode, arch: &Arch) {
+fn advance(shadow: &mut Shadow, opcode: Opcode, arch: &Arch) {
     let activations = arch.activations.banks * arch.activations.words;
     match opcode {
         Opcode::Load => {
@@ -83,12 +97,12 @@ fn advance(shadow: &mut BTreeMap<Register, u32>, opcode: Opcode, arch: &Arch) {
                 _ => arch.table_words(),
             };
             let mut add = |register, bits, limit| add_to(shadow, register, words, bits, limit);
-            add(Register::LoadMemory, 22, arch.memory.words);
+            add(Register::LoadMemory, 22, u32::MAX);
             add(Register::LoadDestination, 20, limit);
         }
         Opcode::Store => {
             let words = shadow_value(shadow, Register::StoreLength);
-            add_to(shadow, Register::StoreMemory, words, 22, arch.memory.words);
+            add_to(shadow, Register::StoreMemory, words, 22, u32::MAX);
             add_to(shadow, Register::StoreSource, words, 20, activations);
         }
         Opcode::Exec => {
@@ -121,23 +135,13 @@ fn advance(shadow: &mut BTreeMap<Register, u32>, opcode: Opcode, arch: &Arch) {
     }
 }
 
-fn add_to(
-    shadow: &mut BTreeMap<Register, u32>,
-    register: Register,
-    amount: u32,
-    bits: u32,
-    limit: u32,
-) {
-    let Some(value) = shadow.get_mut(&register) else {
-        return;
-    };
-    if (*value & ((1 << bits) - 1)) + amount < limit.min(1 << bits) {
-        *value += amount;
-    } else {
-        shadow.remove(&register);
-    }
+fn add_to(shadow: &mut Shadow, register: Register, amount: u32, bits: u32, limit: u32) {
+    let known = &mut shadow[register as usize];
+    *known = known
+        .filter(|value| (value & ((1 << bits) - 1)) + amount < limit.min(1 << bits))
+        .map(|value| value + amount);
 }
 
-fn shadow_value(shadow: &BTreeMap<Register, u32>, register: Register) -> u32 {
-    shadow.get(&register).copied().unwrap_or(0)
+fn shadow_value(shadow: &Shadow, register: Register) -> u32 {
+    shadow[register as usize].unwrap_or(0)
 }

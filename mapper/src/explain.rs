@@ -139,7 +139,7 @@ fn parts(choice: &Choice) -> [String; 5] {
 pub(crate) fn explain(problem: &Problem, found: &Found, strips: Option<Strips>) -> Explanation {
     let mapspace = problem.mapspace;
     let arch = mapspace.arch;
-    let cost = |choice: &Choice| problem.model.cost(mapspace, choice, &problem.boundary);
+    let cost = |choice: &Choice| problem.model.cost(mapspace, choice).ok();
     let alternative = |choice: &Choice, cost: &Cost| {
         let pairs = parts(choice).into_iter().zip(parts(&found.choice));
         Alternative {
@@ -157,9 +157,11 @@ pub(crate) fn explain(problem: &Problem, found: &Found, strips: Option<Strips>) 
             continue;
         }
         match mapspace.infeasible(&choice) {
-            None => fitting.push((choice, cost(&choice))),
+            None => fitting.extend(cost(&choice).map(|cost| (choice, cost))),
             Some(Infeasible::Accumulators | Infeasible::Weights | Infeasible::Parameters) => {
-                let cost = cost(&choice);
+                let Some(cost) = cost(&choice) else {
+                    continue;
+                };
                 let best = blocked
                     .as_ref()
                     .map_or((&found.choice, &found.cost), |(a, b)| (a, b));

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ir::arch::Arch;
-use ir::isa::Opcode;
 use ir::network::{EinsumId, Network, TensorId};
-use ir::op::Kind;
 use rayon::prelude::*;
 
-use crate::cost::{self, Boundary, ClosedForm, Cost};
+use crate::cost::{Boundary, Cost, Recurrence};
 use crate::directives::Settled;
 use crate::explain::{Strips, explain};
 use crate::mapspace::Mapspace;
 use crate::plan::{self, EinsumPlan, operand_rows, row_words, strips};
-use crate::search::{Exhaustive, Found, Problem, Search};
+use crate::search::{BestFirst, Found, Problem, Search};
 use crate::sums::Sums;
 use crate::{Hooks, LayerReport, MapError, Options, Progress};
 
@@ -50,6 +48,17 @@ impl<'a> Context<'a> {
         let passes = matches!(plan.output, plan::Access::Strips(_));
         let decided = self.settled.decided(index);
         Mapspace::new(sums, self.arch, plan.strip_rows, passes, decided)
+    }
+
+    /// The model of the cost of one einsum.
+    pub(crate) fn model(&self, index: usize, plan: &'a EinsumPlan) -> Recurrence<'a> {
+        Recurrence {
+            network: self.network,
+            arch: self.arch,
+            memory: self.options.memory,
+            index,
+            plan,
+        }
     }
 }
 
@@ -109,13 +118,13 @@ pub(crate) fn map_layers(
 fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> String {
     let mapspace = ctx.mapspace(index, sums, plan);
     format!(
-        "{} arch {:016x} {:?} {:?} {:?} {} {:?} {}",
-        Exhaustive.name(),
+        "{} arch {:016x} {:?} {:?} {:?} {:?} {:?} {}",
+        BestFirst.name(),
         ctx.arch.hash(),
         ctx.options.memory,
         ctx.options.objective,
         mapspace.decided,
-        plan.without_places(),
+        plan.relative(ctx.arch),
         boundary(ctx.network, ctx.arch, index, plan),
         sums.shape(),
     )
@@ -141,19 +150,16 @@ pub(crate) fn map_layer(
         explanation: None,
         instructions: 0,
     };
-    let model = ClosedForm {
-        memory: ctx.options.memory,
-    };
-    let boundary = boundary(network, arch, index, plan);
+    let model = ctx.model(index, plan);
     let Some(sums) = sums else {
-        layer.cost = vector_cost(network, arch, index, plan, &model, &boundary);
+        layer.cost = model.vector()?;
         return Ok(layer);
     };
     let mapspace = ctx.mapspace(index, sums, plan);
     let statement = statement(ctx, index, sums, plan);
     let problem = Problem {
         mapspace: &mapspace,
-        boundary,
+        boundary: boundary(network, arch, index, plan),
         model: &model,
         objective: ctx.options.objective,
         macs: layer.macs,
@@ -162,7 +168,7 @@ pub(crate) fn map_layer(
     let found = match cached.filter(|found| is_of(&mapspace, found)) {
         Some(found) => found,
         None => {
-            let found = Exhaustive.find(&problem);
+            let found = BestFirst.find(&problem);
             let found = found.ok_or_else(|| ctx.settled.no_mapping(network, index, &mapspace))?;
             ctx.hooks.cache.put(&statement, &found);
             found
@@ -202,34 +208,6 @@ fn is_of(mapspace: &Mapspace, found: &Found) -> bool {
     given.all(|choice| choices.contains(choice) && mapspace.infeasible(choice).is_none())
 }
 
-/// The cost of a layer of the vector engine.
-fn vector_cost(
-    network: &Network,
-    arch: &Arch,
-    index: usize,
-    plan: &EinsumPlan,
-    model: &ClosedForm,
-    boundary: &Boundary,
-) -> Cost {
-    let einsum = &network.einsums[index];
-    let output = network.tensor(einsum.output);
-    let words = u64::from(row_words(network, arch, einsum.output)) * output.height as u64;
-    let runs = strips(output.height, plan.strip_rows).len() as u64 * 2;
-    let busy = match &einsum.kind {
-        Kind::MaxPool(op) => cost::vector_busy(
-            arch,
-            Opcode::MaxPool,
-            words * op.window.n_taps() as u64,
-            runs,
-        ),
-        Kind::Concat(_) if arch.vector.max_pool => {
-            cost::vector_busy(arch, Opcode::MaxPool, words, runs)
-        }
-        _ => cost::vector_busy(arch, Opcode::Lookup, words, runs),
-    };
-    model.vector(arch, busy, runs, boundary)
-}
-
 /// What a layer moves besides its constants.
 fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Boundary {
     let einsum = &network.einsums[index];
@@ -241,21 +219,18 @@ fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> 
             plan::Access::Bank(_) => {}
             plan::Access::Fetch(area) => {
                 boundary.load_words += u64::from(area.words);
-                boundary.loads += 1;
             }
             plan::Access::Strips(_) => {
                 boundary.load_words += strips
                     .iter()
                     .map(|s| operand_rows(network, index, s).len() as u64 * row)
                     .sum::<u64>();
-                boundary.loads += strips.len() as u64;
             }
         }
     }
     if plan.stored {
         boundary.store_words = u64::from(row_words(network, arch, einsum.output))
             * network.tensor(einsum.output).height as u64;
-        boundary.stores = strips.len() as u64;
     }
     boundary
 }

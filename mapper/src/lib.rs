@@ -20,6 +20,7 @@
     reason = "an error ends a compilation, so its size does not matter"
 )]
 
+mod assemble;
 mod directives;
 mod encode;
 mod error;
@@ -32,6 +33,7 @@ mod order;
 mod plan;
 mod sums;
 mod sync;
+mod timing;
 
 pub mod cache;
 pub mod check;
@@ -53,16 +55,15 @@ use ir::mapping::{RowMapping, Schedule};
 use ir::memory::MemoryModel;
 use ir::network::Network;
 use ir::op::Kind;
-use ir::program::{Program, TensorImage, instruction_words};
+use ir::program::Program;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, NoCache};
 use crate::cost::Cost;
 use crate::directives::settle;
-use crate::encode::Bases;
 use crate::explain::Explanation;
 use crate::layers::{Context, map_layer, map_layers};
-use crate::lower::{Lowered, Work};
+use crate::lower::{Layer, Work};
 use crate::mapspace::Choice;
 use crate::plan::{EinsumPlan, Given, PackedSize};
 use crate::search::{Certificate, Found};
@@ -203,13 +204,13 @@ pub struct Compiled {
     pub program: Program,
     /// The layers, in order.
     pub layers: Vec<LayerReport>,
+    cycles: u64,
 }
 
 impl Compiled {
     /// The cycles that the cost model predicts for one run.
     pub fn predicted_cycles(&self) -> u64 {
-        let costs: Vec<Cost> = self.layers.iter().map(|layer| layer.cost).collect();
-        cost::pipeline(&costs)
+        self.cycles
     }
 }
 
@@ -272,8 +273,12 @@ pub fn compile_with(
         work.push(one);
         mappings.push(mapping);
     }
-    let lowered = lower::lower(network, arch, &plans, &work);
-    let program = assemble(network, arch, lowered)?;
+    let work = plans.iter().zip(work).enumerate();
+    let lowering: Vec<Layer> = work
+        .map(|(index, (plan, work))| Layer { index, plan, work })
+        .collect();
+    let lowered = lower::lower(network, arch, &network.inputs, &lowering);
+    let program = assemble::program(network, arch, lowered)?;
     for (index, layer) in layers.iter_mut().enumerate() {
         layer.instructions = program
             .layer_of
@@ -287,10 +292,12 @@ pub fn compile_with(
         arch: arch.name.clone(),
         mappings,
     };
+    let cycles = timing::times(&program.instructions, arch, options.memory).cycles;
     Ok(Compiled {
         schedule,
         program,
         layers,
+        cycles,
     })
 }
 
@@ -448,79 +455,4 @@ fn plan_rows(ctx: &Context) -> Result<Planned, MapError> {
         found.insert(index, layer);
     }
     Ok((plans, given.packed, found))
-}
-
-/// Makes a program of the lowered operations.
-fn assemble(network: &Network, arch: &Arch, lowered: Lowered) -> Result<Program, MapError> {
-    let ops = order::order(lowered.ops);
-    let tokens = sync::synchronise(&ops, arch).map_err(|needed| MapError::Semaphores {
-        network: network.name.clone(),
-        arch: arch.name.clone(),
-        needed,
-        available: arch.semaphores.count,
-    })?;
-    let field = |(layer, overflow): (u16, _)| MapError::Field {
-        einsum: network.einsums[layer as usize].name.clone(),
-        overflow,
-    };
-    let constant_words = (lowered.constants.len() / arch.word_bytes() as usize) as u64;
-    let memory = |needed: u64| MapError::Memory {
-        network: network.name.clone(),
-        arch: arch.name.clone(),
-        needed,
-        available: arch.memory.words.into(),
-    };
-    let data_words = constant_words + lowered.tensor_words;
-    if data_words > arch.memory.words.into() {
-        return Err(memory(data_words));
-    }
-    // Addresses have a register of their own, so the number of instructions does not depend on them.
-    let draft = encode::encode(
-        &ops,
-        &tokens,
-        arch,
-        Bases {
-            constants: 0,
-            tensors: constant_words as u32,
-        },
-    )
-    .map_err(field)?;
-    let constants_word = instruction_words(arch, draft.0.len());
-    let memory_words = u64::from(constants_word) + data_words;
-    if memory_words > arch.memory.words.into() {
-        return Err(memory(memory_words));
-    }
-    let bases = Bases {
-        constants: constants_word,
-        tensors: constants_word + constant_words as u32,
-    };
-    let (instructions, layer_of) = encode::encode(&ops, &tokens, arch, bases).map_err(field)?;
-    assert_eq!(
-        instructions.len(),
-        draft.0.len(),
-        "addresses must not change the number of instructions"
-    );
-    let image = |id: &ir::network::TensorId| {
-        let image = lowered.images[id].clone();
-        TensorImage {
-            word: image.word + bases.tensors,
-            ..image
-        }
-    };
-    let between =
-        |id: &&ir::network::TensorId| !network.inputs.contains(id) && !network.outputs.contains(id);
-    Ok(Program {
-        network: network.name.clone(),
-        arch_hash: arch.hash(),
-        instructions,
-        layer_of,
-        layers: network.einsums.iter().map(|e| e.name.clone()).collect(),
-        semaphores: tokens.semaphores,
-        constants_word,
-        constants: lowered.constants,
-        memory_words: memory_words as u32,
-        inputs: network.inputs.iter().map(image).collect(),
-        outputs: network.outputs.iter().map(image).collect(),
-        intermediates: lowered.images.keys().filter(between).map(image).collect(),
-    })
 }

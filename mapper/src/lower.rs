@@ -3,6 +3,7 @@
 //! The list is in the order of its meaning: each operation sees all results before it. `order` and `sync` make a
 //! program of it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
@@ -20,12 +21,53 @@ use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words, strips};
 use crate::sums::{Chunk, Sums, Taps};
 
 /// What lowering gives: operations, constants and the tensors in memory.
-pub(crate) struct Lowered {
+pub(crate) struct Lowered<'a> {
     pub(crate) ops: Vec<Op>,
-    pub(crate) constants: Vec<u8>,
+    /// What follows each other in memory; how long a program takes does not depend on the values.
+    pub(crate) constants: Vec<Constant<'a>>,
+    pub(crate) constant_words: u32,
     /// The tensors in memory; words count from the first word after the constants.
     pub(crate) images: BTreeMap<TensorId, TensorImage>,
     pub(crate) tensor_words: u64,
+}
+
+/// Constants, as what they are made of.
+pub(crate) enum Constant<'a> {
+    /// The parameters of some column tiles.
+    Parameters(&'a Sums<'a>, Range<usize>),
+    /// The weights of a part of the reduction of a column tile.
+    Weights(&'a Sums<'a>, usize, Chunk),
+    /// A table.
+    Table(Vec<u8>),
+}
+
+impl Constant<'_> {
+    /// Their bytes.
+    pub(crate) fn bytes(&self, arch: &Arch) -> Cow<'_, [u8]> {
+        match self {
+            Constant::Parameters(sums, tiles) => sums.parameter_bytes(arch, tiles).into(),
+            Constant::Weights(sums, n, chunk) => sums.weight_bytes(arch, *n, chunk).into(),
+            Constant::Table(bytes) => bytes.into(),
+        }
+    }
+
+    fn words(&self, arch: &Arch) -> u32 {
+        match self {
+            Constant::Parameters(sums, tiles) => {
+                let channels = sums.sets.len() * tiles.len() * arch.array.cols as usize;
+                arch.parameter_words(channels as u32)
+            }
+            Constant::Weights(_, _, chunk) => chunk.steps() as u32 * arch.array.cols,
+            Constant::Table(bytes) => bytes.len() as u32 / arch.word_bytes(),
+        }
+    }
+}
+
+/// One einsum to be lowered.
+pub(crate) struct Layer<'a> {
+    pub(crate) index: usize,
+    pub(crate) plan: &'a EinsumPlan,
+    pub(crate) work: Work<'a>,
 }
 
 /// How one einsum is lowered.
@@ -36,18 +78,19 @@ pub(crate) enum Work<'a> {
     Vector,
 }
 
-/// Lowers all einsums.
-pub(crate) fn lower(
-    network: &Network,
-    arch: &Arch,
-    plans: &[EinsumPlan],
-    work: &[Work],
-) -> Lowered {
+/// Lowers `layers` one after the other; the tensors `first` come first in memory.
+pub(crate) fn lower<'a>(
+    network: &'a Network,
+    arch: &'a Arch,
+    first: &[TensorId],
+    layers: &[Layer<'a>],
+) -> Lowered<'a> {
     let mut ctx = Lower {
         network,
         arch,
         ops: Vec::new(),
         constants: Vec::new(),
+        constant_words: 0,
         images: BTreeMap::new(),
         tensor_words: 0,
         weights: Ring {
@@ -63,14 +106,12 @@ pub(crate) fn lower(
         layer: 0,
         passes: BTreeMap::new(),
     };
-    let planes: BTreeSet<TensorId> = network
-        .einsums
+    let planes: BTreeSet<TensorId> = layers
         .iter()
-        .zip(work)
-        .filter(|(_, work)| matches!(work, Work::Sums(sums, _) if sums.taps.is_some()))
-        .map(|(einsum, _)| einsum.inputs[0])
+        .filter(|layer| matches!(layer.work, Work::Sums(sums, _) if sums.taps.is_some()))
+        .map(|layer| network.einsums[layer.index].inputs[0])
         .collect();
-    for &id in &network.inputs {
+    for &id in first {
         let layout = if planes.contains(&id) {
             Layout::Planes
         } else {
@@ -78,13 +119,14 @@ pub(crate) fn lower(
         };
         ctx.image_as(id, layout);
     }
-    for (index, (plan, work)) in plans.iter().zip(work).enumerate() {
-        ctx.layer = index as u16;
-        ctx.einsum(index, plan, work);
+    for layer in layers {
+        ctx.layer = layer.index as u16;
+        ctx.einsum(layer.index, layer.plan, &layer.work);
     }
     Lowered {
         ops: ctx.ops,
         constants: ctx.constants,
+        constant_words: ctx.constant_words,
         images: ctx.images,
         tensor_words: ctx.tensor_words,
     }
@@ -159,7 +201,8 @@ struct Lower<'a> {
     network: &'a Network,
     arch: &'a Arch,
     ops: Vec<Op>,
-    constants: Vec<u8>,
+    constants: Vec<Constant<'a>>,
+    constant_words: u32,
     images: BTreeMap<TensorId, TensorImage>,
     tensor_words: u64,
     weights: Ring,
@@ -171,7 +214,7 @@ struct Lower<'a> {
     passes: BTreeMap<TensorId, usize>,
 }
 
-impl Lower<'_> {
+impl<'a> Lower<'a> {
     fn push(
         &mut self,
         opcode: Opcode,
@@ -215,14 +258,14 @@ impl Lower<'_> {
         word
     }
 
-    fn constant(&mut self, bytes: &[u8]) -> Span {
-        let word_bytes = self.arch.word_bytes() as usize;
+    fn constant(&mut self, constant: Constant<'a>) -> Span {
         let span = Span {
-            word: (self.constants.len() / word_bytes) as u32,
-            words: (bytes.len() / word_bytes) as u32,
+            word: self.constant_words,
+            words: constant.words(self.arch),
             local: 0,
         };
-        self.constants.extend_from_slice(bytes);
+        self.constant_words += span.words;
+        self.constants.push(constant);
         span
     }
 
@@ -466,7 +509,7 @@ impl Lower<'_> {
         }
     }
 
-    fn einsum(&mut self, index: usize, plan: &EinsumPlan, work: &Work) {
+    fn einsum(&mut self, index: usize, plan: &EinsumPlan, work: &Work<'a>) {
         self.passes.clear();
         match work {
             Work::Sums(sums, choice) => self.sums(index, plan, sums, choice),
@@ -474,7 +517,7 @@ impl Lower<'_> {
         }
     }
 
-    fn sums(&mut self, index: usize, plan: &EinsumPlan, sums: &Sums, choice: &Choice) {
+    fn sums(&mut self, index: usize, plan: &EinsumPlan, sums: &'a Sums<'a>, choice: &Choice) {
         let output = self.network.einsums[index].output;
         let strips = strips(sums.output.height, plan.strip_rows);
         let n_tiles = sums.n_tiles(self.arch);
@@ -582,11 +625,14 @@ impl Lower<'_> {
     }
 
     /// Writes the constants of some column tiles.
-    fn group(&mut self, sums: &Sums, tiles: Range<usize>) -> Group {
-        let parameter_bytes = sums.parameter_bytes(self.arch, &tiles);
-        let parameters = self.constant(&parameter_bytes);
+    fn group(&mut self, sums: &'a Sums<'a>, tiles: Range<usize>) -> Group {
+        let parameters = self.constant(Constant::Parameters(sums, tiles.clone()));
         let mut places: BTreeMap<usize, u32> = BTreeMap::new();
-        let mut bytes = Vec::new();
+        let mut weights = Span {
+            word: self.constant_words,
+            words: 0,
+            local: 0,
+        };
         let mut next = 0;
         let mut first_tile = Vec::new();
         for n in tiles.clone() {
@@ -594,13 +640,13 @@ impl Lower<'_> {
                 .entry(sums.same_weights(self.arch, n))
                 .or_insert_with(|| {
                     let chunk = sums.whole(self.arch, n);
-                    bytes.extend(sums.weight_bytes(self.arch, n, &chunk));
                     next += chunk.steps() as u32;
-                    next - chunk.steps() as u32
+                    let tile = next - chunk.steps() as u32;
+                    weights.words += self.constant(Constant::Weights(sums, n, chunk)).words;
+                    tile
                 });
             first_tile.push(tile);
         }
-        let weights = self.constant(&bytes);
         Group {
             tiles,
             parameters,
@@ -645,7 +691,7 @@ impl Lower<'_> {
     }
 
     /// A layer whose reduction does not fit the weight memory: each tile of pixels loads the weights part by part.
-    fn split_sums(&mut self, index: usize, plan: &EinsumPlan, sums: &Sums, choice: &Choice) {
+    fn split_sums(&mut self, index: usize, plan: &EinsumPlan, sums: &'a Sums<'a>, choice: &Choice) {
         let output = self.network.einsums[index].output;
         let cols = self.arch.array.cols;
         let n_tiles = sums.n_tiles(self.arch);
@@ -654,12 +700,11 @@ impl Lower<'_> {
         let mut parameters = Vec::new();
         let mut parts: BTreeMap<usize, Vec<(Chunk, Span)>> = BTreeMap::new();
         for n in 0..n_tiles {
-            let bytes = sums.parameter_bytes(self.arch, &(n..n + 1));
-            parameters.push(self.constant(&bytes));
+            parameters.push(self.constant(Constant::Parameters(sums, n..n + 1)));
             let key = sums.same_weights(self.arch, n);
             if let std::collections::btree_map::Entry::Vacant(entry) = parts.entry(key) {
                 let list = chunks(sums, self.arch, n, steps).into_iter().map(|chunk| {
-                    let span = self.constant(&sums.weight_bytes(self.arch, n, &chunk));
+                    let span = self.constant(Constant::Weights(sums, n, chunk.clone()));
                     (chunk, span)
                 });
                 entry.insert(list.collect());
@@ -911,7 +956,7 @@ impl Lower<'_> {
             .into_iter()
             .flat_map(|table| (0..=u8::MAX).map(|bits| table[table_index(bits as i8)]));
         let bytes: Vec<u8> = entries.flat_map(i32::to_le_bytes).collect();
-        self.constant(&bytes)
+        self.constant(Constant::Table(bytes))
     }
 
     fn byte_table(&mut self, values: &[i8]) -> Span {

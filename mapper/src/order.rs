@@ -5,14 +5,14 @@
 
 use ir::isa::{Engine, Opcode};
 
-use crate::op::Op;
+use crate::op::{Access, Op, Space};
 
 /// Brings the operations, given in the order of their meaning, into program order.
 pub(crate) fn order(ops: Vec<Op>) -> Vec<Op> {
     sums_ahead(loads_ahead(ops))
 }
 
-/// Moves each load up to the start of the step before its own.
+/// Moves each load up to the start of the step before its own; loads stay in order among themselves.
 fn loads_ahead(ops: Vec<Op>) -> Vec<Op> {
     let mut step_start = vec![0usize];
     for (index, op) in ops.iter().enumerate() {
@@ -22,16 +22,26 @@ fn loads_ahead(ops: Vec<Op>) -> Vec<Op> {
     }
     let mut keys = Vec::with_capacity(ops.len());
     let mut last_load = 0;
+    // What other engines touch of each memory.
+    let mut touched: [Vec<(usize, Access)>; Space::COUNT] = Default::default();
     for (index, op) in ops.iter().enumerate() {
         if op.engine() != Engine::Load {
             keys.push((index, 1));
+            for access in &op.accesses {
+                touched[access.space.index()].push((index, *access));
+            }
             continue;
         }
-        let earliest = step_start[(op.step as usize).saturating_sub(1)].max(last_load);
-        let target = (earliest..index)
-            .rev()
-            .find(|&i| op.depends(&ops[i]))
-            .map_or(earliest, |i| i + 1);
+        let mut target = step_start[(op.step as usize).saturating_sub(1)].max(last_load);
+        for access in &op.accesses {
+            let earlier = touched[access.space.index()].iter().rev();
+            let conflict = earlier
+                .take_while(|(at, _)| *at >= target)
+                .find(|(_, other)| access.depends(other));
+            if let Some((at, _)) = conflict {
+                target = at + 1;
+            }
+        }
         last_load = target;
         keys.push((target, 0));
     }

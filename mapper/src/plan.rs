@@ -67,19 +67,22 @@ impl EinsumPlan {
             && self.strip_rows >= other.strip_rows
     }
 
-    /// All of it but where in the banks, as text.
-    pub(crate) fn without_places(&self) -> String {
-        let words = |areas: &[Area]| areas.iter().map(|area| area.words).collect::<Vec<_>>();
-        let access = |access: &Access| match access {
-            Access::Bank(area) => format!("bank {}", area.words),
-            Access::Fetch(area) => format!("fetch {}", area.words),
-            Access::Strips(areas) => format!("strips {:?}", words(areas)),
-        };
-        let inputs: Vec<String> = self.inputs.iter().map(access).collect();
-        let packed = words(&self.packed);
-        let output = access(&self.output);
-        let (rows, stored) = (self.strip_rows, self.stored);
-        format!("rows {rows} {inputs:?} {packed:?} {output} stored {stored}")
+    /// The same with bank 0 in the place of the first bank that it uses: plans for which it is the same have programs
+    /// that take the same time.
+    pub(crate) fn relative(&self, arch: &Arch) -> EinsumPlan {
+        let mut plan = self.clone();
+        let accesses = plan.inputs.iter_mut().chain([&mut plan.output]);
+        let areas = accesses.flat_map(|access| match access {
+            Access::Bank(area) | Access::Fetch(area) => std::slice::from_mut(area),
+            Access::Strips(areas) => areas,
+        });
+        let areas: Vec<&mut Area> = areas.chain(&mut plan.packed).collect();
+        let least = areas.iter().map(|area| area.start).min().unwrap_or(0);
+        let words = arch.activations.words;
+        for area in areas {
+            area.start -= least / words * words;
+        }
+        plan
     }
 
     /// Whether the output stays where it stays with `other`.

@@ -1,6 +1,5 @@
 //! Search for the best mapping of one layer, with a certificate of what was looked at.
 
-use ir::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::Objective;
@@ -62,7 +61,7 @@ impl Found {
         };
         let close = |cost: &Cost| {
             let first = |cost: &Cost| objective.key(&best.choice, cost).0;
-            first(cost) <= first(&best.cost) + first(&best.cost) / MODEL_ERROR
+            first(cost) <= first(&best.cost) + first(&best.cost) / NEAR
         };
         if close(&rest.cost) {
             best.runners_up.insert(0, rest.choice);
@@ -146,46 +145,57 @@ pub struct Problem<'a> {
     pub macs: u64,
 }
 
-/// The model is trusted to one part in this many.
-const MODEL_ERROR: u64 = 20;
+/// Mappings that differ by less than one part in this many are worth a second opinion: neighbours of a layer in a
+/// program change its cycles by as much.
+const NEAR: u64 = 20;
 /// The most points that are kept beside the best.
 const MAX_RUNNERS_UP: usize = 4;
 
-/// Looks at every point; those whose compute time alone is no better than the best are not costed.
-pub struct Exhaustive;
+/// Costs points by ascending bound until no bound is below the best cost.
+pub struct BestFirst;
 
-impl Search for Exhaustive {
+impl Search for BestFirst {
     fn name(&self) -> &'static str {
-        "exhaustive"
+        "best-first branch and bound"
     }
 
     fn find(&self, problem: &Problem) -> Option<Found> {
         let choices = problem.mapspace.choices();
         let mut certificate = problem.certificate(self.name(), choices.len() as u64);
-        let mut best: Option<((u64, u64, u64, Choice), Cost)> = None;
-        let mut costed: Vec<(u64, u64, u64, Choice)> = Vec::new();
+        let mut open: Vec<Key> = Vec::new();
         for choice in choices {
             if let Some(reason) = problem.mapspace.infeasible(&choice) {
                 *certificate.counter(reason) += 1;
                 continue;
             }
-            let best_cycles = best.as_ref().map_or(u64::MAX, |(_, cost)| cost.cycles);
-            if problem.objective == Objective::Cycles && problem.bound(&choice) > best_cycles {
-                certificate.pruned_by_bound += 1;
-                continue;
+            let bound = problem.model.bound(problem.mapspace, &choice);
+            open.push(problem.objective.key(&choice, &bound));
+        }
+        open.sort_unstable();
+        let mut best: Option<(Key, Cost)> = None;
+        let mut costed: Vec<Key> = Vec::new();
+        let mut failed = None;
+        for (at, bound) in open.iter().enumerate() {
+            if best.as_ref().is_some_and(|(key, _)| bound >= key) {
+                certificate.pruned_by_bound = (open.len() - at) as u64;
+                break;
             }
+            let choice = bound.3;
             certificate.costed += 1;
-            let cost = problem
-                .model
-                .cost(problem.mapspace, &choice, &problem.boundary);
+            let Ok(cost) = problem.model.cost(problem.mapspace, &choice) else {
+                failed.get_or_insert(choice);
+                continue;
+            };
             let key = problem.objective.key(&choice, &cost);
             costed.push(key);
             if best.as_ref().is_none_or(|(other, _)| key < *other) {
                 best = Some((key, cost));
             }
         }
-        let ((first, _, _, choice), cost) = best?;
-        costed.retain(|key| key.3 != choice && key.0 <= first + first / MODEL_ERROR);
+        // Where nothing has a program, assembly says why.
+        let nothing = failed.map(|choice| ((0, 0, 0, choice), Cost::default()));
+        let ((first, _, _, choice), cost) = best.or(nothing)?;
+        costed.retain(|key| key.3 != choice && key.0 <= first + first / NEAR);
         costed.sort_unstable();
         let runners_up = costed
             .iter()
@@ -202,9 +212,11 @@ impl Search for Exhaustive {
     }
 }
 
+/// What points are compared by: objective first, then the other, then instructions, then a fixed order.
+type Key = (u64, u64, u64, Choice);
+
 impl Objective {
-    /// Objective first, then the other, then instructions, then a fixed order.
-    pub(crate) fn key(self, choice: &Choice, cost: &Cost) -> (u64, u64, u64, Choice) {
+    pub(crate) fn key(self, choice: &Choice, cost: &Cost) -> Key {
         let (first, second) = match self {
             Objective::Cycles => (cost.cycles, cost.traffic_words),
             Objective::Traffic => (cost.traffic_words, cost.cycles),
@@ -214,17 +226,6 @@ impl Objective {
 }
 
 impl Problem<'_> {
-    /// Cycles that no cost of the choice is below: the array's steps alone, without any overhead.
-    fn bound(&self, choice: &Choice) -> u64 {
-        let arch: &Arch = self.mapspace.arch;
-        let sums = self.mapspace.sums;
-        let pixels = (sums.output.height * sums.output.width) as u64;
-        let n_pixel_tiles = pixels.div_ceil((choice.tile_rows * choice.tile_cols) as u64);
-        (0..sums.n_tiles(arch))
-            .map(|n| pixels * sums.whole(arch, n).steps() as u64 + n_pixel_tiles)
-            .sum()
-    }
-
     fn certificate(&self, search: &str, candidates: u64) -> Certificate {
         let arch = self.mapspace.arch;
         let all = 0..self.mapspace.sums.n_tiles(arch);

@@ -204,8 +204,9 @@ impl<'a> Solution<'a> {
             for (&(_, taker), &(signaller, _)) in tokens.iter().zip(tokens.iter().skip(max)) {
                 let consumer = self.engines[taker];
                 if taker > signaller {
-                    let position = tokens.partition_point(|t| t.1 < taker);
-                    more.push((tokens[position + 1].0, taker));
+                    // As many of the tokens that are raised by then as the counter cannot hold become one.
+                    let raised = tokens.partition_point(|t| t.0 < taker);
+                    more.push((tokens[raised - max].0, taker));
                 } else if self.starts[signaller][consumer] <= taker
                     && self.before[signaller][consumer] - self.before[taker][consumer] <= depth
                 {

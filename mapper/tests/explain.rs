@@ -51,27 +51,27 @@ fn digits_on_nano() {
         }
     }
     expect![[r#"
-        conv0: array 4632 of 4871; edge Some((4032, 4608))
+        conv0: array 4632 of 4966; edge Some((4032, 4608))
           tile_rows=2 +8 +0 array
           tile_rows=2 +8 +0 array
-          tile_rows=1 tile_cols=4 +56 +0 array
-          group_tiles=2 +30 +0 array
-        conv1: array 4640 of 4765; edge Some((0, 4608))
-          tile_rows=4 +16 +0 array
-          tile_rows=4 +16 +0 array
-          tile_rows=1 tile_cols=2 +72 +0 array
-          group_tiles=2 +58 +0 array
-        conv2: array 2320 of 2485; edge Some((0, 2304))
-          tile_rows=1 +8 +0 array
-          tile_rows=1 +8 +0 array
-          tile_rows=1 tile_cols=1 +36 +0 array
-          group_tiles=2 +119 +0 array
-        gap: DRAM reads 249 of 303; edge None
-          group_tiles=8 +4 -32 requantise port
-          group_tiles=8 +4 -32 requantise port
-        fc: instruction fetch 128 of 175; edge Some((0, 20))
-          group_tiles=3 +3 +0 instruction fetch
-          group_tiles=3 +3 +0 instruction fetch
+          tile_rows=1 tile_cols=4 group_tiles=4 +168 +0 array
+          tile_rows=4 group_tiles=1 +21 +0 array
+        conv1: array 4624 of 4820; edge Some((0, 4608))
+          group_tiles=2 +49 +0 array
+          tile_rows=2 +65 +0 array
+          tile_rows=1 tile_cols=2 group_tiles=2 +293 +0 array
+          group_tiles=2 +49 +0 array
+        conv2: array 2320 of 2523; edge Some((0, 2304))
+          group_tiles=2 +99 +0 array
+          tile_rows=1 group_tiles=2 +148 +0 array
+          tile_rows=1 tile_cols=1 +208 +0 array
+          group_tiles=2 +99 +0 array
+        gap: requantise port 208 of 342; edge None
+          group_tiles=6 +46 +64 requantise port
+          group_tiles=6 +46 +64 requantise port
+        fc: instruction fetch 85 of 175; edge Some((0, 20))
+          group_tiles=2 +5 +0 DRAM reads
+          group_tiles=2 +5 +0 DRAM reads
     "#]]
     .assert_eq(&text);
 }

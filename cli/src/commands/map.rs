@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use explore::alone;
 use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::network::Network;
@@ -139,8 +140,10 @@ struct Mapped<'a> {
     network_hash: String,
     arch: &'a str,
     arch_hash: String,
-    /// Cycles of one run, by the closed-form model.
+    /// Cycles of one run, by the cost model.
     modelled_cycles: u64,
+    /// Cycles of one run, by the simulator.
+    simulated_cycles: u64,
     instructions: usize,
     memory_words: u32,
     directives: Value,
@@ -166,12 +169,25 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     if let Some(path) = &args.output {
         output::write(path, compiled.schedule.to_string())?;
     }
+    let memory = args.mapping.memory();
+    let whole = alone::cycles(&compiled, &arch, memory);
+    // Each layer is compiled once more for it.
+    let layers_alone = if console.is_json() {
+        let options = mapper::Options {
+            memory,
+            ..mapper::Options::default()
+        };
+        alone::layers(&loaded.network, &arch, &options)
+    } else {
+        Vec::new()
+    };
     let mapped = Mapped {
         network: &loaded.network.name,
         network_hash: loaded.hash.clone(),
         arch: &arch.name,
         arch_hash: format!("{:016x}", arch.hash()),
-        modelled_cycles: compiled.predicted_cycles(),
+        modelled_cycles: whole.modelled,
+        simulated_cycles: whole.simulated,
         instructions: compiled.program.instructions.len(),
         memory_words: compiled.program.memory_words,
         directives: directed.json,
@@ -179,14 +195,19 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             .layers
             .iter()
             .zip(&compiled.schedule.mappings)
-            .map(|(layer, mapping)| layer_json(layer, &mapping.to_string()))
+            .zip(&layers_alone)
+            .map(|((layer, mapping), alone)| layer_json(layer, &mapping.to_string(), alone))
             .collect(),
     };
     console.result("map", &mapped, || text(&mapped, &compiled, &arch))?;
     Ok(Outcome::Good)
 }
 
-fn layer_json(layer: &LayerReport, loop_nest: &str) -> Value {
+fn layer_json(
+    layer: &LayerReport,
+    loop_nest: &str,
+    alone: &Result<alone::Cycles, MapError>,
+) -> Value {
     let cost = layer.cost;
     let cost = json!({
         "cycles": cost.cycles, "exec": cost.exec, "vec": cost.vec, "load": cost.load, "store": cost.store,
@@ -196,6 +217,13 @@ fn layer_json(layer: &LayerReport, loop_nest: &str) -> Value {
         "name": layer.name, "operator": layer.kind, "macs": layer.macs, "instructions": layer.instructions,
         "modelled_cost": cost, "certificate": layer.certificate, "loop_nest": loop_nest,
     });
+    json["alone"] = match alone {
+        Ok(cycles) => json!({
+            "modelled_cycles": cycles.modelled, "simulated_cycles": cycles.simulated,
+            "difference_percent": cycles.difference_percent(),
+        }),
+        Err(reason) => json!({ "refused": reason.to_string() }),
+    };
     if let Some(explanation) = &layer.explanation {
         json["explanation"] = json!(explanation);
     }
@@ -243,8 +271,9 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
     let words = thousands(mapped.memory_words.into());
     let _ = writeln!(
         text,
-        "\n{} cycles an image (modelled); {instructions} instructions, {words} words of memory",
-        thousands(mapped.modelled_cycles)
+        "\n{} cycles an image (modelled), {} (simulated); {instructions} instructions, {words} words of memory",
+        thousands(mapped.modelled_cycles),
+        thousands(mapped.simulated_cycles)
     );
     text
 }

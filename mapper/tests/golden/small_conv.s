@@ -1,20 +1,14 @@
 # conv0
-load.memory address=84
+load.memory address=75
 load.destination address=0 space=0
 load.length words=16
 load
-load.memory address=44
+load.memory address=35
 load.destination address=0 space=2
-load.length words=2
+load.length words=4
 load
 load.destination address=0 space=1
-load.length words=18
-load signal=0
-load.destination address=2 space=2
-load.length words=2
-load
-load.destination address=18 space=1
-load.length words=18
+load.length words=36
 load signal=0
 exec.source address=507
 exec.origin x=-1 y=-1
@@ -28,9 +22,6 @@ exec.delta_kernel_x address=1
 exec.delta_kernel_y address=2
 exec.delta_x address=-9
 exec wait=0:1 signal=1 +half +output
-exec.source address=511
-exec.origin x=-1 y=0
-exec.weights tile=0
 exec signal=1 +output
 vec.destination address=256
 vec.group group=0
@@ -39,51 +30,42 @@ vec.parameters group=0
 vec.clamp low=-60 high=100
 vec.zero_point value=4
 requantise wait=1:1 signal=2 +half
-exec.source address=3
-exec.origin x=-1 y=1
-exec.weights tile=0
-exec wait=2:1 signal=1 +half +output
-vec.destination address=260
-vec.parameters group=0
-requantise wait=1:1 signal=2
-exec.source address=7
-exec.origin x=-1 y=2
-exec.weights tile=0
-exec wait=2:1 signal=1 +output
-vec.destination address=264
-vec.parameters group=0
-requantise wait=1:1 signal=2 +half
-exec.source address=507
-exec.origin x=-1 y=-1
-exec wait=0:1 wait=2:1 signal=1 +half +output
-vec.destination address=268
-vec.parameters group=0
-requantise wait=1:1 signal=2
 exec.source address=511
 exec.origin x=-1 y=0
-exec.weights tile=9
-exec wait=2:1 signal=1 +output
-vec.destination address=256
+exec.weights tile=0
+exec wait=2:1 signal=1 +half +output
 vec.group group=1
+requantise wait=1:1 signal=2
+exec wait=2:1 signal=1 +output
+vec.destination address=260
+vec.group group=0
+vec.parameters group=0
 requantise wait=1:1 signal=2 +half
 exec.source address=3
 exec.origin x=-1 y=1
-exec.weights tile=9
+exec.weights tile=0
 exec wait=2:1 signal=1 +half +output
-vec.destination address=260
-vec.parameters group=2
+vec.group group=1
 requantise wait=1:1 signal=2
-exec.source address=7
-exec.origin x=-1 y=2
-exec.weights tile=9
 exec wait=2:1 signal=1 +output
 vec.destination address=264
-vec.parameters group=2
-requantise wait=1:1 +half
+vec.group group=0
+vec.parameters group=0
+requantise wait=1:1 signal=2 +half
+exec.source address=7
+exec.origin x=-1 y=2
+exec.weights tile=0
+exec wait=2:1 signal=1 +half +output
+vec.group group=1
+requantise wait=1:1 signal=2
+exec wait=2:1 signal=1 +output
 vec.destination address=268
-vec.parameters group=2
+vec.group group=0
+vec.parameters group=0
+requantise wait=1:1 +half
+vec.group group=1
 requantise wait=1:1 signal=3
-store.memory address=100
+store.memory address=91
 store.source address=256
 store.length words=16
 store wait=3:1
