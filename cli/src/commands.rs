@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod explore;
 pub(crate) mod generate;
 pub(crate) mod map;
+mod map_tree;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod text;

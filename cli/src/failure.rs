@@ -172,11 +172,15 @@ macro_rules! failure_from {
 failure_from! {
     onnx::ImportError => Code::Input,
     onnx::dataset::DatasetError => Code::Input,
+    foreign::ForeignError => Code::Input,
     ir::arch::ArchError => Code::Input,
     ir::directive::DirectiveError => Code::Input,
     ir::network::NetworkError => Code::Input,
     ir::program::CheckError => Code::Input,
+    ir::tree::TreeError => Code::Input,
+    ir::workload::WorkloadError => Code::Input,
     mapper::MapError => Code::Input,
+    mapper::exact::Infeasible => Code::CheckFailed,
     onnx::zoo::ZooError => Code::Usage,
     sim::SimError => Code::CheckFailed,
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use ir::arch::{Arch, Attachment, Counters, Host};
 use ir::memory::MemoryModel;
 use ir::network::{HostType, HostValues, Network};
+use ir::tree::Tree;
+use ir::workload::Workload;
 use onnx::dataset::{Array, DatasetError, Values, read_npz};
 
 use crate::failure::{CliError, Code, Failure};
@@ -31,6 +33,81 @@ pub(crate) const SEED: u64 = 1;
 /// Arch files above this size are no arch files.
 const ARCH_BYTES: u64 = 1 << 20;
 
+/// The trees that come with the program.
+const TREES: &[(&str, &str)] = &[
+    (
+        "gemmini_like",
+        include_str!("../../examples/trees/gemmini_like.toml"),
+    ),
+    (
+        "eyeriss_like",
+        include_str!("../../examples/trees/eyeriss_like.toml"),
+    ),
+    (
+        "tpu_like",
+        include_str!("../../examples/trees/tpu_like.toml"),
+    ),
+    (
+        "one_buffer",
+        include_str!("../../examples/trees/one_buffer.toml"),
+    ),
+];
+
+/// The tree of a bundled one's name or a file's path; none if it is an arch of the template family, or neither.
+pub(crate) fn tree(name: &str) -> Result<Option<Tree>, Failure> {
+    if let Some((name, text)) = TREES.iter().find(|(tree, _)| *tree == name) {
+        return Ok(Some(ir::tree::read(&format!("{name}.toml"), text)?));
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = text(path, ARCH_BYTES)?;
+    if ir::tree::is_tree(&text) {
+        return Ok(Some(ir::tree::read(name, &text)?));
+    }
+    if !is_yaml(path) {
+        return Ok(None);
+    }
+    let foreign = foreign::read(name, &text)?;
+    match foreign.tree {
+        Some(tree) => Ok(Some(tree)),
+        None => Err(Failure::usage(
+            format!(
+                "`{name}` of {} holds no architecture",
+                foreign.format.name()
+            ),
+            "`--arch` wants a file with one",
+        )),
+    }
+}
+
+/// The einsums of a file: a workload, one of another tool, or the operators of a network.
+pub(crate) fn workload(args: &NetworkArgs) -> Result<Workload, Failure> {
+    let path = Path::new(&args.network);
+    if path.extension().is_some_and(|e| e == "toml") {
+        return Ok(ir::workload::read(&args.network, &text(path, ARCH_BYTES)?)?);
+    }
+    if is_yaml(path) {
+        let foreign = foreign::read(&args.network, &text(path, ARCH_BYTES)?)?;
+        return foreign.workload.ok_or_else(|| {
+            Failure::usage(
+                format!(
+                    "`{}` of {} holds no workload",
+                    args.network,
+                    foreign.format.name()
+                ),
+                "name a file with einsums or layers",
+            )
+        });
+    }
+    Ok(Workload::of(&args.load()?.network))
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+}
+
 /// The arch of a preset's name or a file's path.
 pub(crate) fn arch(name: &str) -> Result<Arch, Failure> {
     if let Some((name, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
@@ -52,7 +129,16 @@ pub(crate) fn arch(name: &str) -> Result<Arch, Failure> {
             },
         ));
     }
-    Ok(ir::arch::read(name, &text(path, ARCH_BYTES)?)?)
+    let text = text(path, ARCH_BYTES)?;
+    if ir::tree::is_tree(&text) {
+        return Err(Failure::usage(
+            format!(
+                "`{name}` is a tree: what it describes can be mapped to, but not generated or run"
+            ),
+            "use it with `tilewright map`, or name an arch of the template family",
+        ));
+    }
+    Ok(ir::arch::read(name, &text)?)
 }
 
 /// The same arch with its memory behind a port, if it is on chip, and with all counters.

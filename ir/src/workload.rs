@@ -20,6 +20,7 @@
 //! Deliberately not here: sparsity, and indices that are not sums of multiples of ranks.
 
 mod file;
+mod network;
 #[cfg(test)]
 mod tests;
 

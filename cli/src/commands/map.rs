@@ -12,6 +12,7 @@ use mapper::{Compiled, Hooks, LayerReport, MapError, Objective};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::map_tree;
 use crate::cache::CacheArgs;
 use crate::console::{Console, thousands};
 use crate::directives::{Directed, DirectiveArgs};
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     /// Say for each layer what binds its mapping, what the next best would cost, and which limit stands before a better
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    tree: map_tree::TreeArgs,
     /// Also write the loop nests to a schedule file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -42,7 +45,7 @@ pub(crate) struct MappingArgs {
     pub(crate) arch: String,
     /// What is made small
     #[arg(long, default_value = "cycles")]
-    objective: ObjectiveArg,
+    pub(crate) objective: ObjectiveArg,
     #[command(flatten)]
     directives: DirectiveArgs,
     /// The memory behind the port that the cost model assumes: `m0`, `m1` or `m2`
@@ -53,18 +56,22 @@ pub(crate) struct MappingArgs {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ObjectiveArg {
+pub(crate) enum ObjectiveArg {
     /// Cycles, then traffic
     Cycles,
     /// Words moved between memory and chip, then cycles
     Traffic,
+    /// Energy, then cycles; on trees only
+    Energy,
+    /// Energy times cycles; on trees only
+    EnergyDelay,
 }
 
 impl MappingArgs {
     fn options(&self) -> mapper::Options {
         let objective = match self.objective {
-            ObjectiveArg::Cycles => Objective::Cycles,
             ObjectiveArg::Traffic => Objective::Traffic,
+            _ => Objective::Cycles,
         };
         mapper::Options {
             objective,
@@ -87,6 +94,16 @@ impl MappingArgs {
     }
 
     pub(crate) fn arch(&self) -> Result<Arch, Failure> {
+        if matches!(
+            self.objective,
+            ObjectiveArg::Energy | ObjectiveArg::EnergyDelay
+        ) {
+            let help = "use `--objective cycles` or `traffic`, or map to a tree (`examples/trees`)";
+            return Err(Failure::usage(
+                "archs of the template family have no energy model".to_owned(),
+                help,
+            ));
+        }
         input::arch(&self.arch)
     }
 
@@ -151,6 +168,17 @@ struct Mapped<'a> {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
+    if let Some(tree) = input::tree(&args.mapping.arch)? {
+        let objective = args.mapping.objective;
+        return map_tree::run(
+            &args.network,
+            &tree,
+            objective,
+            &args.tree,
+            args.output.as_deref(),
+            console,
+        );
+    }
     let arch = args.mapping.arch()?;
     let loaded = args.network.load()?;
     let directed = args.mapping.directed(&loaded.network, console)?;

@@ -12,11 +12,13 @@
 //! Sizes of edge tiles are exact. Energy is bits times energy per bit. Cycles are those of the busiest of compute and all
 //! ports, where each copy of a memory has its own; see [`super::Model`] for what comes on top.
 
+use serde::Serialize;
+
 use super::nest::{Pieces, Step, Tiles, last_loop, parent, tile, tiles};
 use super::problem::Problem;
 
 /// Values that move in and out of one memory for one operand, over all copies or for the busiest copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Moves {
     /// Values written from above: inputs, and sums that come back.
     pub fills: u64,
@@ -33,7 +35,7 @@ pub struct Moves {
 }
 
 /// What one memory does for one operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Access {
     /// Position of the memory among the memories of the tree.
     pub memory: usize,
@@ -50,7 +52,7 @@ pub struct Access {
 }
 
 /// What a nest costs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// Picojoules in all.
     pub energy_pj: f64,
@@ -58,6 +60,8 @@ pub struct Cost {
     pub cycles: f64,
     /// Cycles in which compute works.
     pub compute_cycles: u64,
+    /// Bits that the outermost memory reads and writes.
+    pub outermost_bits: u64,
     /// What binds: the position of the memory whose port is busiest, or none where compute is.
     pub busiest_port: Option<usize>,
     /// What each memory does for each operand, in the order of the nest.
@@ -68,14 +72,6 @@ impl Cost {
     /// Energy times delay, in pJ x cycles.
     pub fn energy_delay(&self) -> f64 {
         self.energy_pj * self.cycles
-    }
-
-    /// Bits that the outermost memory reads and writes.
-    pub(crate) fn outermost_bits(&self, problem: &Problem) -> u64 {
-        let outermost = self.accesses.iter().filter(|a| a.memory == 0);
-        outermost
-            .map(|a| read_bits(problem, a, &a.total) + write_bits(problem, a, &a.total))
-            .sum()
     }
 }
 
@@ -94,15 +90,25 @@ pub(crate) fn evaluate(problem: &Problem, nest: &[Step]) -> Cost {
             .product(),
     };
     let mut energy_pj = problem.n_operations() as f64 * problem.pj_per_operation;
+    let mut outermost_bits = 0;
     for access in &accesses {
         let memory = &problem.memories[access.memory];
-        energy_pj += read_bits(problem, access, &access.total) as f64 * memory.read_pj
-            + write_bits(problem, access, &access.total) as f64 * memory.write_pj;
+        let (reads, writes) = (
+            read_bits(problem, access, &access.total),
+            write_bits(problem, access, &access.total),
+        );
+        energy_pj += reads as f64 * memory.read_pj + writes as f64 * memory.write_pj;
+        outermost_bits += if access.memory == 0 {
+            reads + writes
+        } else {
+            0
+        };
     }
     let mut cost = Cost {
         energy_pj,
         cycles: 0.0,
         compute_cycles,
+        outermost_bits,
         busiest_port: None,
         accesses,
     };

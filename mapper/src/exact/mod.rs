@@ -7,6 +7,7 @@
 //! - `space`: what is kept where, how ranks are unrolled, which sizes tiles can have.
 //! - `bound`: lower bounds of cost from loops that are only partly known.
 //! - `search`, `goal`, `certificate`: branch and bound, what it keeps, and what it proves.
+//! - `limits`: what no nest can beat.
 //! - `text`: nests as [`ir::mapping::Mapping`]s, and back.
 //!
 //! The crate's other half maps networks to the machine that can be generated, with that machine's own cycles.
@@ -16,15 +17,19 @@ mod bound;
 mod certificate;
 mod cost;
 mod goal;
+mod limits;
 mod nest;
 mod problem;
 mod search;
 mod space;
 mod text;
 
+use std::collections::BTreeMap;
+
 use ir::mapping::Mapping;
 use ir::tree::Tree;
-use ir::workload::Einsum;
+use ir::workload::{Einsum, Workload};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use goal::{Best, Front};
@@ -34,6 +39,7 @@ use search::Point;
 pub use certificate::{Certificate, StopReason};
 pub use cost::{Access, Cost, Moves};
 pub use goal::Objective;
+pub use limits::{Binds, Limits, binds, buffer_bound, limits};
 pub use text::NestError;
 
 /// What is charged, and which nests there are.
@@ -130,6 +136,49 @@ pub fn map(
         .map_err(|memory| infeasible(&problem, tree, memory))?;
     let best = goal.point.map(|point| mapped(einsum, tree, point));
     Ok(Found { best, certificate })
+}
+
+/// Finds the best nest of each einsum of `workload` on `tree`, in its order; equal ones are searched once, different ones
+/// in parallel.
+///
+/// `stop` is asked by each search with its own number of nodes.
+pub fn map_workload(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &(dyn Fn(u64) -> bool + Sync),
+) -> Vec<Result<Found, Infeasible>> {
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    let of: Vec<usize> = workload
+        .einsums
+        .iter()
+        .enumerate()
+        .map(|(i, e)| *first.entry(e.shape()).or_insert(i))
+        .collect();
+    let distinct: Vec<usize> = first.into_values().collect();
+    let found: BTreeMap<usize, Result<Found, Infeasible>> = distinct
+        .into_par_iter()
+        .map(|i| {
+            (
+                i,
+                map(&workload.einsums[i], tree, model, objective, &mut |nodes| {
+                    stop(nodes)
+                }),
+            )
+        })
+        .collect();
+    let named = |(einsum, of): (&Einsum, &usize)| {
+        let mut found = found[of].clone();
+        if let Ok(Found {
+            best: Some(best), ..
+        }) = &mut found
+        {
+            best.mapping.einsum = einsum.name.clone();
+        }
+        found
+    };
+    workload.einsums.iter().zip(&of).map(named).collect()
 }
 
 /// Finds all nests of `einsum` on `tree` that no other beats in energy and cycles, least energy first.

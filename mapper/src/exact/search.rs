@@ -218,14 +218,23 @@ fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 /// What no loops can avoid.
 fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
     let least = |node: &Node| match node.parent {
-        Some(_) => problem.operands[node.operand]
-            .dimensions
-            .iter()
-            .map(|d| least_swept(problem, d, &|_| 1.0))
-            .product(),
+        Some(_) => least_values(problem, node.operand),
         None => 0.0,
     };
     nodes.iter().map(least).collect()
+}
+
+/// The values of an operand that are moved at least.
+pub(crate) fn least_values(problem: &Problem, operand: usize) -> f64 {
+    let least = |terms: &Vec<(u64, usize)>| match terms.as_slice() {
+        [(_, rank)] => problem.sizes[*rank] as f64,
+        terms => least_swept(problem, terms, &|_| 1.0),
+    };
+    problem.operands[operand]
+        .dimensions
+        .iter()
+        .map(least)
+        .product()
 }
 
 /// The extents of a dimension of strided or sliding indices, summed over tiles of which rank `r` has `n(r)`.

@@ -1,0 +1,242 @@
+//! `tilewright map` on a tree: the best nest of each einsum, with proof; no design is generated from a tree.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ir::mapping::Schedule;
+use ir::tree::Tree;
+use ir::workload::Einsum;
+use mapper::exact::{self, Binds, Certificate, Cost, Found, Limits, Model, Objective, StopReason};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::map::ObjectiveArg;
+use crate::console::{Console, thousands};
+use crate::failure::{Failure, Outcome};
+use crate::input::{self, NetworkArgs};
+use crate::{interrupt, output};
+
+/// Options that only trees have.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TreeArgs {
+    /// What is charged on a tree
+    #[arg(long, default_value = "machine")]
+    model: ModelArg,
+    /// Only tiles that divide their rank, on a tree
+    #[arg(long)]
+    perfect: bool,
+    /// Stop the search on a tree after this many seconds and print the best so far with its gap
+    #[arg(long, value_name = "SECONDS")]
+    time_limit: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ModelArg {
+    /// Double buffers, first and last tiles, waits for memories without double buffers
+    Machine,
+    /// The assumptions of AccelForge 1.0
+    Accelforge,
+}
+
+#[derive(Serialize)]
+struct Mapped {
+    workload: String,
+    tree: String,
+    tree_hash: String,
+    model: Model,
+    objective: Objective,
+    /// Over all einsums, as often as they occur, one after the other.
+    modelled_energy_pj: f64,
+    modelled_cycles: f64,
+    /// Whether every search came to its end.
+    proven: bool,
+    einsums: Vec<Value>,
+}
+
+pub(crate) fn run(
+    network: &NetworkArgs,
+    tree: &Tree,
+    objective: ObjectiveArg,
+    args: &TreeArgs,
+    file: Option<&Path>,
+    console: &Console,
+) -> Result<Outcome, Failure> {
+    let objective = match objective {
+        ObjectiveArg::Cycles => Objective::Latency,
+        ObjectiveArg::Energy => Objective::Energy,
+        ObjectiveArg::EnergyDelay => Objective::EnergyDelay,
+        ObjectiveArg::Traffic => {
+            let help = "use `--objective cycles`, `energy` or `energy-delay`";
+            return Err(Failure::usage("trees have no objective `traffic`", help));
+        }
+    };
+    let model = match args.model {
+        ModelArg::Machine => Model {
+            perfect: args.perfect,
+            ..Model::MACHINE
+        },
+        ModelArg::Accelforge => Model::ACCELFORGE,
+    };
+    let workload = input::workload(network)?;
+    let spinner = console.spinner(&format!("mapping {} to {}", workload.name, tree.name));
+    // Ctrl-C is no failure here: the best so far is printed with its gap.
+    interrupt::allow(60);
+    let start = Instant::now();
+    let limit = args.time_limit.map(Duration::from_secs_f64);
+    let stop = |_| interrupt::requested() || limit.is_some_and(|limit| start.elapsed() > limit);
+    let found = exact::map_workload(&workload, tree, model, objective, &stop);
+    let mut parts = Vec::new();
+    for (einsum, found) in workload.einsums.iter().zip(found) {
+        let limits = exact::limits(einsum, tree, model);
+        let buffer = exact::buffer_bound(einsum, tree, model, &mut |n| stop(n)).unwrap_or(None);
+        parts.push(Part {
+            einsum,
+            found: found?,
+            limits,
+            buffer,
+        });
+    }
+    spinner.finish_and_clear();
+    if let Some(file) = file {
+        let mappings = parts
+            .iter()
+            .filter_map(|p| Some(p.found.best.as_ref()?.mapping.clone()));
+        let schedule = Schedule {
+            network: workload.name.clone(),
+            arch: tree.name.clone(),
+            mappings: mappings.collect(),
+        };
+        output::write(file, schedule.to_string())?;
+    }
+    let sum = |of: fn(&Cost) -> f64| -> f64 {
+        let part = |p: &Part| Some(of(&p.found.best.as_ref()?.cost) * p.einsum.repeat as f64);
+        parts.iter().filter_map(part).sum()
+    };
+    let mapped = Mapped {
+        workload: workload.name.clone(),
+        tree: tree.name.clone(),
+        tree_hash: format!("{:016x}", tree.hash()),
+        model,
+        objective,
+        modelled_energy_pj: sum(|c| c.energy_pj),
+        modelled_cycles: sum(|c| c.cycles),
+        proven: parts
+            .iter()
+            .all(|p| p.found.certificate.stop == StopReason::Exhausted),
+        einsums: parts.iter().map(|p| p.json(tree, objective)).collect(),
+    };
+    console.result("map", &mapped, || text(&mapped, &parts, tree))?;
+    Ok(Outcome::Good)
+}
+
+/// One einsum with its result.
+struct Part<'a> {
+    einsum: &'a Einsum,
+    found: Found,
+    limits: Limits,
+    /// The least bits of the outermost memory for all memory on chip in one.
+    buffer: Option<u64>,
+}
+
+impl Part<'_> {
+    fn json(&self, tree: &Tree, objective: Objective) -> Value {
+        let certificate = &self.found.certificate;
+        let mut json = json!({
+            "name": self.einsum.name, "equation": self.einsum.equation(), "repeat": self.einsum.repeat,
+            "operations": self.einsum.n_operations(), "certificate": certificate, "limits": self.limits,
+            "buffer_bound_bits": self.buffer, "holds": HOLDS,
+        });
+        if let Some(best) = &self.found.best {
+            json["modelled_cost"] = json!(best.cost);
+            json["energy_delay_pj_cycles"] = json!(best.cost.energy_delay());
+            json["bound_by"] = json!(exact::binds(tree, &best.cost));
+            json["gap"] = json!(certificate.gap(rank(objective, &best.cost)));
+            json["mapping"] = json!(best.mapping.to_string());
+        }
+        json
+    }
+}
+
+/// Where a certificate holds.
+const HOLDS: &str = "in this model and space";
+
+fn rank(objective: Objective, cost: &Cost) -> f64 {
+    objective.rank(cost.energy_pj, cost.cycles).0
+}
+
+fn text(mapped: &Mapped, parts: &[Part], tree: &Tree) -> String {
+    let mut text = format!("workload `{}` on tree `{}`\n", mapped.workload, mapped.tree);
+    for part in parts {
+        let certificate = &part.found.certificate;
+        let Some(best) = &part.found.best else {
+            let _ = writeln!(
+                text,
+                "\neinsum {:?}\n  # stopped before a nest was found",
+                part.einsum.name
+            );
+            continue;
+        };
+        let cost = &best.cost;
+        let _ = write!(text, "\n{}", best.mapping);
+        let times = if part.einsum.repeat > 1 {
+            format!(", {} times", part.einsum.repeat)
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            text,
+            "  # modelled: {:.3} uJ, {} cycles, {:.1} % of peak{times}",
+            cost.energy_pj * 1e-6,
+            thousands(cost.cycles.ceil() as u64),
+            100.0 * part.limits.compute_cycles as f64 / cost.cycles
+        );
+        let by = match exact::binds(tree, cost) {
+            Binds::Compute => "compute".to_owned(),
+            Binds::Port(memory) => format!("the port of `{memory}`"),
+        };
+        let _ = writeln!(
+            text,
+            "  # bound by {by}; {} bits cross `{}`",
+            thousands(cost.outermost_bits),
+            tree.components[0].name()
+        );
+        let bound = part.buffer.map_or("unknown".to_owned(), thousands);
+        let _ = writeln!(
+            text,
+            "  # roofline {} cycles; at least {} bits cross, {bound} with all memory on chip in one",
+            thousands(part.limits.roofline_cycles.ceil() as u64),
+            thousands(part.limits.compulsory_bits)
+        );
+        let _ = writeln!(
+            text,
+            "  # certificate: {}",
+            sentence(certificate, rank(mapped.objective, cost))
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\n{:.3} uJ and {} cycles in all (modelled, one einsum after the other); a tree is for mapping: no design is generated from it",
+        mapped.modelled_energy_pj * 1e-6,
+        thousands(mapped.modelled_cycles.ceil() as u64)
+    );
+    text
+}
+
+fn sentence(certificate: &Certificate, best: f64) -> String {
+    let what = match certificate.stop {
+        StopReason::Exhausted => "proven best".to_owned(),
+        StopReason::Stopped => format!(
+            "stopped; at most {:.2} % better exists",
+            100.0 * certificate.gap(best)
+        ),
+    };
+    format!(
+        "{what} {HOLDS}: {} nodes, {} pruned by bound and {} by capacity, {} counted, gap {:.2} %",
+        thousands(certificate.nodes),
+        thousands(certificate.pruned_by_bound),
+        thousands(certificate.pruned_by_capacity),
+        thousands(certificate.leaves),
+        100.0 * certificate.gap(best)
+    )
+}
