@@ -87,20 +87,34 @@ def tensor_counts(run, nodes, tensor):
     counts = {memory: {"read": 0, "write": 0} for memory, _, _ in holders[:-1]}
     for index in range(1, len(holders)):
         memory, tile, above = holders[index]
-        moved = first = tile
+        # What passes the parent's port, and what passes the ports of all instances below the array.
+        sent, received = Passage(tile), Passage(tile)
         for below, axis, variable, _, times in loops[:above]:
             shared = axis and below == index and variable not in relevant and tensor in REUSED[run["arch"]][axis]
-            moved *= 1 if shared else times
-            if variable in alone or axis and not shared:
-                first *= times
-        down, up = (moved - first, moved) if tensor == OUTPUT else (moved, 0)
+            repeats_first = axis or variable in alone
+            received.repeat(times, repeats_first)
+            if not shared:
+                sent.repeat(times, repeats_first)
         parent = holders[index - 1][0]
-        counts[parent]["read"] += down * bits(parent, tensor)
-        counts[parent]["write"] += up * bits(parent, tensor)
-        if memory:
-            counts[memory]["write"] += down * bits(memory, tensor)
-            counts[memory]["read"] += up * bits(memory, tensor)
+        for place, passage in ((parent, (sent, "read", "write")), (memory, (received, "write", "read"))):
+            moved, down, up = passage
+            if place and tensor == OUTPUT:
+                counts[place][down] += (moved.total - moved.first) * bits(place, tensor)
+                counts[place][up] += moved.total * bits(place, tensor)
+            elif place:
+                counts[place][down] += moved.total * bits(place, tensor)
     return counts
+
+
+class Passage:
+    """Elements that pass a port, and how many of those are the first of their partial sums."""
+
+    def __init__(self, tile):
+        self.total = self.first = tile
+
+    def repeat(self, times, repeats_first):
+        self.total *= times
+        self.first *= times if repeats_first else 1
 
 
 def occupied(run, nodes):
