@@ -20,7 +20,7 @@ ALL = {INPUT, WEIGHT, OUTPUT}
 GEMMINI = {"cols": {INPUT}, "rows": {OUTPUT}}
 REUSED = {"gemmini16": GEMMINI, "tiny4": GEMMINI, "eyeriss168": {"rows": ALL, "cols": ALL}}
 # Partial sums are 32 bits wide in these memories; everything else is 8.
-WIDE = {"Accumulator", "OutputSram", "OutputRegister"}
+WIDE = {"Accumulator", "SharedSram", "OutputSram", "OutputRegister"}
 SIZES = {
     "gemmini16": {"Scratchpad": 2**21, "Accumulator": 2**19, "WeightRegister": 8},
     "tiny4": {"Scratchpad": 2**10, "Accumulator": 2**9, "WeightRegister": 8},
