@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Holds the formulas of docs/rationale/accelforge-assumptions.md against every count AccelForge reported.
+"""The formulas of docs/rationale/accelforge-assumptions.md.
 
-Walks each recorded mapping of a single Einsum and computes its action counts and the bits it occupies from the
-formulas alone; prints each difference, and fails if there is one.
+Run by itself, it walks each recorded mapping of a single Einsum, computes the action counts, the bits it occupies,
+energy and cycles from the formulas alone, prints each difference to what AccelForge reported, and fails if there is one.
 
     bench/peers/accelforge/formulas.py
 """
@@ -15,27 +15,14 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 INPUT, WEIGHT, OUTPUT = "I", "W", "O"
-# The tensors that an axis of the array delivers or reduces once for all its elements.
-ALL = {INPUT, WEIGHT, OUTPUT}
-GEMMINI = {"cols": {INPUT}, "rows": {OUTPUT}}
-REUSED = {"gemmini16": GEMMINI, "tiny4": GEMMINI, "eyeriss168": {"rows": ALL, "cols": ALL}}
-# Partial sums are 32 bits wide in these memories; everything else is 8.
-WIDE = {"Accumulator", "SharedSram", "OutputSram", "OutputRegister"}
-SIZES = {
-    "gemmini16": {"Scratchpad": 2**21, "Accumulator": 2**19, "WeightRegister": 8},
-    "tiny4": {"Scratchpad": 2**10, "Accumulator": 2**9, "WeightRegister": 8},
-    "eyeriss168": {
-        "SharedSram": 2**23, "WeightSram": 2**19, "OutputSram": 2**16,
-        "InputRegister": 2**9, "WeightRegister": 2**9, "OutputRegister": 2**7,
-    },
-}
+ROLES = {"input": INPUT, "weight": WEIGHT, "output": OUTPUT}
 
 
 def main():
     runs = json.loads((HERE.parent / "results" / "accelforge.json").read_text())["runs"]
     checked, wrong = 0, 0
     for run in runs:
-        if "failure" in run or run["arch"] not in REUSED:
+        if "failure" in run or len(run["actions"]) > 1:
             continue
         checked += 1
         for difference in differences(run):
@@ -45,17 +32,63 @@ def main():
     sys.exit(wrong > 0)
 
 
+class Arch:
+    """What the formulas need of an architecture file, of which it reads the few forms ours use."""
+
+    def __init__(self, name):
+        self.bits, self.reused, self.energy, self.rate = {}, {}, {}, {}
+        self.wide, self.separate_ports = set(), set()
+        component = None
+        for line in (HERE / "archs" / f"{name}.yaml").read_text().splitlines():
+            if found := re.match(r" +name: (\w+)", line):
+                component = found[1]
+            elif (found := re.match(r" +size: (.+)", line)) and found[1] != "inf":
+                self.bits[component] = math.prod(int(factor) for factor in found[1].split("*"))
+            elif "total_latency: max(" in line:
+                self.separate_ports.add(component)
+            elif "bits_per_value: {output: 32}" in line:
+                self.wide.add(component)
+            elif found := re.search(r"- {name: (\w+), fanout: \d+(?:, may_reuse: (\w+))?}", line):
+                self.reused[found[1]] = {ROLES[found[2]]} if found[2] else set(ROLES.values())
+            elif found := re.search(r"- {name: (\w+), energy: (\S+)e-12, throughput: (inf|\S+e9)}", line):
+                self.energy[component, found[1]] = float(found[2])
+                self.rate[component, found[1]] = float(found[3].removesuffix("e9"))
+        self.compute = component
+
+    def width(self, memory, tensor):
+        """Bits of one value of the tensor in the memory."""
+        return 32 if tensor == OUTPUT and memory in self.wide else 8
+
+    def cost(self, counts, macs, elements):
+        """Energy in pJ and cycles of action counts by memory and tensor, with so many elements computing."""
+        energy, cycles = macs * self.energy[self.compute, "compute"], macs / elements
+        for memory, tensors in counts.items():
+            total = {action: sum(by_tensor[action] for by_tensor in tensors.values()) for action in ("read", "write")}
+            energy += sum(bits * self.energy[memory, action] for action, bits in total.items())
+            busy = [bits / self.rate[memory, action] for action, bits in total.items()]
+            cycles = max(cycles, max(busy) if memory in self.separate_ports else sum(busy))
+        return energy, cycles
+
+
 def differences(run):
-    nodes = [node for node in map(parse, run["mapping"])]
+    """What the formulas say otherwise than AccelForge."""
+    arch, nodes = Arch(run["arch"]), [parse(line) for line in run["mapping"]]
     (reported,) = run["actions"].values()
-    for tensor in (INPUT, WEIGHT, OUTPUT):
-        for memory, counts in tensor_counts(run, nodes, tensor).items():
-            for action, count in counts.items():
+    counts = {}
+    for tensor in ROLES.values():
+        for memory, actions in tensor_counts(arch, run, nodes, tensor).items():
+            counts.setdefault(memory, {})[tensor] = actions
+            for action, count in actions.items():
                 if count != reported[memory][tensor][action]:
                     yield f"{memory} {tensor} {action}: {reported[memory][tensor][action]}, the formula says {count}"
-    for memory, bits in occupied(run, nodes).items():
-        if bits > SIZES[run["arch"]][memory]:
+    for memory, bits in occupied(arch, run, nodes).items():
+        if bits > arch.bits[memory]:
             yield f"{memory}: {bits} bits do not fit"
+    elements = math.prod(fields[3] for kind, fields in nodes if kind == "loop" and fields[0])
+    cost = arch.cost(counts, reported[arch.compute]["None"]["compute"], elements)
+    for name, computed in zip(("energy_pj", "latency_cycles"), cost):
+        if not math.isclose(computed, run[name], rel_tol=1e-12):
+            yield f"{name}: {run[name]}, the formula says {computed}"
 
 
 def parse(line):
@@ -69,7 +102,7 @@ def parse(line):
     return "compute", ()
 
 
-def tensor_counts(run, nodes, tensor):
+def tensor_counts(arch, run, nodes, tensor):
     """Bits read and written in each memory for one tensor."""
     ranks = projection(run, tensor)
     alone = {terms[0][1] for terms in ranks if len(terms) == 1}
@@ -90,7 +123,7 @@ def tensor_counts(run, nodes, tensor):
         # What passes the parent's port, and what passes the ports of all instances below the array.
         sent, received = Passage(tile), Passage(tile)
         for below, axis, variable, _, times in loops[:above]:
-            shared = axis and below == index and variable not in relevant and tensor in REUSED[run["arch"]][axis]
+            shared = axis and below == index and variable not in relevant and tensor in arch.reused[axis]
             repeats_first = axis or variable in alone
             received.repeat(times, repeats_first)
             if not shared:
@@ -99,10 +132,10 @@ def tensor_counts(run, nodes, tensor):
         for place, passage in ((parent, (sent, "read", "write")), (memory, (received, "write", "read"))):
             moved, down, up = passage
             if place and tensor == OUTPUT:
-                counts[place][down] += (moved.total - moved.first) * bits(place, tensor)
-                counts[place][up] += moved.total * bits(place, tensor)
+                counts[place][down] += (moved.total - moved.first) * arch.width(place, tensor)
+                counts[place][up] += moved.total * arch.width(place, tensor)
             elif place:
-                counts[place][down] += moved.total * bits(place, tensor)
+                counts[place][down] += moved.total * arch.width(place, tensor)
     return counts
 
 
@@ -117,7 +150,7 @@ class Passage:
         self.first *= times if repeats_first else 1
 
 
-def occupied(run, nodes):
+def occupied(arch, run, nodes):
     """Bits in use in one instance of each memory."""
     shape = {name: size for name, size in run["sizes"].items() if name != "stride"}
     used = {}
@@ -126,7 +159,7 @@ def occupied(run, nodes):
             shape[fields[1]] = fields[2]
         elif kind == "reserve" and fields[1] != "Dram":
             for tensor in fields[0]:
-                tile = footprint(projection(run, tensor), shape) * bits(fields[1], tensor)
+                tile = footprint(projection(run, tensor), shape) * arch.width(fields[1], tensor)
                 used[fields[1]] = used.get(fields[1], 0) + tile
     return used
 
@@ -147,10 +180,6 @@ def projection(run, tensor):
 def footprint(ranks, shape):
     """Elements of the tensor that a tile of the iteration space touches, gaps of a stride included."""
     return math.prod(1 + sum(coefficient * (shape[variable] - 1) for coefficient, variable in terms) for terms in ranks)
-
-
-def bits(memory, tensor):
-    return 32 if tensor == OUTPUT and memory in WIDE else 8
 
 
 if __name__ == "__main__":
