@@ -48,7 +48,7 @@ class Arch:
                 self.separate_ports.add(component)
             elif "bits_per_value: {output: 32}" in line:
                 self.wide.add(component)
-            elif found := re.search(r"- {name: (\w+), fanout: \d+(?:, may_reuse: (\w+))?}", line):
+            elif found := re.search(r"- {name: (\w+), fanout: \d+(?:, may_reuse: (\w+))?[,}]", line):
                 self.reused[found[1]] = {ROLES[found[2]]} if found[2] else set(ROLES.values())
             elif found := re.search(r"- {name: (\w+), energy: (\S+)e-12, throughput: (inf|\S+e9)}", line):
                 self.energy[component, found[1]] = float(found[2])

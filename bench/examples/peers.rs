@@ -1,0 +1,130 @@
+//! Runs the exact mapper on one problem of `bench/peers`, and prints one JSON object per run:
+//! `cargo run --release -p tilewright-bench --example peers -- REQUEST`, with the request of `bench/peers/accelforge/driver.py`.
+
+use std::error::Error;
+use std::path::Path;
+
+use ir::workload::Einsum;
+use mapper::exact::{Found, Mapped, Model, Objective, StopReason};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What `bench/peers/run` asks for.
+#[derive(Deserialize)]
+struct Request {
+    arch: String,
+    workload: String,
+    sizes: std::collections::BTreeMap<String, u64>,
+    objectives: Vec<String>,
+}
+
+/// A search is repeated until so much CPU time is spent, for a time that the clock can resolve.
+const LEAST_CPU_S: f64 = 0.05;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Some(text) = std::env::args().nth(1) else {
+        return Err("usage: peers REQUEST".into());
+    };
+    let request: Request = serde_json::from_str(&text)?;
+    let archs = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/tilewright/archs");
+    let file = archs.join(format!("{}.toml", request.arch));
+    let tree = ir::tree::read(&file.to_string_lossy(), &std::fs::read_to_string(&file)?)?;
+    let einsum = einsum(&request)?;
+    let mut start = "cold";
+    for name in &request.objectives {
+        let objective = match name.as_str() {
+            "energy" => Objective::Energy,
+            "latency" => Objective::Latency,
+            "edp" => Objective::EnergyDelay,
+            other => return Err(format!("no objective `{other}`").into()),
+        };
+        let search = || mapper::exact::map(&einsum, &tree, Model::ACCELFORGE, objective, &mut |_| false);
+        let (first_s, found) = timed(&search)?;
+        let mut times_s = vec![first_s];
+        while times_s.iter().sum::<f64>() < LEAST_CPU_S {
+            times_s.push(timed(&search)?.0);
+        }
+        times_s.sort_by(f64::total_cmp);
+        let run = record(name, &found, first_s, times_s[times_s.len() / 2], start)?;
+        #[expect(clippy::print_stdout, reason = "the run is what this program is for")]
+        {
+            println!("{run}");
+        }
+        start = "warm";
+    }
+    Ok(())
+}
+
+/// The problem in this project's own terms; the same as the file in `bench/peers/accelforge/workloads`.
+fn einsum(request: &Request) -> Result<Einsum, Box<dyn Error>> {
+    let stride = request.sizes.get("stride").copied().unwrap_or(1);
+    let equation = match request.workload.as_str() {
+        "gemm" => "O[m, n] += I[m, k] * W[k, n]".to_owned(),
+        "conv" => format!("O[k, p, q] += I[c, {stride}*p+r, {stride}*q+s] * W[k, c, r, s]"),
+        "depthwise" => format!("O[g, p, q] += I[g, {stride}*p+r, {stride}*q+s] * W[g, r, s]"),
+        other => return Err(format!("no workload `{other}`").into()),
+    };
+    let ranks: Vec<String> = request
+        .sizes
+        .iter()
+        .filter(|(name, _)| *name != "stride")
+        .map(|(name, size)| format!("{name} = {size}"))
+        .collect();
+    let text = format!(
+        "format = 1\nname = \"peers\"\n[[einsum]]\nname = \"problem\"\nequation = \"{equation}\"\nranks = {{ {} }}\n",
+        ranks.join(", ")
+    );
+    let mut workload = ir::workload::read("request", &text)?;
+    Ok(workload.einsums.remove(0))
+}
+
+/// CPU seconds of a search, and its result.
+fn timed<E: Error + 'static>(
+    search: &impl Fn() -> Result<Found, E>,
+) -> Result<(f64, Found), Box<dyn Error>> {
+    let before = cpu_s()?;
+    let found = search()?;
+    Ok((cpu_s()? - before, found))
+}
+
+/// CPU seconds of this thread so far; the machine may be loaded, so that a clock on the wall says little.
+fn cpu_s() -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = text.split_whitespace().next().ok_or("schedstat is empty")?;
+    Ok(nanoseconds.parse::<f64>()? * 1e-9)
+}
+
+/// The most memory this process ever had, in MB.
+fn peak_rss_mb() -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)).ok_or("no VmHWM")?;
+    Ok(kib.parse::<f64>()? / 1024.0)
+}
+
+fn record(
+    objective: &str,
+    found: &Found,
+    first_s: f64,
+    median_s: f64,
+    start: &str,
+) -> Result<Value, Box<dyn Error>> {
+    let Mapped { mapping, cost } = found.best.as_ref().ok_or("a complete search finds a nest")?;
+    let certificate = &found.certificate;
+    let lines: Vec<String> = mapping.to_string().lines().map(str::to_owned).collect();
+    Ok(json!({
+        "objective": objective,
+        "start": start,
+        "energy_pj": cost.energy_pj,
+        "latency_cycles": cost.cycles,
+        "edp_js": cost.energy_pj * 1e-12 * cost.cycles * 1e-9,
+        "mapping": lines,
+        "certificate": certificate,
+        "proven": certificate.stop == StopReason::Exhausted,
+        "evaluated": certificate.leaves,
+        "cpu_s": median_s,
+        "first_cpu_s": first_s,
+        "peak_rss_mb": peak_rss_mb()?,
+        "version": env!("CARGO_PKG_VERSION"),
+    }))
+}
