@@ -111,6 +111,9 @@ fn record(
 ) -> Result<Value, Box<dyn Error>> {
     let Mapped { mapping, cost } = found.best.as_ref().ok_or("a complete search finds a nest")?;
     let certificate = &found.certificate;
+    // Every tensor is 8 bits wide in DRAM, which is memory 0.
+    let dram = cost.accesses.iter().filter(|access| access.memory == 0);
+    let dram_bits: u64 = dram.map(|access| 8 * (access.total.reads + access.total.updates)).sum();
     let lines: Vec<String> = mapping.to_string().lines().map(str::to_owned).collect();
     Ok(json!({
         "objective": objective,
@@ -118,6 +121,7 @@ fn record(
         "energy_pj": cost.energy_pj,
         "latency_cycles": cost.cycles,
         "edp_js": cost.energy_pj * 1e-12 * cost.cycles * 1e-9,
+        "dram_bits": dram_bits,
         "mapping": lines,
         "certificate": certificate,
         "proven": certificate.stop == StopReason::Exhausted,
