@@ -25,12 +25,13 @@ const ACCELFORGE: Model = Model {
     ..Model::ACCELFORGE
 };
 
-/// The spaces that are searched: AccelForge's, and that with memories entered in any order.
+/// The spaces that are searched: AccelForge's, and that with memories entered in any order and tiles of any size.
 const SPACES: [(&str, Model); 2] = [
     ("accelforge", ACCELFORGE),
     (
-        "any order",
+        "wide",
         Model {
+            perfect: false,
             ordered: false,
             ..ACCELFORGE
         },
@@ -134,11 +135,17 @@ fn record(found: &Found, cpu_s: f64) -> Result<Value, Box<dyn Error>> {
         .as_ref()
         .ok_or("a complete search finds a nest")?;
     let certificate = &found.certificate;
+    // Every tensor is 8 bits wide in DRAM, which is memory 0.
+    let dram = cost.accesses.iter().filter(|access| access.memory == 0);
+    let dram_bits: u64 = dram
+        .map(|access| 8 * (access.total.reads + access.total.updates))
+        .sum();
     let lines: Vec<String> = mapping.to_string().lines().map(str::to_owned).collect();
     Ok(json!({
         "energy_pj": cost.energy_pj,
         "latency_cycles": cost.cycles,
         "edp_js": cost.energy_pj * 1e-12 * cost.cycles * 1e-9,
+        "dram_bits": dram_bits,
         "mapping": lines,
         "certificate": certificate,
         "proven": certificate.stop == StopReason::Exhausted,
