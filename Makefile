@@ -4,14 +4,15 @@ CARGO ?= cargo
 # Where the tools from Python packages are, for every command below.
 export TILEWRIGHT_VENV := $(CURDIR)/build/venv
 
-.PHONY: help setup demo test lint fuzz
+.PHONY: help setup demo test lint fuzz bitstream
 
 help:
-	@echo "make setup   install yosys, nextpnr, verilator and what else the tests use"
-	@echo "make demo    the whole main job on a bundled network, ending with a report"
-	@echo "make test    every test, RTL lint and formal proof"
-	@echo "make lint    formatting, clippy, documentation, licences, spelling"
-	@echo "make fuzz    thousands of random programs and networks on RTL and simulator"
+	@echo "make setup      install yosys, nextpnr, verilator and what else the tests use"
+	@echo "make demo       the whole main job on a bundled network, ending with a report"
+	@echo "make test       every test, RTL lint and formal proof"
+	@echo "make lint       formatting, clippy, documentation, licences, spelling"
+	@echo "make bitstream  the bitstream of nano with all its checks; figures to bench/results/"
+	@echo "make fuzz       thousands of random programs and networks on RTL and simulator"
 
 setup:
 	@scripts/setup
@@ -40,3 +41,6 @@ lint: setup
 FUZZ ?= 10
 fuzz: setup
 	TILEWRIGHT_FUZZ=$(FUZZ) $(CARGO) test --release -p tilewright-tests --test random_archs -- --nocapture --test-threads=2
+
+bitstream: setup
+	scripts/bitstream

@@ -46,11 +46,12 @@ module banks #(
     logic                 vec_here;
     logic [WordBytes-1:0] write;
 
+    // EXEC's row stands there unless another reads: whether EXEC reads is known too late to choose.
     always_comb begin
-      read_row = '0;
+      read_row = read_addr_i[0 +: RowWidth];
       for (int r = 0; r < 3; r++) begin
         read[r] = read_i[r] && (bank[r*BankWidth +: BankWidth] == BankWidth'(b));
-        if (read[r]) read_row = read_row | read_addr_i[r*AddrWidth +: RowWidth];
+        if (r > 0 && read[r]) read_row = read_addr_i[r*AddrWidth +: RowWidth];
       end
     end
 

@@ -23,14 +23,14 @@ module core (
   output logic                                rd_valid_o,
   input  logic                                rd_ready_i,
   output logic [arch_pkg::MemoryAddrWidth-1:0] rd_addr_o,
-  output logic [8:0]                          rd_len_o,
+  output logic [arch_pkg::BurstLenWidth-1:0]  rd_len_o,
   input  logic                                rdata_valid_i,
   input  logic [arch_pkg::WordBits-1:0]       rdata_i,
   // Write bursts.
   output logic                                wr_valid_o,
   input  logic                                wr_ready_i,
   output logic [arch_pkg::MemoryAddrWidth-1:0] wr_addr_o,
-  output logic [8:0]                          wr_len_o,
+  output logic [arch_pkg::BurstLenWidth-1:0]  wr_len_o,
   output logic                                wdata_valid_o,
   input  logic                                wdata_ready_i,
   output logic [arch_pkg::WordBits-1:0]       wdata_o,
@@ -41,7 +41,7 @@ module core (
   localparam int Cols      = arch_pkg::Cols;
   localparam int SumWidth  = 16 + $clog2(Rows);
   localparam int AddrWidth = arch_pkg::MemoryAddrWidth;
-  localparam int LenWidth  = 9;
+  localparam int LenWidth  = arch_pkg::BurstLenWidth;
   localparam int ActWidth  = arch_pkg::ActivationAddrWidth;
   localparam int TileWidth = arch_pkg::TileWidth;
   localparam int AccWidth  = arch_pkg::PixelAddrWidth;

@@ -55,19 +55,9 @@ module loops #(
   output logic                   reduction_last_o,
   output logic                   pixel_last_o
 );
-  // Counters count down to 1.
-  logic [KernelWidth-1:0] kernel_x_q, kernel_y_q;
-  logic [BlockWidth-1:0]  block_q;
-  logic [PixelWidth-1:0]  x_q, y_q;
-  logic                   kernel_x_last, kernel_y_last, block_last, x_last, y_last;
+  logic kernel_x_last, kernel_y_last, block_last, x_last, y_last;
   // The loops that count in this step: all inside them are at their end.
-  logic                   kernel_x_on, kernel_y_on, block_on, x_on, y_on;
-
-  assign kernel_x_last = (kernel_x_q == KernelWidth'(1));
-  assign kernel_y_last = (kernel_y_q == KernelWidth'(1));
-  assign block_last    = (block_q == BlockWidth'(1));
-  assign x_last        = (x_q == PixelWidth'(1));
-  assign y_last        = (y_q == PixelWidth'(1));
+  logic kernel_x_on, kernel_y_on, block_on, x_on, y_on;
 
   assign kernel_last_o    = kernel_x_last && kernel_y_last;
   assign block_last_o     = block_last;
@@ -86,21 +76,55 @@ module loops #(
     assign y_on     = block_on && block_last;
   end
 
-  always_ff @(posedge clk_i) begin
-    if (start_i) begin
-      kernel_x_q <= n_kernel_x_i;
-      kernel_y_q <= n_kernel_y_i;
-      block_q    <= n_block_i;
-      x_q        <= n_x_i;
-      y_q        <= n_y_i;
-    end else if (step_i) begin
-      if (kernel_x_on) kernel_x_q <= kernel_x_last ? n_kernel_x_i : kernel_x_q - KernelWidth'(1);
-      if (kernel_y_on) kernel_y_q <= kernel_y_last ? n_kernel_y_i : kernel_y_q - KernelWidth'(1);
-      if (block_on)    block_q    <= block_last ? n_block_i : block_q - BlockWidth'(1);
-      if (x_on)        x_q        <= x_last ? n_x_i : x_q - PixelWidth'(1);
-      if (y_on)        y_q        <= y_last ? n_y_i : y_q - PixelWidth'(1);
-    end
-  end
+  loop_counter #(
+    .Width(KernelWidth)
+  ) u_kernel_x (
+    .clk_i,
+    .start_i,
+    .step_i (step_i && kernel_x_on),
+    .n_i    (n_kernel_x_i),
+    .last_o (kernel_x_last)
+  );
+
+  loop_counter #(
+    .Width(KernelWidth)
+  ) u_kernel_y (
+    .clk_i,
+    .start_i,
+    .step_i (step_i && kernel_y_on),
+    .n_i    (n_kernel_y_i),
+    .last_o (kernel_y_last)
+  );
+
+  loop_counter #(
+    .Width(BlockWidth)
+  ) u_block (
+    .clk_i,
+    .start_i,
+    .step_i (step_i && block_on),
+    .n_i    (n_block_i),
+    .last_o (block_last)
+  );
+
+  loop_counter #(
+    .Width(PixelWidth)
+  ) u_x (
+    .clk_i,
+    .start_i,
+    .step_i (step_i && x_on),
+    .n_i    (n_x_i),
+    .last_o (x_last)
+  );
+
+  loop_counter #(
+    .Width(PixelWidth)
+  ) u_y (
+    .clk_i,
+    .start_i,
+    .step_i (step_i && y_on),
+    .n_i    (n_y_i),
+    .last_o (y_last)
+  );
 
   // Whether the present step is the first of its reduction; in order 1 that is a window.
   logic reduction_first_q;

@@ -67,6 +67,7 @@ const CELLS: &[(&str, &str)] = cells![
     "fetch.sv",
     "fifo.sv",
     "load.sv",
+    "loop_counter.sv",
     "loops.sv",
     "max_pool.sv",
     "memory_on_chip.sv",
@@ -117,7 +118,10 @@ pub fn generate(arch: &Arch, technology: Technology) -> Design {
     }
     files.push((format!("{CORE_TOP}.sv"), top::core(arch)));
     if arch.host == Host::Axi {
-        files.extend(AXI.iter().map(|(path, text)| (file_name(path), (*text).to_owned())));
+        files.extend(
+            AXI.iter()
+                .map(|(path, text)| (file_name(path), (*text).to_owned())),
+        );
         files.push((format!("{AXI_TOP}.sv"), axi::top(arch)));
     }
     Design {

@@ -1,11 +1,12 @@
 //! `tilewright build`: a bitstream, called good only after its checks.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use bench::report::{Check, Figure, Fpga, Provenance, Resource, Tool};
 use host_runtime::Artifact;
 use host_runtime::netlist::{self, NetlistRun};
-use hw::flow::{Board, BuildReport, Step, build_with};
+use hw::flow::{self, Board, BuildReport, Step};
 use ir::Arch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -68,9 +69,10 @@ pub(crate) struct Built {
 /// The name of [`Built`] in the folder of a build.
 const CHECKS: &str = "checks.json";
 
-/// Builds with progress, and runs the network on the mapped netlist.
+/// Builds with progress: the network runs on the mapped netlist while that is placed and routed.
 ///
-/// The folder holds only a bitstream that passed: one whose netlist gives wrong values is renamed to `NAME.failed`.
+/// The folder holds only a bitstream that passed every check; one whose netlist gives wrong values goes to
+/// `NAME.failed`.
 pub(crate) fn build(
     arch: &Arch,
     board: &Board,
@@ -85,45 +87,60 @@ pub(crate) fn build(
         arch: arch.clone(),
         program,
     };
+    let work = folder.parent().filter(|path| !path.as_os_str().is_empty());
     let spinner = console.spinner("building");
-    let report = build_with(arch, board, folder, &mut |step| {
+    let synthesis = flow::synthesise(arch, board, work.unwrap_or(Path::new(".")), &mut |step| {
         spinner.set_message(step_text(step))
     });
     interrupt::check()?;
-    let report = report?;
-    spinner.set_message("running the mapped netlist over its pins");
-    let checked = netlist::read(folder)
-        .and_then(|files| netlist::check(&files, report.clocks_per_bit, &artifact, &images.images));
+    let mut synthesis = synthesis?;
+    let files = synthesis.netlist()?;
+
+    // What each of the two is doing.
+    let doing = Mutex::new([String::new(), String::new()]);
+    let tell = |which: usize, text: String| {
+        let mut doing = doing.lock().expect("nothing panics while it holds this");
+        doing[which] = text;
+        spinner.set_message(doing.join("; "));
+    };
+    let (report, checked) = std::thread::scope(|scope| {
+        let check = scope.spawn(|| {
+            let checked = netlist::check(
+                &files,
+                board.clocks_per_bit,
+                &artifact,
+                &images.images,
+                &mut |step| tell(1, netlist_text(step)),
+            );
+            tell(1, "mapped netlist checked".to_owned());
+            checked
+        });
+        let report = synthesis.place(&mut |step| tell(0, step_text(step)));
+        tell(0, "placement done".to_owned());
+        (report, check.join().expect("a check does not panic"))
+    });
     spinner.finish_and_clear();
-    match checked {
-        Ok(netlist) => {
+    interrupt::check()?;
+    match (report, checked) {
+        (Ok(report), Ok(netlist)) => {
             let built = Built { report, netlist };
+            synthesis.write(&built.report, folder)?;
             output::write(
                 &folder.join(CHECKS),
                 serde_json::to_vec_pretty(&built).expect("plain data"),
             )?;
             Ok(built)
         }
-        Err(error) => {
-            put_aside(folder)?;
-            interrupt::check()?;
+        (Ok(report), Err(error)) => {
+            let mut name = folder.file_name().unwrap_or_default().to_owned();
+            name.push(".failed");
+            synthesis.write(&report, &folder.with_file_name(name))?;
             Err(error.into())
         }
+        (Err(error), Ok(_)) => Err(error.into()),
+        // Wrong values weigh more than a clock that is not met.
+        (Err(_), Err(error)) => Err(error.into()),
     }
-}
-
-/// Renames the folder of a bitstream that is not good.
-fn put_aside(folder: &Path) -> Result<(), Failure> {
-    let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(".failed");
-    let aside = folder.with_file_name(name);
-    match std::fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Failure::write(&aside, error));
-        }
-        _ => {}
-    }
-    std::fs::rename(folder, &aside).map_err(|error| Failure::write(&aside, error))
 }
 
 /// The build in a folder that [`build`] filled.
@@ -139,6 +156,16 @@ fn step_text(step: Step) -> String {
         Step::Cells => "comparing hard cells".to_owned(),
         Step::Place(seed) => format!("placing and routing, seed {seed}"),
         Step::Pack => "packing the bitstream".to_owned(),
+    }
+}
+
+fn netlist_text(step: netlist::Step) -> String {
+    match step {
+        netlist::Step::Compile => "compiling the mapped netlist".to_owned(),
+        netlist::Step::Send { done, of } => {
+            format!("simulating the mapped netlist: {done} of {of} words over the serial line")
+        }
+        netlist::Step::Run => "simulating the mapped netlist: running the program".to_owned(),
     }
 }
 

@@ -427,6 +427,9 @@ fn bitstream(
         log.skipped("bitstream", &reason, &help)?;
         return Ok(Part::absent(reason));
     }
+    log.console.print(
+        "           bitstream  synthesis, then placing and routing beside a simulation of the netlist: some minutes\n",
+    )?;
     let board = Board::named(board).expect("the board is part of the program");
     let first = loaded.images(&DataArgs::default(), Count::First(1))?;
     let folder = args.output.join("bitstream");

@@ -26,11 +26,19 @@ struct Entry {
 /// The shim for the model whose headers are `top_header` and `root_header`.
 ///
 /// `sources` are the names of the C++ files that Verilator wrote; the shim includes them all, so that one run of the
-/// compiler builds the whole model.
+/// compiler builds the whole model. Files named `Slow` hold what runs once, and are not worth the time to optimise them.
 pub(super) fn text(top_header: &str, root_header: &str, sources: &[String]) -> String {
     let mut text = String::new();
     for source in sources {
-        let _ = writeln!(text, "#include \"{source}\"");
+        let include = format!("#include \"{source}\"\n");
+        if source.ends_with("__Slow.cpp") {
+            let _ = write!(
+                text,
+                "#pragma GCC push_options\n#pragma GCC optimize (\"O0\")\n{include}#pragma GCC pop_options\n"
+            );
+        } else {
+            text += &include;
+        }
     }
     let _ = write!(
         text,

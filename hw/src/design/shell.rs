@@ -84,19 +84,38 @@ pub fn hard_cells(arch: &Arch) -> Resources {
 
     // Number, width and depth of each memory.
     let mut memories = vec![
-        (u64::from(arch.activations.banks), word, u64::from(arch.activations.words)),
+        (
+            u64::from(arch.activations.banks),
+            word,
+            u64::from(arch.activations.words),
+        ),
         (1, parameter_word, channels * 64 / parameter_word),
     ];
-    memories.push(if arch.reads_whole_tiles() { (cols, word, weights / cols) } else { (1, word, weights) });
-    memories.push(if in_memory { (2, 32 * cols, pixels) } else { (1, 32 * cols, 2 * pixels) });
+    memories.push(if arch.reads_whole_tiles() {
+        (cols, word, weights / cols)
+    } else {
+        (1, word, weights)
+    });
+    memories.push(if in_memory {
+        (2, 32 * cols, pixels)
+    } else {
+        (1, 32 * cols, 2 * pixels)
+    });
     if arch.vector.table_lanes > 0 {
-        memories.push((2 * u64::from(arch.vector.table_lanes), word, 256 * 32 / word));
+        memories.push((
+            2 * u64::from(arch.vector.table_lanes),
+            word,
+            256 * 32 / word,
+        ));
     }
     let on_chip = arch.memory.attachment == Attachment::OnChip;
     Resources {
         logic_cells: 0,
         multipliers: (rows * cols).div_ceil(2),
-        block_rams: memories.into_iter().map(|(n, width, depth)| n * block_rams(width, depth)).sum(),
+        block_rams: memories
+            .into_iter()
+            .map(|(n, width, depth)| n * block_rams(width, depth))
+            .sum(),
         single_port_rams: if on_chip { 4 } else { 0 },
     }
 }
@@ -187,7 +206,14 @@ mod tests {
 
     #[test]
     fn pll_settings_are_those_of_icepll() {
-        let pll = |div_r, div_f, div_q, filter_range| Some(Pll { div_r, div_f, div_q, filter_range });
+        let pll = |div_r, div_f, div_q, filter_range| {
+            Some(Pll {
+                div_r,
+                div_f,
+                div_q,
+                filter_range,
+            })
+        };
         assert_eq!(Pll::new(12_000_000, 24_000_000), pll(0, 63, 5, 1));
         assert_eq!(Pll::new(12_000_000, 24_000_001), None);
     }

@@ -68,9 +68,12 @@ const PORT_PORTS: &str = "  // Memory: read bursts, a beat is always taken.
 
 const PORT: &str = "
   logic [arch_pkg::MemoryAddrWidth-1:0] rd_addr, wr_addr;
+  logic [arch_pkg::BurstLenWidth-1:0]   rd_len, wr_len;
 
   assign rd_addr_o = 22'(rd_addr);
+  assign rd_len_o  = 9'(rd_len);
   assign wr_addr_o = 22'(wr_addr);
+  assign wr_len_o  = 9'(wr_len);
 
   core u_core (
     .clk_i,
@@ -86,13 +89,13 @@ const PORT: &str = "
     .rd_valid_o,
     .rd_ready_i,
     .rd_addr_o    (rd_addr),
-    .rd_len_o,
+    .rd_len_o     (rd_len),
     .rdata_valid_i,
     .rdata_i,
     .wr_valid_o,
     .wr_ready_i,
     .wr_addr_o    (wr_addr),
-    .wr_len_o,
+    .wr_len_o     (wr_len),
     .wdata_valid_o,
     .wdata_ready_i,
     .wdata_o,
@@ -115,7 +118,7 @@ const ON_CHIP: &str = "
   logic        rd_valid, rd_ready, rdata_valid;
   logic        wr_valid, wr_ready, wdata_valid, wdata_ready, wdone;
   logic [13:0] rd_addr, wr_addr;
-  logic [8:0]  rd_len, wr_len;
+  logic [arch_pkg::BurstLenWidth-1:0] rd_len, wr_len;
   logic [63:0] rdata, wdata;
   logic        unused;
 
@@ -150,7 +153,9 @@ const ON_CHIP: &str = "
   assign unused       = wdata_valid;
   assign host_rdata_o = rdata;
 
-  memory_on_chip u_memory (
+  memory_on_chip #(
+    .LenWidth(arch_pkg::BurstLenWidth)
+  ) u_memory (
     .clk_i,
     .rst_ni,
     .rd_valid_i   (rd_valid),

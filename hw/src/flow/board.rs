@@ -145,7 +145,14 @@ mod tests {
                 .collect();
             assert_eq!(
                 ports,
-                ["clk_i", "rst_ni", "rx_i", "tx_o", "led_busy_no", "led_fault_no"],
+                [
+                    "clk_i",
+                    "rst_ni",
+                    "rx_i",
+                    "tx_o",
+                    "led_busy_no",
+                    "led_fault_no"
+                ],
                 "{name}"
             );
             assert!(board.clocks_per_bit >= 4);

@@ -1,7 +1,11 @@
 //! Arch to bitstream, with the checks that make it good.
 //!
+//! [`synthesise`] gives a [`Synthesis`]: a mapped netlist whose hard cells are those of the design.
+//! [`Synthesis::place`] makes a bitstream of it, and [`Synthesis::write`] puts everything into one directory.
+//!
 //! The last check, the simulation of the mapped netlist on a real program, needs a program and stands in
-//! `host_runtime::netlist`; this module writes the netlist for it.
+//! `host_runtime::netlist`; [`Synthesis::netlist`] gives the netlist for it. It needs no placement, so both can go on
+//! at the same time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +30,7 @@ pub const NETLIST_FILES: [&str; 3] = ["models.v", "clock.v", "netlist.v"];
 /// The top module of the netlist.
 pub const NETLIST_TOP: &str = design::UART_TOP;
 
-/// Seeds of the placer, tried in this order until one meets the clock.
+/// Seeds of the placer, tried in this order until one meets the clock. Nextpnr gives the same result for the same seed.
 const SEEDS: [u32; 4] = [1, 2, 3, 4];
 
 /// What a build made, with every number and where it comes from.
@@ -114,7 +118,10 @@ pub enum Step {
 pub enum BuildError {
     /// The board cannot carry the Arch: choose another of either.
     #[error("arch `{arch}` cannot be built for board `{board}`: {reason}")]
-    #[diagnostic(code(build::unsupported), help("`nano` is the preset for the iCE40 UP5K"))]
+    #[diagnostic(
+        code(build::unsupported),
+        help("`nano` is the preset for the iCE40 UP5K")
+    )]
     Unsupported {
         /// The Arch.
         arch: String,
@@ -125,7 +132,10 @@ pub enum BuildError {
     },
     /// The design has warnings: a bug of the generator or of a cell.
     #[error("the design of arch `{arch}` is not clean:\n{first_lines}")]
-    #[diagnostic(code(build::lint), help("this is a bug of the generator, please report it"))]
+    #[diagnostic(
+        code(build::lint),
+        help("this is a bug of the generator, please report it")
+    )]
     Lint {
         /// The Arch.
         arch: String,
@@ -134,7 +144,10 @@ pub enum BuildError {
     },
     /// Synthesis made another number of hard cells than the design has: a bug of the flow.
     #[error("the mapped design has {found} {what}, the design has {expected}")]
-    #[diagnostic(code(build::count), help("synthesis turned something into other cells; this is a bug of the flow"))]
+    #[diagnostic(
+        code(build::count),
+        help("synthesis turned something into other cells; this is a bug of the flow")
+    )]
     Count {
         /// The cells.
         what: &'static str,
@@ -145,7 +158,10 @@ pub enum BuildError {
     },
     /// Synthesis changed a multiplier: a bug of the flow.
     #[error("multiplier `{cell}`: `{setting}` is {found}, the design has {expected}")]
-    #[diagnostic(code(build::setting), help("never synthesise with `-dsp`: it rewrites multipliers instantiated by hand"))]
+    #[diagnostic(
+        code(build::setting),
+        help("never synthesise with `-dsp`: it rewrites multipliers instantiated by hand")
+    )]
     Setting {
         /// The cell.
         cell: String,
@@ -158,7 +174,10 @@ pub enum BuildError {
     },
     /// The part is too small.
     #[error("the design needs {needed} {what}, part `{part}` has {available}")]
-    #[diagnostic(code(build::capacity), help("reduce the arch: fewer rows, cols or semaphores, or a longer `requantise_interval`"))]
+    #[diagnostic(
+        code(build::capacity),
+        help("reduce the arch: fewer rows, cols or semaphores, or a longer `requantise_interval`")
+    )]
     Capacity {
         /// The cells.
         what: &'static str,
@@ -170,7 +189,9 @@ pub enum BuildError {
         part: String,
     },
     /// No placement is fast enough.
-    #[error("the clock is not met: {clock_mhz:.2} MHz asked for, {fmax_mhz:.2} MHz reached with seed {seed} (best of {seeds}); the slowest path goes from {from} to {to} through {through}: {logic_ns:.1} ns logic, {routing_ns:.1} ns wires")]
+    #[error(
+        "the clock is not met: {clock_mhz:.2} MHz asked for, {fmax_mhz:.2} MHz reached with seed {seed} (best of {seeds}); the slowest path goes from {from} to {to} through {through}: {logic_ns:.1} ns logic, {routing_ns:.1} ns wires"
+    )]
     #[diagnostic(code(build::timing), help("lower `clock_hz` in the arch"))]
     Timing {
         /// The frequency of the Arch.
@@ -223,27 +244,38 @@ impl BuildError {
     }
 }
 
-/// Builds the bitstream of `arch` for `board` and writes it, with report and netlist, to the directory `out`.
+/// A design as synthesis left it: a netlist whose hard cells are those of the design, not placed yet.
 ///
-/// `out` is replaced as a whole at the end, or left as it was. It then holds `bitstream.bin`, `report.json` and
-/// [`NETLIST_FILES`].
+/// Its files live in a directory of their own, which goes with it.
+#[derive(Debug)]
+pub struct Synthesis {
+    arch: Arch,
+    board: Board,
+    job: JobDir,
+    mapped: Resources,
+    tools: Vec<ToolRun>,
+}
+
+/// Lints and synthesises the Design of `arch` for `board`, in a new directory in `work`.
+///
+/// `progress` is called at the start of each step.
 ///
 /// # Errors
 /// [`BuildError`]: which check failed, or which tool is missing or failed.
-pub fn build(arch: &Arch, board: &Board, out: &Path) -> Result<BuildReport, BuildError> {
-    build_with(arch, board, out, &mut |_| {})
-}
-
-/// As [`build`]; `progress` is called at the start of each step.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_with(arch: &Arch, board: &Board, out: &Path, progress: &mut dyn FnMut(Step)) -> Result<BuildReport, BuildError> {
-    let unsupported = |reason| BuildError::Unsupported { arch: arch.name.clone(), board: board.name.to_owned(), reason };
+pub fn synthesise(
+    arch: &Arch,
+    board: &Board,
+    work: &Path,
+    progress: &mut dyn FnMut(Step),
+) -> Result<Synthesis, BuildError> {
+    let unsupported = |reason| BuildError::Unsupported {
+        arch: arch.name.clone(),
+        board: board.name.to_owned(),
+        reason,
+    };
     let generic = design::generate_for(arch, board, Technology::Generic).map_err(unsupported)?;
-    let mapped_design = design::generate_for(arch, board, Technology::Ice40).map_err(unsupported)?;
-    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut job = JobDir::create(parent, "build")?;
+    let design = design::generate_for(arch, board, Technology::Ice40).map_err(unsupported)?;
+    let mut job = JobDir::create(work, "build")?;
     let mut tools = vec![];
 
     progress(Step::Lint);
@@ -252,44 +284,93 @@ pub fn build_with(arch: &Arch, board: &Board, out: &Path, progress: &mut dyn FnM
     progress(Step::Synthesis);
     let expected = design::hard_cells(arch);
     fits(expected, board)?;
-    synthesise(&mapped_design, &mut job, &mut tools)?;
+    map(&design, &mut job, &mut tools)?;
 
     progress(Step::Cells);
-    let mapped = mapped::check(&job.read("mapped.json")?, &mapped_design.top, expected)?;
-
-    let (placement, missed, used) = place(arch, board, &mut job, &mut tools, progress)?;
-
-    progress(Step::Pack);
-    tools.push(tool::run(&ICEPACK, &["placed.asc", "bitstream.bin"], &mut job, &minutes(2))?.run);
-
-    let bitstream = job.read("bitstream.bin")?;
-    let netlist = job.read("netlist.v")?;
-    let report = BuildReport {
-        arch: arch.name.clone(),
-        arch_hash: format!("{:016x}", arch.hash()),
-        board: board.name.to_owned(),
-        part: board.part.name.to_owned(),
-        clock_hz: arch.clock_hz,
-        clocks_per_bit: board.clocks_per_bit,
-        baud: board.baud(arch.clock_hz),
+    let mapped = mapped::check(&job.read("mapped.json")?, &design.top, expected)?;
+    Ok(Synthesis {
+        arch: arch.clone(),
+        board: board.clone(),
+        job,
         mapped,
-        used,
-        available: board.part.capacity,
-        placement,
-        missed,
-        bitstream_bytes: bitstream.len() as u64,
-        bitstream_hash: blake3::hash(&bitstream).to_hex().to_string(),
-        netlist_hash: blake3::hash(&netlist).to_hex().to_string(),
         tools,
-    };
-    let text = serde_json::to_vec_pretty(&report).expect("a report is plain data");
-    let mut results = vec![("bitstream.bin", bitstream), ("report.json", text)];
-    let [models, clock, mapped_netlist] = NETLIST_FILES;
-    results.push((models, cell_models()?));
-    results.push((clock, CLOCK_MODEL.into()));
-    results.push((mapped_netlist, netlist));
-    publish(parent, out, &results)?;
-    Ok(report)
+    })
+}
+
+impl Synthesis {
+    /// The netlist for simulation: names ([`NETLIST_FILES`]) and texts.
+    ///
+    /// # Errors
+    /// When the cell models or the netlist cannot be read.
+    pub fn netlist(&self) -> Result<Vec<(String, String)>, BuildError> {
+        let [models, clock, netlist] = NETLIST_FILES.map(str::to_owned);
+        Ok(vec![
+            (models, cell_models()?),
+            (clock, CLOCK_MODEL.to_owned()),
+            (netlist, self.job.read_text("netlist.v")?),
+        ])
+    }
+
+    /// Places, routes and packs: the bitstream of the first seed that meets the clock.
+    ///
+    /// # Errors
+    /// [`BuildError`]: the part is too small or the clock is not met, or a tool is missing or failed.
+    pub fn place(&mut self, progress: &mut dyn FnMut(Step)) -> Result<BuildReport, BuildError> {
+        let Synthesis {
+            arch,
+            board,
+            job,
+            mapped,
+            tools,
+        } = self;
+        let (placement, missed, used) = place(arch.clock_hz, board, job, tools, progress)?;
+
+        progress(Step::Pack);
+        let arguments = ["placed.asc", "bitstream.bin"];
+        tools.push(tool::run(&ICEPACK, &arguments, job, &minutes(2))?.run);
+
+        let bitstream = job.read("bitstream.bin")?;
+        let netlist = job.read("netlist.v")?;
+        Ok(BuildReport {
+            arch: arch.name.clone(),
+            arch_hash: format!("{:016x}", arch.hash()),
+            board: board.name.to_owned(),
+            part: board.part.name.to_owned(),
+            clock_hz: arch.clock_hz,
+            clocks_per_bit: board.clocks_per_bit,
+            baud: board.baud(arch.clock_hz),
+            mapped: *mapped,
+            used,
+            available: board.part.capacity,
+            placement,
+            missed,
+            bitstream_bytes: bitstream.len() as u64,
+            bitstream_hash: blake3::hash(&bitstream).to_hex().to_string(),
+            netlist_hash: blake3::hash(&netlist).to_hex().to_string(),
+            tools: tools.clone(),
+        })
+    }
+
+    /// Writes `report`, the bitstream it is about, and the netlist to the directory `out`.
+    ///
+    /// `out` is replaced as a whole, or left as it was. It then holds `bitstream.bin`, `report.json` and
+    /// [`NETLIST_FILES`].
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn write(&self, report: &BuildReport, out: &Path) -> Result<(), BuildError> {
+        let text = serde_json::to_vec_pretty(report).expect("a report is plain data");
+        let mut files = vec![
+            ("bitstream.bin".to_owned(), self.job.read("bitstream.bin")?),
+            ("report.json".to_owned(), text),
+        ];
+        files.extend(
+            self.netlist()?
+                .into_iter()
+                .map(|(name, text)| (name, text.into_bytes())),
+        );
+        Ok(publish(out, &files)?)
+    }
 }
 
 fn minutes(n: u64) -> Limits {
@@ -297,7 +378,11 @@ fn minutes(n: u64) -> Limits {
 }
 
 /// Writes all files to a new directory, which then takes the place of `out`.
-fn publish(parent: &Path, out: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), ToolError> {
+fn publish(out: &Path, files: &[(String, Vec<u8>)]) -> Result<(), ToolError> {
+    let parent = out
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut fresh = JobDir::create(parent, "results")?;
     for (name, contents) in files {
         fresh.write(name, contents)?;
@@ -306,12 +391,20 @@ fn publish(parent: &Path, out: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), T
     let old = JobDir::create(parent, "replaced")?;
     match fs::rename(out, old.path("old")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(ToolError::Io { action: "replace", path: out.to_owned(), source: error });
+            return Err(ToolError::Io {
+                action: "replace",
+                path: out.to_owned(),
+                source: error,
+            });
         }
         _ => {}
     }
     fresh.keep();
-    fs::rename(fresh.root(), out).map_err(|source| ToolError::Io { action: "create", path: out.to_owned(), source })
+    fs::rename(fresh.root(), out).map_err(|source| ToolError::Io {
+        action: "create",
+        path: out.to_owned(),
+        source,
+    })
 }
 
 fn write_design(design: &Design, prefix: &str, job: &JobDir) -> Result<Vec<String>, ToolError> {
@@ -325,15 +418,29 @@ fn write_design(design: &Design, prefix: &str, job: &JobDir) -> Result<Vec<Strin
 }
 
 /// Verilator without a waiver, on the generic version: vendor cells differ from it in the primitives only.
-fn lint(arch: &Arch, design: &Design, job: &mut JobDir, tools: &mut Vec<ToolRun>) -> Result<(), BuildError> {
+fn lint(
+    arch: &Arch,
+    design: &Design,
+    job: &mut JobDir,
+    tools: &mut Vec<ToolRun>,
+) -> Result<(), BuildError> {
     let names = write_design(design, "generic_", job)?;
     // The file of a module that is not in it, which `-Wall` wants otherwise.
-    let mut arguments = vec!["--lint-only", "-Wall", "-Wno-DECLFILENAME", "--top-module", &design.top];
+    let mut arguments = vec![
+        "--lint-only",
+        "-Wall",
+        "-Wno-DECLFILENAME",
+        "--top-module",
+        &design.top,
+    ];
     arguments.extend(names.iter().map(String::as_str));
     match tool::run(&VERILATOR, &arguments, job, &minutes(5)) {
         Ok(finished) => tools.push(finished.run),
         Err(ToolError::Failed { tail, .. }) => {
-            return Err(BuildError::Lint { arch: arch.name.clone(), first_lines: tail });
+            return Err(BuildError::Lint {
+                arch: arch.name.clone(),
+                first_lines: tail,
+            });
         }
         Err(error) => return Err(error.into()),
     }
@@ -342,7 +449,10 @@ fn lint(arch: &Arch, design: &Design, job: &mut JobDir, tools: &mut Vec<ToolRun>
 
 /// The script of yosys. `-dsp` must never stand in it: it rewrites multipliers instantiated by hand.
 fn script(files: &[String], top: &str) -> String {
-    let mut lines: Vec<String> = files.iter().map(|name| format!("read_verilog -sv {name}")).collect();
+    let mut lines: Vec<String> = files
+        .iter()
+        .map(|name| format!("read_verilog -sv {name}"))
+        .collect();
     lines.push(format!("synth_ice40 -top {top} -run begin:flatten"));
     // Sums marked so become carry chains before the tree they stand in can become a carry-save adder.
     lines.push("alumacc A:carry_chain".into());
@@ -355,7 +465,7 @@ fn script(files: &[String], top: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn synthesise(design: &Design, job: &mut JobDir, tools: &mut Vec<ToolRun>) -> Result<(), BuildError> {
+fn map(design: &Design, job: &mut JobDir, tools: &mut Vec<ToolRun>) -> Result<(), BuildError> {
     let names = write_design(design, "", job)?;
     job.write("synth.ys", script(&names, &design.top))?;
     tools.push(tool::run(&YOSYS, &["-q", "-s", "synth.ys"], job, &minutes(20))?.run);
@@ -369,11 +479,20 @@ fn fits(needed: Resources, board: &Board) -> Result<(), BuildError> {
         ("logic cells", needed.logic_cells, capacity.logic_cells),
         ("multipliers", needed.multipliers, capacity.multipliers),
         ("block memories", needed.block_rams, capacity.block_rams),
-        ("single-port memories", needed.single_port_rams, capacity.single_port_rams),
+        (
+            "single-port memories",
+            needed.single_port_rams,
+            capacity.single_port_rams,
+        ),
     ];
     for (what, needed, available) in pairs {
         if needed > available {
-            return Err(BuildError::Capacity { what, needed, available, part: board.part.name.to_owned() });
+            return Err(BuildError::Capacity {
+                what,
+                needed,
+                available,
+                part: board.part.name.to_owned(),
+            });
         }
     }
     Ok(())
@@ -382,7 +501,7 @@ fn fits(needed: Resources, board: &Board) -> Result<(), BuildError> {
 type Placed = (Placement, Vec<Placement>, Resources);
 
 fn place(
-    arch: &Arch,
+    clock_hz: u64,
     board: &Board,
     job: &mut JobDir,
     tools: &mut Vec<ToolRun>,
@@ -390,13 +509,28 @@ fn place(
 ) -> Result<Placed, BuildError> {
     job.write("pins.pcf", board.pins)?;
     let device = format!("--{}", board.part.device);
-    let mhz = format!("{}", arch.clock_hz as f64 / 1e6);
+    let mhz = format!("{}", clock_hz as f64 / 1e6);
     let mut missed: Vec<Placement> = vec![];
     for seed in SEEDS {
         progress(Step::Place(seed));
         let number = seed.to_string();
-        let mut arguments = vec![device.as_str(), "--package", &board.part.package, "--freq", &mhz, "--seed", &number];
-        arguments.extend(["--json", "mapped.json", "--pcf", "pins.pcf", "--asc", "placed.asc"]);
+        let mut arguments = vec![
+            device.as_str(),
+            "--package",
+            &board.part.package,
+            "--freq",
+            &mhz,
+            "--seed",
+            &number,
+        ];
+        arguments.extend([
+            "--json",
+            "mapped.json",
+            "--pcf",
+            "pins.pcf",
+            "--asc",
+            "placed.asc",
+        ]);
         // The report judges, not the exit status, which says nothing about where the time goes.
         arguments.extend(["--report", "placed.json", "--timing-allow-fail"]);
         match tool::run(&NEXTPNR_ICE40, &arguments, job, &minutes(40)) {
@@ -404,15 +538,22 @@ fn place(
             Err(error) => return Err(too_large(&error, board).unwrap_or(BuildError::Tool(error))),
         }
         let (fmax_hz, critical, used) = read_report(&job.read("placed.json")?)?;
-        let placement = Placement { seed, fmax_hz, critical };
-        if placement.fmax_hz >= arch.clock_hz as f64 {
+        let placement = Placement {
+            seed,
+            fmax_hz,
+            critical,
+        };
+        if placement.fmax_hz >= clock_hz as f64 {
             return Ok((placement, missed, used));
         }
         missed.push(placement);
     }
-    let best = missed.iter().max_by(|a, b| a.fmax_hz.total_cmp(&b.fmax_hz)).expect("seeds were tried");
+    let best = missed
+        .iter()
+        .max_by(|a, b| a.fmax_hz.total_cmp(&b.fmax_hz))
+        .expect("seeds were tried");
     Err(BuildError::Timing {
-        clock_mhz: arch.clock_hz as f64 / 1e6,
+        clock_mhz: clock_hz as f64 / 1e6,
         fmax_mhz: best.fmax_hz / 1e6,
         seed: best.seed,
         seeds: missed.len(),
@@ -426,13 +567,26 @@ fn place(
 
 /// The capacity error that the log of a failed placement tells, if it does.
 fn too_large(error: &ToolError, board: &Board) -> Option<BuildError> {
-    let ToolError::Failed { log, .. } = error else { return None };
+    let ToolError::Failed { log, .. } = error else {
+        return None;
+    };
     let log = fs::read_to_string(log).ok()?;
     let mut needed = Resources::default();
     for line in log.lines() {
         // `Info: ICESTORM_LC:  5402/ 5280   102%`
-        let Some((name, rest)) = line.split_once(':').and_then(|(_, rest)| rest.trim().split_once(':')) else { continue };
-        let Some(used) = rest.split('/').next().and_then(|used| used.trim().parse().ok()) else { continue };
+        let Some((name, rest)) = line
+            .split_once(':')
+            .and_then(|(_, rest)| rest.trim().split_once(':'))
+        else {
+            continue;
+        };
+        let Some(used) = rest
+            .split('/')
+            .next()
+            .and_then(|used| used.trim().parse().ok())
+        else {
+            continue;
+        };
         match name {
             "ICESTORM_LC" => needed.logic_cells = used,
             "ICESTORM_DSP" => needed.multipliers = used,
@@ -485,9 +639,16 @@ struct Pin {
 
 /// Frequency, slowest path and cells of nextpnr's report.
 fn read_report(json: &[u8]) -> Result<(f64, CriticalPath, Resources), BuildError> {
-    let output = |reason: String| BuildError::Output { tool: "nextpnr-ice40", reason };
+    let output = |reason: String| BuildError::Output {
+        tool: "nextpnr-ice40",
+        reason,
+    };
     let report: Report = serde_json::from_slice(json).map_err(|e| output(e.to_string()))?;
-    let slowest = report.fmax.values().map(|clock| clock.achieved).min_by(f64::total_cmp);
+    let slowest = report
+        .fmax
+        .values()
+        .map(|clock| clock.achieved)
+        .min_by(f64::total_cmp);
     let fmax = slowest.ok_or_else(|| output("the report has no clock".to_owned()))?;
     let used = |kind: &str| report.utilization.get(kind).map_or(0, |cells| cells.used);
     let resources = Resources {
@@ -496,17 +657,38 @@ fn read_report(json: &[u8]) -> Result<(f64, CriticalPath, Resources), BuildError
         block_rams: used("ICESTORM_RAM"),
         single_port_rams: used("ICESTORM_SPRAM"),
     };
-    let inside = |path: &&TimingPath| path.from.starts_with("posedge") && path.to.starts_with("posedge");
-    let critical = report.critical_paths.iter().find(inside).map(critical_path).unwrap_or_default();
+    let inside =
+        |path: &&TimingPath| path.from.starts_with("posedge") && path.to.starts_with("posedge");
+    let critical = report
+        .critical_paths
+        .iter()
+        .find(inside)
+        .map(critical_path)
+        .unwrap_or_default();
     Ok((fmax * 1e6, critical, resources))
 }
 
 fn critical_path(path: &TimingPath) -> CriticalPath {
-    let sum = |routing: bool| path.path.iter().filter(|hop| (hop.kind == "routing") == routing).map(|hop| hop.delay).sum();
-    let pins: Vec<&Pin> = path.path.iter().flat_map(|hop| [&hop.from, &hop.to]).collect();
-    let mut through: Vec<String> = pins.iter().map(|pin| part_of(&pin.cell)).collect();
+    let sum = |routing: bool| {
+        path.path
+            .iter()
+            .filter(|hop| (hop.kind == "routing") == routing)
+            .map(|hop| hop.delay)
+            .sum()
+    };
+    let pins: Vec<&Pin> = path
+        .path
+        .iter()
+        .flat_map(|hop| [&hop.from, &hop.to])
+        .collect();
+    // A cell that the placer added belongs to what is around it.
+    let named = pins.iter().filter(|pin| !pin.cell.starts_with('$'));
+    let mut through: Vec<String> = named.map(|pin| part_of(&pin.cell)).collect();
     through.dedup();
-    let mut cells: Vec<String> = pins.iter().map(|pin| format!("{}.{}", pin.cell, pin.port)).collect();
+    let mut cells: Vec<String> = pins
+        .iter()
+        .map(|pin| format!("{}.{}", pin.cell, pin.port))
+        .collect();
     cells.dedup();
     CriticalPath {
         from: through.first().cloned().unwrap_or_default(),
@@ -526,24 +708,42 @@ const PARTS: [(&str, &str); 30] = [
     ("u_machine.u_memory", "the memory on chip"),
     ("u_machine.u_core", "the core"),
     ("u_machine.u_core.u_fetch", "FETCH"),
-    ("u_machine.u_core.gen_front[0]", "LOAD's queue and sequencer"),
-    ("u_machine.u_core.gen_front[1]", "EXEC's queue and sequencer"),
+    (
+        "u_machine.u_core.gen_front[0]",
+        "LOAD's queue and sequencer",
+    ),
+    (
+        "u_machine.u_core.gen_front[1]",
+        "EXEC's queue and sequencer",
+    ),
     ("u_machine.u_core.gen_front[2]", "VEC's queue and sequencer"),
-    ("u_machine.u_core.gen_front[3]", "STORE's queue and sequencer"),
+    (
+        "u_machine.u_core.gen_front[3]",
+        "STORE's queue and sequencer",
+    ),
     ("u_machine.u_core.u_semaphores", "the semaphores"),
     ("u_machine.u_core.u_load", "LOAD"),
     ("u_machine.u_core.u_read_arbiter", "the read arbiter"),
     ("u_machine.u_core.u_banks", "the activation banks"),
     ("u_machine.u_core.u_exec_control", "EXEC's control"),
     ("u_machine.u_core.u_exec_control.u_loops", "EXEC's loops"),
-    ("u_machine.u_core.gen_whole_tiles.u_weights", "the weight memory"),
-    ("u_machine.u_core.gen_columns.u_weights", "the weight memory"),
+    (
+        "u_machine.u_core.gen_whole_tiles.u_weights",
+        "the weight memory",
+    ),
+    (
+        "u_machine.u_core.gen_columns.u_weights",
+        "the weight memory",
+    ),
     ("u_machine.u_core.gen_whole_tiles.u_array", "the array"),
     ("u_machine.u_core.gen_columns", "the array"),
     ("u_machine.u_core.u_accumulators", "the accumulators"),
     ("u_machine.u_core.u_parameters", "the parameter memory"),
     ("u_machine.u_core.u_vec", "VEC"),
-    ("u_machine.u_core.u_vec.u_requantise", "the requantise units"),
+    (
+        "u_machine.u_core.u_vec.u_requantise",
+        "the requantise units",
+    ),
     ("u_machine.u_core.u_vec.gen_source", "VEC's loops"),
     ("u_machine.u_core.u_vec.gen_pool", "the max-pool unit"),
     ("u_machine.u_core.u_vec.gen_tables", "the table unit"),
@@ -554,13 +754,19 @@ const PARTS: [(&str, &str); 30] = [
 
 /// The part of the template that the cell `name` of the netlist belongs to.
 fn part_of(name: &str) -> String {
-    let inside = |part: &str| name.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let inside = |part: &str| {
+        name.strip_prefix(part)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     let parts = PARTS.iter().filter(|(part, _)| inside(part));
-    parts.max_by_key(|(part, _)| part.len()).map_or_else(|| "the top".to_owned(), |(_, words)| (*words).to_owned())
+    parts
+        .max_by_key(|(part, _)| part.len())
+        .map_or_else(|| "the top".to_owned(), |(_, words)| (*words).to_owned())
 }
 
 /// What stands in for the PLL: its input is its output. The simulated clock is the core's.
-const CLOCK_MODEL: &str = "// The PLL passes its clock on: the clock of the simulation is that of the core.
+const CLOCK_MODEL: &str =
+    "// The PLL passes its clock on: the clock of the simulation is that of the core.
 module SIM_PLL40_PAD (
   input PACKAGEPIN, input RESETB, input BYPASS, input EXTFEEDBACK, input [7:0] DYNAMICDELAY,
   input LATCHINPUTVALUE, input SDI, input SCLK,
@@ -579,16 +785,25 @@ endmodule
 ";
 
 /// The vendor's cell models that come with yosys, in a form that Verilator reads.
-fn cell_models() -> Result<Vec<u8>, BuildError> {
+fn cell_models() -> Result<String, BuildError> {
     let path = models_of(&YOSYS).ok_or_else(|| YOSYS.missing())?;
-    let text = fs::read(&path).map_err(|source| ToolError::Io { action: "read", path: path.clone(), source })?;
-    Ok([b"`define NO_ICE40_DEFAULT_ASSIGNMENTS\n".as_slice(), &text].concat())
+    let text = fs::read_to_string(&path).map_err(|source| ToolError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    Ok(format!("`define NO_ICE40_DEFAULT_ASSIGNMENTS\n{text}"))
 }
 
 /// `share/yosys/ice40/cells_sim.v` beside the program's `bin`.
 fn models_of(yosys: &Tool) -> Option<PathBuf> {
     let program = fs::canonicalize(registry::find(yosys)?).ok()?;
-    Some(program.parent()?.parent()?.join("share/yosys/ice40/cells_sim.v"))
+    Some(
+        program
+            .parent()?
+            .parent()?
+            .join("share/yosys/ice40/cells_sim.v"),
+    )
 }
 
 #[cfg(test)]
@@ -598,7 +813,8 @@ mod tests {
     const REPORT: &str = r#"{
       "critical_paths": [{"from": "posedge clk", "to": "posedge clk", "path": [
         {"delay": 1.5, "type": "clk-to-q", "net": "a", "from": {"cell": "u_machine.u_core.u_fetch.word_q_SB_DFF_Q_DFFLC", "port": "CLK"}, "to": {"cell": "u_machine.u_core.u_fetch.word_q_SB_DFF_Q_DFFLC", "port": "O"}},
-        {"delay": 2.0, "type": "routing", "net": "a", "from": {"cell": "u_machine.u_core.u_fetch.word_q_SB_DFF_Q_DFFLC", "port": "O"}, "to": {"cell": "u_machine.u_core.u_vec.u_requantise.y_SB_LUT4_O_LC", "port": "I0"}},
+        {"delay": 0.5, "type": "routing", "net": "a", "from": {"cell": "u_machine.u_core.u_fetch.word_q_SB_DFF_Q_DFFLC", "port": "O"}, "to": {"cell": "$nextpnr_ICESTORM_LC_0", "port": "I1"}},
+        {"delay": 1.5, "type": "routing", "net": "a", "from": {"cell": "$nextpnr_ICESTORM_LC_0", "port": "COUT"}, "to": {"cell": "u_machine.u_core.u_vec.u_requantise.y_SB_LUT4_O_LC", "port": "I0"}},
         {"delay": 1.0, "type": "setup", "net": "a", "from": {"cell": "u_machine.u_core.u_vec.u_requantise.y_SB_LUT4_O_LC", "port": "I0"}, "to": {"cell": "u_machine.u_core.u_vec.u_requantise.y_SB_LUT4_O_LC", "port": "CLK"}}]}],
       "fmax": {"clk": {"achieved": 25.5, "constraint": 24.0}},
       "utilization": {"ICESTORM_LC": {"available": 5280, "used": 4600}, "ICESTORM_DSP": {"available": 8, "used": 8}}}"#;
@@ -607,9 +823,129 @@ mod tests {
     fn report_is_told_in_the_words_of_the_template() {
         let (fmax, path, used) = read_report(REPORT.as_bytes()).expect("a report");
         assert!((fmax - 25.5e6).abs() < 1.0);
-        assert_eq!((used.logic_cells, used.multipliers, used.block_rams), (4600, 8, 0));
+        assert_eq!(
+            (used.logic_cells, used.multipliers, used.block_rams),
+            (4600, 8, 0)
+        );
         assert_eq!(path.through, ["FETCH", "the requantise units"]);
         assert!((path.logic_ns - 2.5).abs() < 1e-9 && (path.routing_ns - 2.0).abs() < 1e-9);
+    }
+
+    /// Two multipliers by hand, and a chain of sums between the shell's pins.
+    const SMALL: &str = "module small (
+  input  logic clk_i, input logic rst_ni, input logic rx_i,
+  output logic tx_o, output logic led_busy_no, output logic led_fault_no
+);
+  logic [31:0] x_q;
+  logic [15:0] p0, p1;
+  always_ff @(posedge clk_i) x_q <= {x_q[30:0], rx_i} + {p1, p0};
+  prim_mac_pair u_mac (
+    .clk_i, .x0_i(x_q[7:0]), .w0_i(x_q[15:8]), .x1_i(x_q[23:16]), .w1_i(x_q[31:24]), .p0_o(p0), .p1_o(p1)
+  );
+  assign {tx_o, led_busy_no, led_fault_no} = {x_q[31], x_q[30], !rst_ni};
+endmodule
+";
+
+    /// A job with the netlist of `text`, or `None` with a printed reason when a tool is missing.
+    fn small(text: &str, change: impl Fn(String) -> String) -> Option<(tempfile::TempDir, JobDir)> {
+        for tool in [&YOSYS, &NEXTPNR_ICE40] {
+            if registry::find(tool).is_none() {
+                #[expect(clippy::print_stderr, reason = "a skipped test says why")]
+                {
+                    eprintln!("skipped: {}", tool.missing());
+                }
+                return None;
+            }
+        }
+        let root = tempfile::tempdir().expect("a directory");
+        let mut job = JobDir::create(root.path(), "small").expect("a job");
+        let primitive = include_str!("../../rtl/ice40/prim_mac_pair.sv");
+        job.write("prim_mac_pair.sv", primitive).expect("a file");
+        job.write("small.sv", text).expect("a file");
+        let files = ["prim_mac_pair.sv".to_owned(), "small.sv".to_owned()];
+        job.write("synth.ys", change(script(&files, "small")))
+            .expect("a file");
+        tool::run(&YOSYS, &["-q", "-s", "synth.ys"], &mut job, &minutes(5)).expect("synthesis");
+        Some((root, job))
+    }
+
+    const ONE_MULTIPLIER: Resources = Resources {
+        logic_cells: 0,
+        multipliers: 1,
+        block_rams: 0,
+        single_port_rams: 0,
+    };
+
+    #[test]
+    fn multiplier_that_synthesis_rewrote_is_found() {
+        let check = |job: &JobDir| {
+            mapped::check(
+                &job.read("mapped.json").expect("a netlist"),
+                "small",
+                ONE_MULTIPLIER,
+            )
+        };
+        let Some((_root, job)) = small(SMALL, |script| script) else {
+            return;
+        };
+        check(&job).expect("the multiplier is as it was instantiated");
+        // What the flow must never do.
+        let (_root, job) =
+            small(SMALL, |script| script.replace("-top", "-dsp -top")).expect("tools are here");
+        let error = check(&job).expect_err("`-dsp` rewrites it");
+        assert!(matches!(error, BuildError::Setting { .. }), "{error}");
+        assert!(error.to_string().contains("the design has"), "{error}");
+    }
+
+    #[test]
+    fn missed_clock_is_an_error_that_says_where_the_time_goes() {
+        let board = Board::named("icebreaker").expect("a board");
+        let Some((_root, mut job)) = small(SMALL, |script| script) else {
+            return;
+        };
+        let (placement, missed, used) =
+            place(12_000_000, &board, &mut job, &mut vec![], &mut |_| {})
+                .expect("it is slow enough");
+        assert!(placement.seed == SEEDS[0] && missed.is_empty() && used.multipliers == 1);
+        assert!(placement.fmax_hz > 12e6);
+        let error = place(400_000_000, &board, &mut job, &mut vec![], &mut |_| {})
+            .expect_err("no UP5K does that");
+        assert_eq!(error.exit_code(), 1);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("the clock is not met: 400.00 MHz asked for, "),
+            "{text}"
+        );
+        assert!(
+            text.contains("(best of 4); the slowest path goes from the top to the top"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn part_that_is_too_small_is_an_error_with_numbers() {
+        let board = Board::named("icebreaker").expect("a board");
+        // More flip-flops than the part has logic cells.
+        let large = SMALL.replace("logic [31:0] x_q;", "logic [31:0] x_q; logic [5299:0] y_q;").replace(
+            "always_ff @(posedge clk_i) x_q",
+            "always_ff @(posedge clk_i) y_q <= {y_q[5298:0], rx_i};\n  always_ff @(posedge clk_i) x_q",
+        );
+        let large = large.replace("!rst_ni}", "y_q[5299]}");
+        let Some((_root, mut job)) = small(&large, |script| script) else {
+            return;
+        };
+        let error = place(12_000_000, &board, &mut job, &mut vec![], &mut |_| {})
+            .expect_err("it cannot fit");
+        let BuildError::Capacity {
+            what: "logic cells",
+            needed,
+            available: 5280,
+            ..
+        } = error
+        else {
+            panic!("{error}")
+        };
+        assert!(needed > 5300);
     }
 
     #[test]

@@ -36,10 +36,19 @@ struct Cell {
 /// # Errors
 /// [`BuildError::Count`], [`BuildError::Setting`], or [`BuildError::Output`] for text that is no netlist.
 pub(super) fn check(json: &[u8], top: &str, expected: Resources) -> Result<Resources, BuildError> {
-    let output = |reason: String| BuildError::Output { tool: "yosys", reason };
+    let output = |reason: String| BuildError::Output {
+        tool: "yosys",
+        reason,
+    };
     let netlist: Netlist = serde_json::from_slice(json).map_err(|e| output(e.to_string()))?;
     let module = (netlist.modules.get(top)).ok_or_else(|| output(format!("no module `{top}`")))?;
-    let count = |kind: &str| module.cells.values().filter(|cell| cell.kind == kind).count() as u64;
+    let count = |kind: &str| {
+        module
+            .cells
+            .values()
+            .filter(|cell| cell.kind == kind)
+            .count() as u64
+    };
     let found = Resources {
         logic_cells: count("SB_LUT4"),
         multipliers: count(MULTIPLIER),
@@ -47,17 +56,37 @@ pub(super) fn check(json: &[u8], top: &str, expected: Resources) -> Result<Resou
         single_port_rams: count("SB_SPRAM256KA"),
     };
     let pairs = [
-        ("multipliers (SB_MAC16)", expected.multipliers, found.multipliers),
-        ("block memories (SB_RAM40_4K)", expected.block_rams, found.block_rams),
-        ("single-port memories (SB_SPRAM256KA)", expected.single_port_rams, found.single_port_rams),
+        (
+            "multipliers (SB_MAC16)",
+            expected.multipliers,
+            found.multipliers,
+        ),
+        (
+            "block memories (SB_RAM40_4K)",
+            expected.block_rams,
+            found.block_rams,
+        ),
+        (
+            "single-port memories (SB_SPRAM256KA)",
+            expected.single_port_rams,
+            found.single_port_rams,
+        ),
     ];
     for (what, expected, found) in pairs {
         if expected != found {
-            return Err(BuildError::Count { what, expected, found });
+            return Err(BuildError::Count {
+                what,
+                expected,
+                found,
+            });
         }
     }
     let settings = settings(PRIMITIVE);
-    for (name, cell) in module.cells.iter().filter(|(_, cell)| cell.kind == MULTIPLIER) {
+    for (name, cell) in module
+        .cells
+        .iter()
+        .filter(|(_, cell)| cell.kind == MULTIPLIER)
+    {
         for (setting, expected) in &settings {
             let found = cell.setting(setting);
             if found.as_ref() != Some(expected) {
@@ -109,10 +138,15 @@ mod tests {
         let (mut parameters, mut connections) = (vec![], vec![]);
         for (name, bits) in settings(PRIMITIVE) {
             let bits = change(&name, &bits);
-            let is_pin = matches!(name.as_str(), "C" | "D" | "CE" | "CI" | "ACCUMCI" | "SIGNEXTIN")
-                || ["HOLD", "RST", "OLOAD", "ADDSUBTOP", "ADDSUBBOT"].iter().any(|part| name.contains(part));
+            let is_pin = matches!(
+                name.as_str(),
+                "C" | "D" | "CE" | "CI" | "ACCUMCI" | "SIGNEXTIN"
+            ) || ["HOLD", "RST", "OLOAD", "ADDSUBTOP", "ADDSUBBOT"]
+                .iter()
+                .any(|part| name.contains(part));
             if is_pin {
-                let bits: Vec<String> = bits.chars().rev().map(|bit| format!("\"{bit}\"")).collect();
+                let bits: Vec<String> =
+                    bits.chars().rev().map(|bit| format!("\"{bit}\"")).collect();
                 connections.push(format!("\"{name}\": [{}]", bits.join(",")));
             } else {
                 parameters.push(format!("\"{name}\": \"{bits}\""));
@@ -125,19 +159,39 @@ mod tests {
         )
     }
 
-    const ONE: Resources = Resources { logic_cells: 0, multipliers: 1, block_rams: 0, single_port_rams: 0 };
+    const ONE: Resources = Resources {
+        logic_cells: 0,
+        multipliers: 1,
+        block_rams: 0,
+        single_port_rams: 0,
+    };
 
     #[test]
     fn every_setting_of_the_multiplier_counts() {
         let all = settings(PRIMITIVE);
         assert_eq!(all.len(), 20 + 20);
         let right = netlist(&|_, bits| bits.to_owned());
-        assert_eq!(check(right.as_bytes(), "top", ONE).expect("it is right"), ONE);
+        assert_eq!(
+            check(right.as_bytes(), "top", ONE).expect("it is right"),
+            ONE
+        );
         for (name, bits) in all {
-            let flipped: String = bits.chars().map(|bit| if bit == '0' { '1' } else { '0' }).collect();
-            let wrong = netlist(&|n, bits| if n == name { flipped.clone() } else { bits.to_owned() });
+            let flipped: String = bits
+                .chars()
+                .map(|bit| if bit == '0' { '1' } else { '0' })
+                .collect();
+            let wrong = netlist(&|n, bits| {
+                if n == name {
+                    flipped.clone()
+                } else {
+                    bits.to_owned()
+                }
+            });
             let error = check(wrong.as_bytes(), "top", ONE).expect_err("it is wrong");
-            assert!(matches!(&error, BuildError::Setting { setting, .. } if *setting == name), "{name}: {error}");
+            assert!(
+                matches!(&error, BuildError::Setting { setting, .. } if *setting == name),
+                "{name}: {error}"
+            );
         }
     }
 

@@ -22,7 +22,8 @@ pub mod tool;
 
 pub use board::{Board, Part, Resources};
 pub use build::{
-    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, Step, build, build_with,
+    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, Step, Synthesis,
+    synthesise,
 };
 pub use job::JobDir;
 pub use registry::{
