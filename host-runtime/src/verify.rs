@@ -129,6 +129,8 @@ pub fn verify<E: From<Error>>(
     let on_chip = arch.memory.attachment == Attachment::OnChip;
     let models = if on_chip { &options.models[..options.models.len().min(1)] } else { options.models };
     let mut configs = Vec::new();
+    // One simulator beside one of each machine: what earlier runs left in unused lanes of the banks is then the same.
+    let mut simulator = SimMachine::new(arch);
     for variant in [Variant::Plain, Variant::KeepAll] {
         let artifact = Artifact { network: network.clone(), arch: arch.clone(), program: compile(variant)? };
         artifact.check()?;
@@ -143,7 +145,6 @@ pub fn verify<E: From<Error>>(
                 spans_compared: 0,
                 differences: Differences::default(),
             };
-            let mut simulator = SimMachine::new(arch);
             for (image, reference) in options.images.iter().zip(&references) {
                 run_image(&artifact, image, reference, model, options.cycle_limit, &mut simulator, &mut machines, &mut config)?;
             }

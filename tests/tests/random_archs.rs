@@ -12,6 +12,7 @@ use host_runtime::verify::{Options, Variant, verify};
 use host_runtime::{Error, Machine, RtlMachine, fuzz};
 use ir::Arch;
 use ir::memory::MemoryModel;
+use ir::network::Network;
 
 const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2];
 /// Per arch: cases of random programs, and random networks.
@@ -44,25 +45,62 @@ fn check(path: &str) {
     let Some(mut rtl) = machine(&arch) else { return };
     let report = fuzz::fuzz(&arch, Some(&mut rtl), &MODELS, 5000, PROGRAMS * times()).expect("the fuzz runs");
     println!("{}: {} programs, {} instructions, {} cycles", arch.name, report.cases, report.instructions, report.cycles);
+    println!("{}", report.coverage);
     if let Some(failure) = report.failure {
-        let program = failure.case.program(&arch);
-        panic!("{} seed {} {:?}: {}\n{}", arch.name, failure.case.seed, failure.model, failure.difference, program.disassembly());
+        panic!(
+            "{} seed {} {:?}: {}\n{} of {} operations left:\n{}",
+            arch.name,
+            failure.case.seed,
+            failure.model,
+            failure.difference,
+            failure.case.len(),
+            failure.operations_before,
+            failure.case.program(&arch).disassembly()
+        );
     }
+    assert_eq!(report.coverage.empty_cells(), Vec::<String>::new(), "{}: what no program met", arch.name);
     let (mut ran, mut seed) = (0, 0);
     while ran < NETWORKS * times() as u64 {
         seed += 1;
-        ran += u64::from(network(&arch, seed));
+        let network = common::random_network(seed, 4, arch.vector.max_pool && arch.vector.table_lanes > 0);
+        match agree(&arch, &network, seed) {
+            None => {}
+            Some(Ok(())) => ran += 1,
+            Some(Err(difference)) => {
+                let (left, difference) = shrink(&arch, &network, difference, seed);
+                let einsums = network.einsums.iter().take(left).map(|einsum| {
+                    format!("{} -> {:?}\n", einsum.name, network.tensor(einsum.output).shape())
+                });
+                let (all, einsums) = (network.einsums.len(), einsums.collect::<String>());
+                panic!("{} network {seed}: {difference}\n{left} of {all} einsums left:\n{einsums}", arch.name);
+            }
+        }
         assert!(seed < 40 * NETWORKS * times() as u64, "{}: only {ran} of {seed} networks fit", arch.name);
     }
     println!("{}: {ran} networks, {} others refused by name", arch.name, seed - ran);
 }
 
-/// Whether random network `seed` fits `arch`; if it does, all devices agree on it.
-fn network(arch: &Arch, seed: u64) -> bool {
-    let network = common::random_network(seed, 4, arch.vector.max_pool && arch.vector.table_lanes > 0);
-    let compile = |keep_all| mapper::compile(&network, arch, &mapper::Options { keep_all, ..Default::default() });
+/// The least number of einsums from the start on which the devices still differ.
+fn shrink(arch: &Arch, network: &Network, difference: String, seed: u64) -> (usize, String) {
+    let all = network.einsums.len();
+    let shorter = (1..all).find_map(|left| match agree(arch, &start_of(network, left), seed) {
+        Some(Err(difference)) => Some((left, difference)),
+        _ => None,
+    });
+    shorter.unwrap_or((all, difference))
+}
+
+/// The network up to and with its einsum number `n`, whose output it gives.
+fn start_of(network: &Network, n: usize) -> Network {
+    let einsums = network.einsums[..n].to_vec();
+    Network { outputs: vec![einsums[n - 1].output], einsums, host_tail: Vec::new(), ..network.clone() }
+}
+
+/// Whether all devices agree on the network; `None` if it does not fit `arch`.
+fn agree(arch: &Arch, network: &Network, seed: u64) -> Option<Result<(), String>> {
+    let compile = |keep_all| mapper::compile(network, arch, &mapper::Options { keep_all, ..Default::default() });
     if compile(false).is_err() || compile(true).is_err() {
-        return false;
+        return None;
     }
     let mut random = common::Random(seed);
     let inputs: Vec<Vec<i8>> =
@@ -70,12 +108,14 @@ fn network(arch: &Arch, seed: u64) -> bool {
     let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
     let options =
         Options { models: &MODELS, images: &[inputs.clone(), inputs], machines: vec![("rtl", rtl)], cycle_limit: 10_000_000 };
-    let result = verify(&network, arch, options, |variant| {
+    let result = verify(network, arch, options, |variant| {
         Ok::<_, Error>(compile(variant == Variant::KeepAll).expect("it compiled before").program)
+    });
+    Some(match result {
+        Err(error) => Err(error.to_string()),
+        Ok(result) if result.agrees() => Ok(()),
+        Ok(result) => Err(result.first.expect("a first difference").to_string()),
     })
-    .unwrap_or_else(|e| panic!("{} network {seed}: {e}", arch.name));
-    assert!(result.agrees(), "{} network {seed}: {}", arch.name, result.first.expect("a first difference"));
-    true
 }
 
 #[test]
@@ -86,6 +126,11 @@ fn systolic_8x4() {
 #[test]
 fn systolic_16x1() {
     check("tests/archs/systolic_16x1.toml");
+}
+
+#[test]
+fn dot_8x1() {
+    check("tests/archs/dot_8x1.toml");
 }
 
 #[test]

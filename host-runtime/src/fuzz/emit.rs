@@ -89,6 +89,12 @@ impl<'a> Emitter<'a> {
         self.written.contains(&place)
     }
 
+    /// What the first field of `register` holds, if that is known.
+    pub(super) fn held(&self, register: Register) -> Option<u32> {
+        let mask = (1u32 << register.fields()[0].width) - 1;
+        self.registers.get(&register).map(|value| value & mask)
+    }
+
     pub(super) fn semaphores(&self) -> Vec<SemaphoreUse> {
         let meaning = |c: &Channel| format!("{} to {}", c.producer.name(), c.consumer.name());
         self.channels.iter().map(|c| SemaphoreUse { meaning: meaning(c), producer: c.producer, consumer: c.consumer }).collect()
@@ -155,7 +161,6 @@ impl<'a> Emitter<'a> {
 
     /// Moves a register as the hardware does; beyond the end of its memory nothing is known about it.
     fn advance(&mut self, register: Register, amount: u32) {
-        let field = register.fields()[0];
         let limit = match register {
             Register::LoadMemory | Register::StoreMemory => self.arch.memory.words,
             Register::ExecWeights => self.arch.weight_tiles(),
@@ -169,11 +174,10 @@ impl<'a> Emitter<'a> {
             },
             _ => 0,
         };
-        let Some(value) = self.registers.get_mut(&register) else { return };
-        let mask = (1u32 << field.width) - 1;
-        let next = (*value & mask) + amount;
+        let Some(held) = self.held(register) else { return };
+        let next = held + amount;
         if next < limit {
-            *value = *value & !mask | next;
+            self.registers.entry(register).and_modify(|value| *value = *value - held + next);
         } else {
             self.registers.remove(&register);
         }

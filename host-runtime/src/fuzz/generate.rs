@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
-use ir::isa::Engine;
+use ir::isa::{Engine, Register};
 use ir::program::{Program, instruction_words};
 
 use super::emit::{Emitter, Item};
@@ -105,6 +105,14 @@ impl Case {
                 }
             }
         }
+        // The machine is not quiet before the sums of an EXEC are written, which shows only if that comes last.
+        let (mut wanted, mut tries) = (if random.chance(50) { 3 } else { 0 }, 200);
+        while wanted > 0 && tries > 0 {
+            tries -= 1;
+            if exec(arch, &emitter, &mut random).is_some_and(|op| push(&mut items, &mut emitter, op, &mut random)) {
+                wanted -= 1;
+            }
+        }
         case.items = items;
         Some(case)
     }
@@ -176,7 +184,10 @@ impl Case {
         }
         for _ in 0..bytes(&self.layout.tables) / 4 {
             let bits = random.between(16, 30) as u32;
-            constants.extend((random.between(-(1 << bits) + 1, (1 << bits) - 1) as i32).to_le_bytes());
+            let value = random.between(-(1 << bits) + 1, (1 << bits) - 1);
+            // Halves with 20 fraction bits, so that there are ties.
+            let value = if random.chance(30) { random.between(-200, 200) << 19 } else { value };
+            constants.extend((value as i32).to_le_bytes());
         }
         constants
     }
@@ -225,8 +236,8 @@ impl Case {
 
     fn operation(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
         match random.below(100) {
-            0..22 => self.load(arch, random),
-            22..32 => self.store(arch, random),
+            0..22 => self.load(arch, emitter, random),
+            22..32 => self.store(arch, emitter, random),
             32..62 => exec(arch, emitter, random),
             62..82 => requantise(arch, emitter, random),
             82..91 if arch.vector.max_pool && !(arch.vector.pack && random.chance(40)) => max_pool(arch, random),
@@ -236,7 +247,7 @@ impl Case {
         }
     }
 
-    fn load(&self, arch: &Arch, random: &mut Random) -> Option<Op> {
+    fn load(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
         let space = *random.pick(&Space::ALL);
         let source = match space {
             Space::Parameters => &self.layout.parameters,
@@ -246,6 +257,7 @@ impl Case {
         };
         let words = random.between(1, 40) as u32;
         let memory = source.start + random.below((source.len() as u32).checked_sub(words)?);
+        let memory = go_on(emitter, Register::LoadMemory, source.start..source.end - words, random).unwrap_or(memory);
         let local = match space {
             Space::Activations => bank_range(arch, words, random)?,
             _ => random.below(space.words(arch).min(200).checked_sub(words)? + 1),
@@ -253,11 +265,22 @@ impl Case {
         Some(Op::Load { space, memory, local, words })
     }
 
-    fn store(&self, arch: &Arch, random: &mut Random) -> Option<Op> {
+    fn store(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
         let words = random.between(1, 40) as u32;
-        let memory = self.layout.scratch.start + random.below(self.layout.scratch.len() as u32 - words + 1);
-        Some(Op::Store { source: bank_range(arch, words, random)?, memory, words })
+        let scratch = &self.layout.scratch;
+        let memory = scratch.start + random.below(scratch.len() as u32 - words + 1);
+        let memory = go_on(emitter, Register::StoreMemory, scratch.start..scratch.end - words, random).unwrap_or(memory);
+        let source = bank_range(arch, words, random)?;
+        // An address outside the banks is refused later.
+        let source = go_on(emitter, Register::StoreSource, 0..u32::MAX, random).unwrap_or(source);
+        Some(Op::Store { source, memory, words })
     }
+}
+
+/// Now and then, where the last operation left the address in `register`, if that is in `range`.
+fn go_on(emitter: &Emitter, register: Register, range: Range<u32>, random: &mut Random) -> Option<u32> {
+    let go_on = random.chance(20);
+    emitter.held(register).filter(|value| go_on && range.contains(value))
 }
 
 /// The pairs of engines with a semaphore: a ring, which reaches everyone, and others as far as there are semaphores.
@@ -284,13 +307,27 @@ fn bank_range(arch: &Arch, words: u32, random: &mut Random) -> Option<u32> {
 
 /// A window on an image that lies in the banks as a compiler would lay it, or nearly so.
 fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> {
-    let [width, height] = [random.between(1, 7), random.between(1, 6)];
-    let blocks = if random.chance(60) { 1 } else { random.between(2, 3) };
+    let many_blocks = random.chance(5);
+    let [width, height] = if many_blocks { [1, 1] } else { [random.between(1, 7), random.between(1, 6)] };
+    let blocks = match random.below(10) {
+        _ if many_blocks => random.between(16, 40),
+        0..6 => 1,
+        _ => random.between(2, 3),
+    };
     let base = i64::from(bank_range(arch, (width * height * blocks) as u32, random)?);
     let small = |random: &mut Random| if random.chance(50) { [1, 1] } else { [random.between(1, 3), random.between(1, 3)] };
-    let (kernel, stride, dilation) = (small(random), small(random), small(random));
+    let (mut kernel, stride, dilation) = (small(random), small(random), small(random));
     let origin = if random.chance(50) { [0, 0] } else { [random.between(-3, 1), random.between(-3, 1)] };
-    let pixels = [random.between(1, 6), random.between(1, 6)];
+    let mut pixels = [random.between(1, 6), random.between(1, 6)];
+    // Long kernels, most of which lies in the padding.
+    let long_kernel = !many_blocks && random.chance(6);
+    if long_kernel {
+        kernel = [random.between(32, 63), 1];
+        random.shuffle(&mut kernel);
+    }
+    if many_blocks || long_kernel {
+        pixels = [random.between(1, 2), 1];
+    }
     let row = width * blocks;
     let mut strides = [dilation[0], dilation[1] * row, width, stride[0], stride[1] * row];
     if random.chance(12) {
@@ -298,7 +335,15 @@ fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> 
     }
     let source = base + origin[0] + origin[1] * row;
     let fits = pixels[0] * pixels[1] <= pixel_limit;
-    fits.then_some(Window { source, origin, extent: [width, height], stride, dilation, kernel, blocks, pixels, strides })
+    let (away_x, away_y) = (far_away(random), far_away(random));
+    let origin = [origin[0] + away_x, origin[1] + away_y];
+    let extent = [width + away_x, height + away_y];
+    fits.then_some(Window { source, origin, extent, stride, dilation, kernel, blocks, pixels, strides })
+}
+
+/// How far a window is from the corner of its image: of a large image only the last pixels are looked at.
+fn far_away(random: &mut Random) -> i64 {
+    if random.chance(10) { random.between(512, 700) } else { 0 }
 }
 
 fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
@@ -313,6 +358,7 @@ fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
     let steps = window.steps() as u32;
     let last = arch.weight_tiles().checked_sub(steps)?;
     let tile = if random.chance(5) { last } else { random.below(last.min(12) + 1) };
+    let tile = go_on(emitter, Register::ExecWeights, 0..last + 1, random).unwrap_or(tile);
     Some(Op::Exec { half, accumulate, output, window, padding: random.between(-128, 127), tile })
 }
 
@@ -339,8 +385,8 @@ fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op>
 
 fn max_pool(arch: &Arch, random: &mut Random) -> Option<Op> {
     let window = window(arch, random, 1 << 11)?;
-    let (block, row) = (window.pixels[0] + random.between(0, 2), 0);
-    let row = row + block * window.blocks + random.between(0, 3);
+    let block = window.pixels[0] + random.between(0, 2);
+    let row = block * window.blocks + random.between(0, 3);
     let destination = bank_range(arch, (row * window.pixels[1]) as u32, random)?;
     Some(Op::MaxPool { window, destination, block, row })
 }
@@ -375,8 +421,12 @@ fn pack(arch: &Arch, random: &mut Random) -> Option<Op> {
     let taps = random.between(1, most);
     let pixels = [random.between(1, 7), random.between(1, 4)];
     let row = pixels[0] + random.between(0, 3);
+    let words_away = far_away(random) / word_bytes;
+    let source = base + origin[1] * row_words - words_away;
+    let away = words_away * word_bytes;
+    let (origin, extent) = ([origin[0] + away, origin[1]], [width + away, height]);
     Some(Op::Pack {
-        image: Image { source: base + origin[1] * row_words, origin, extent: [width, height], stride, down },
+        image: Image { source, origin, extent, stride, down },
         taps,
         lane: random.between(0, word_bytes - taps),
         padding: random.between(-128, 127),

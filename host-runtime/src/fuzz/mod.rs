@@ -242,6 +242,9 @@ impl Coverage {
         for item in &case.items {
             self.note_operation(&item.op);
         }
+        if run.spans.iter().max_by_key(|span| span.signal).is_some_and(|span| span.engine == Engine::Exec) {
+            self.count("ends with exec");
+        }
     }
 
     fn note_run(&mut self, run: &ir::isa::Run) {
@@ -263,7 +266,9 @@ impl Coverage {
             ("stride", window.stride != [1, 1]),
             ("dilation", window.dilation != [1, 1] && window.kernel != [1, 1]),
             ("kernel", window.kernel != [1, 1]),
+            ("long kernel", window.kernel.iter().any(|n| *n > 31)),
             ("blocks", window.blocks > 1),
+            ("far from the corner", window.extent.iter().any(|n| *n > 511)),
         ];
         for (option, _) in options.iter().filter(|(_, used)| *used) {
             self.count(option);
@@ -275,7 +280,20 @@ impl Coverage {
     }
 }
 
-const OPTIONS: [&str; 9] = ["two waits", "two signals", "wait for more than one token", "nop", "padding", "stride", "dilation", "kernel", "blocks"];
+const OPTIONS: [&str; 12] = [
+    "two waits",
+    "two signals",
+    "wait for more than one token",
+    "nop",
+    "padding",
+    "stride",
+    "dilation",
+    "kernel",
+    "long kernel",
+    "blocks",
+    "far from the corner",
+    "ends with exec",
+];
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

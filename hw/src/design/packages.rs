@@ -7,9 +7,10 @@ use ir::arch::{Attachment, Counters, Dataflow, Reduction, clog2};
 use ir::isa::{CONFIGURE_OPCODE, Engine, Opcode, Register};
 
 /// Bits of a loop bound or coordinate that the instruction set can say.
-const COORD_BITS: u32 = 11;
-const KERNEL_BITS: u32 = 6;
-const BLOCK_BITS: u32 = 10;
+fn field_bits(register: Register, name: &str) -> u32 {
+    let field = register.fields().iter().find(|field| field.name == name);
+    field.expect("a field of the register").width
+}
 
 fn package(name: &str, purpose: &str, items: &[(String, String)]) -> String {
     // A package is a dictionary: no design uses every word of it.
@@ -103,6 +104,9 @@ pub(super) fn arch(arch: &Arch) -> String {
     let groups = arch.parameters.channels / arch.vector.requantise_lanes;
     let memory_bits = clog2(arch.memory.words);
     let pixel_bits = clog2(arch.accumulators.pixels);
+    let coord_bits = field_bits(Register::ExecOrigin, "x");
+    let kernel_bits = field_bits(Register::ExecReduction, "kernel_x");
+    let block_bits = field_bits(Register::ExecReduction, "blocks");
     let local_bits = arch
         .activation_addr_bits()
         .max(clog2(arch.weights.words))
@@ -163,17 +167,17 @@ pub(super) fn arch(arch: &Arch) -> String {
         ("GroupWidth", clog2(groups).into()),
         ("AccPixels", arch.accumulators.pixels.into()),
         ("PixelAddrWidth", pixel_bits.into()),
-        ("CoordWidth", COORD_BITS.into()),
-        ("KernelWidth", KERNEL_BITS.into()),
-        ("BlockWidth", BLOCK_BITS.into()),
+        ("CoordWidth", coord_bits.into()),
+        ("KernelWidth", kernel_bits.into()),
+        ("BlockWidth", block_bits.into()),
         ("LocalAddrWidth", local_bits.into()),
-        ("ExecPixelWidth", (pixel_bits + 1).min(COORD_BITS).into()),
+        ("ExecPixelWidth", (pixel_bits + 1).min(coord_bits).into()),
         (
             "VecPixelWidth",
             if has_source {
-                COORD_BITS
+                coord_bits
             } else {
-                (pixel_bits + 1).min(COORD_BITS)
+                (pixel_bits + 1).min(coord_bits)
             }
             .into(),
         ),
