@@ -53,6 +53,11 @@ fn row(network: &Network, arch: &Arch) -> String {
         .map(|cycles| cycles.difference_percent().abs())
         .collect();
     differences.sort_by(f64::total_cmp);
+    let worst_cycles = layers
+        .iter()
+        .flatten()
+        .map(|cycles| cycles.modelled.abs_diff(cycles.simulated))
+        .max();
     let percent = |at: Option<usize>| match at.and_then(|at| differences.get(at)) {
         Some(difference) => format!("{difference:.2} %"),
         None => "-".to_owned(),
@@ -71,10 +76,11 @@ fn row(network: &Network, arch: &Arch) -> String {
         Err(_) => "refused | - | -".to_owned(),
     };
     format!(
-        "| {} | {} | {n} | {refused} | {} | {} | {whole} |",
+        "| {} | {} | {n} | {refused} | {} | {} ({} cycles) | {whole} |",
         network.name,
         arch.name,
         percent(Some(n / 2)),
         percent(n.checked_sub(1)),
+        worst_cycles.map_or("-".to_owned(), |cycles| cycles.to_string()),
     )
 }

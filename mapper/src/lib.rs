@@ -6,14 +6,15 @@
 //! - `directives`: what the user decides, checked against each other and the arch.
 //! - `plan`: which tensors stay in a bank, and in how many rows at a time the others pass through.
 //! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
+//! - `timing`: how long a program takes, by the timing contract.
 //! - [`explain`]: why the best is the best.
 //! - `layers`, [`cache`]: all layers, equal ones once and different ones in parallel.
 //! - `lower`: the operations of all layers, in the order of their meaning, with every memory range they touch.
 //! - `order`, `sync`: program order, and the tokens that keep its meaning on engines that run at once.
 //! - [`check`]: an independent check of mappings in their text form, `ir::mapping`.
-//! - `encode`: instructions, with registers written only when they change.
+//! - `encode`, `assemble`: instructions, with registers written only when they change, and the program.
 //!
-//! Deliberately not here: running a program, or knowing how long it really takes; that is `sim` and `hw`.
+//! Deliberately not here: running a program; that is `sim` and `hw`.
 
 #![expect(
     clippy::result_large_err,
