@@ -2,6 +2,7 @@
 //!
 //! The default runs are short; `TILEWRIGHT_CASES=10` multiplies their number of problems by ten.
 
+mod brute;
 mod random;
 mod walked;
 
