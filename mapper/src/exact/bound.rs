@@ -204,12 +204,14 @@ impl Form {
                     first * width.partial as f64,
                 ),
             };
-            let back = width.partial as f64;
+            // Where copies above are summed, all but one of them start anew: at least this part of what is seen comes back.
+            let back = seen / shared_copies(problem, split, node.operand, 0..there);
+            let partial = width.partial as f64;
             charge(
                 index,
                 node.memory,
-                per(-n_values * again, drains + seen * again),
-                per(-n_values * back, seen * back),
+                per(-n_values * again, drains + back * again),
+                per(-n_values * partial, back * partial),
             );
             let complete = if nodes[parent].parent.is_none() {
                 up.complete as f64
@@ -219,7 +221,7 @@ impl Form {
             charge(
                 index,
                 above,
-                per(-n_values * spill(up), seen * spill(up)),
+                per(-n_values * spill(up), back * spill(up)),
                 per(n_values * (complete - spill(up)), seen * spill(up)),
             );
         }

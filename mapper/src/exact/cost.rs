@@ -14,8 +14,8 @@
 
 use serde::Serialize;
 
-use super::nest::{Pieces, Step, Tiles, last_loop, parent, tile, tiles};
-use super::problem::Problem;
+use super::nest::{Cuts, Pieces, Step, Tiles, cuts, last_loop, parent, tile, tiles};
+use super::problem::{Mask, Problem};
 
 /// Values that move in and out of one memory for one operand, over all copies or for the busiest copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -163,26 +163,20 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
     let of = |copies: Pieces| {
         let here = moved(problem, nest, operand, Some(at), copies, false);
         let up = |at| moved(problem, nest, operand, at, copies, true);
-        let distinct = distinct(problem, nest, operand, at, copies);
         let mut moves = Moves::default();
         if problem.operands[operand].is_output {
+            let starts = starts(problem, nest, operand, at, copies);
             moves.updates = up(below);
-            // Of copies that are summed on the way up, one is filled with what there was.
-            let back = match copies {
-                _ if outermost => 0,
-                Pieces::All => up(Some(at)) - distinct,
-                _ => here - distinct,
-            };
             if outermost {
-                moves.complete = distinct;
+                moves.complete = starts;
             } else {
-                moves.fills = back;
+                moves.fills = here - starts;
                 moves.drains = here;
             }
             match below {
-                Some(_) => moves.reads = moves.updates - distinct,
+                Some(_) => moves.reads = moves.updates - starts,
                 None => {
-                    let first = (here - back) * first_terms(problem, &nest[at..], operand);
+                    let first = starts * first_terms(problem, &nest[at..], operand);
                     moves.add_reads = moves.updates.saturating_sub(first);
                 }
             }
@@ -201,6 +195,32 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
         tile_values: extent(problem, operand, &tile),
         changes: last_loop(&nest[..at], problem.operands[operand].ranks).is_some(),
     }
+}
+
+/// The sums that start in the tiles of step `at`: all others come back from above.
+///
+/// Of copies that are summed on the way up, one gets what there was, and the others start anew.
+fn starts(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Pieces) -> u64 {
+    match (copies, parent(&nest[..at], operand)) {
+        // Of copies that take turns, the last starts the sums: the first has the most to do.
+        (Pieces::First | Pieces::Whole, _) if takes_turns(problem, &nest[..at], operand) => 0,
+        (Pieces::First | Pieces::Whole, _) => distinct(problem, nest, operand, at),
+        (Pieces::All, None) => problem.operands[operand].n_values,
+        (Pieces::All, Some(above)) => {
+            let all = |shared| moved(problem, nest, operand, Some(at), copies, shared);
+            all(false) - (all(true) - starts(problem, nest, operand, above, copies))
+        }
+    }
+}
+
+/// Whether copies add to the same sums one after the other, because they are not summed on the way up.
+fn takes_turns(problem: &Problem, above: &[Step], operand: usize) -> bool {
+    above.iter().any(|step| {
+        matches!(*step, Step::Space { fanout, rank, copies, .. }
+            if copies > 1
+                && problem.operands[operand].ranks >> rank & 1 == 0
+                && problem.fanouts[fanout].shares >> operand & 1 == 0)
+    })
 }
 
 /// Terms that start a sum: one, or one of each copy below that is not summed on the way up.
@@ -312,25 +332,22 @@ fn moved(
         .dimensions
         .iter()
         .map(|terms| {
-            let tiles: Vec<Tiles> = terms
-                .iter()
-                .map(|(_, rank)| {
-                    tiles(
-                        problem,
-                        *rank,
-                        &nest[..end],
-                        |at| {
-                            if Some(at) == retained {
-                                Pieces::Whole
-                            } else {
-                                Pieces::All
-                            }
-                        },
-                        indexing,
-                    )
-                })
-                .collect();
-            swept(terms, &tiles)
+            let sizes = |rank: usize| {
+                let trips = |at| {
+                    if Some(at) == retained {
+                        Pieces::Whole
+                    } else {
+                        Pieces::All
+                    }
+                };
+                cuts(problem, rank, &nest[..end], trips, indexing)
+            };
+            match retained.map(|at| nest[at]) {
+                Some(Step::Time { rank, tile }) if terms.iter().any(|(_, r)| *r == rank) => {
+                    slid(terms, rank, tile, sizes)
+                }
+                _ => swept(terms, sizes),
+            }
         })
         .product();
     repeats * values
@@ -347,11 +364,11 @@ fn retained(
     let Step::Keep { memory, .. } = nest[at] else {
         return None;
     };
-    let last = last?;
+    let last = last_loop(&nest[..last? + 1], Mask::MAX)?;
     let Step::Time { rank, .. } = nest[last] else {
         return None;
     };
-    let slides = problem.operands[operand].sliding >> rank & 1 == 1;
+    let slides = problem.operands[operand].overlaps() >> rank & 1 == 1;
     let unrolled = nest[last..at]
         .iter()
         .any(|s| matches!(s, Step::Space { rank: r, .. } if *r == rank));
@@ -359,35 +376,62 @@ fn retained(
 }
 
 /// The extents of a dimension, summed over all tiles of its ranks.
-fn swept(terms: &[(u64, usize)], tiles: &[Tiles]) -> u64 {
-    if let [only] = tiles {
+fn swept(terms: &[(u64, usize)], sizes: impl Fn(usize) -> Cuts) -> u64 {
+    let tiles: Vec<Tiles> = terms.iter().map(|(_, rank)| sizes(*rank).tiles()).collect();
+    if let [only] = tiles.as_slice() {
         return only.sum;
     }
     let all: u64 = tiles.iter().map(|t| t.count).product();
     let reach =
         |((factor, _), t): (&(u64, usize), &Tiles)| factor * (t.sum - t.count) * (all / t.count);
-    all + terms.iter().zip(tiles).map(reach).sum::<u64>()
+    all + terms.iter().zip(&tiles).map(reach).sum::<u64>()
 }
 
-/// The different values of an output that pass the memory of step `at`.
-fn distinct(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Pieces) -> u64 {
-    let form = &problem.operands[operand];
-    if copies == Pieces::All {
-        return form.n_values;
+/// The same where tiles slide in steps of `step` of `rank` over what is not cut, and keep what neighbours share, if
+/// they reach so far.
+fn slid(terms: &[(u64, usize)], rank: usize, step: u64, sizes: impl Fn(usize) -> Cuts) -> u64 {
+    // How far all other ranks reach, with how often.
+    let mut others = vec![(0, 1)];
+    let mut factor = 1;
+    for (f, other) in terms {
+        if *other == rank {
+            factor = *f;
+            continue;
+        }
+        let pieces = sizes(*other);
+        let with = |&(reach, n): &(u64, u64)| {
+            let add = move |&(size, m): &(u64, u64)| (reach + f * (size - 1), n * m);
+            pieces.all().iter().map(add)
+        };
+        others = others.iter().flat_map(with).collect();
     }
+    let mut values = 0;
+    for &(size, n) in sizes(rank).all() {
+        for (reach, m) in &others {
+            let steps = size.div_ceil(step);
+            let joined = factor * (size - 1) + reach + 1;
+            let apart = factor * (size - steps) + steps * (reach + 1);
+            values += n * m * joined.min(apart);
+        }
+    }
+    values
+}
+
+/// The different values of an output that pass the first copy of the memory of step `at`.
+fn distinct(problem: &Problem, nest: &[Step], operand: usize, at: usize) -> u64 {
     let size = |terms: &Vec<(u64, usize)>| {
-        let tiles: Vec<Tiles> = terms
-            .iter()
-            .map(|(_, r)| tiles(problem, *r, &nest[..at], |_| Pieces::All, |_| copies))
-            .collect();
-        tiles
-            .iter()
-            .zip(terms)
-            .map(|(t, (f, _))| f * (t.sum - 1))
-            .sum::<u64>()
-            + 1
+        let sum = |(factor, rank): &(u64, usize)| {
+            let all = |_| Pieces::All;
+            let tiles = tiles(problem, *rank, &nest[..at], all, |_| Pieces::First);
+            factor * (tiles.sum - 1)
+        };
+        terms.iter().map(sum).sum::<u64>() + 1
     };
-    form.dimensions.iter().map(size).product()
+    problem.operands[operand]
+        .dimensions
+        .iter()
+        .map(size)
+        .product()
 }
 
 /// Fills in the cycles.

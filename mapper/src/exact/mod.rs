@@ -9,6 +9,7 @@
 //! - `search`, `goal`, `certificate`: branch and bound, what it keeps, and what it proves.
 //! - `limits`: what no nest can beat.
 //! - `text`: nests as [`ir::mapping::Mapping`]s, and back.
+//! - `walk`: a second count of what a nest does, that runs its loops.
 //!
 //! The crate's other half maps networks to the machine that can be generated, with that machine's own cycles.
 //! This half knows any machine that a [`Tree`] describes, and moves of data rather than cycles of engines.
@@ -23,6 +24,10 @@ mod problem;
 mod search;
 mod space;
 mod text;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +46,7 @@ pub use cost::{Access, Cost, Moves};
 pub use goal::Objective;
 pub use limits::{Binds, Limits, binds, buffer_bound, limits};
 pub use text::NestError;
+pub use walk::Counts;
 
 /// What is charged, and which nests there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +225,21 @@ pub fn evaluate(
     let cost = cost::evaluate(&problem, &nest);
     text::check_room(tree, &problem, &cost)?;
     Ok(cost)
+}
+
+/// Counts what `mapping` does by running its loops; it takes time in proportion to the operations.
+///
+/// # Errors
+/// If it is not a nest of `einsum` on `tree`.
+pub fn walk(
+    einsum: &Einsum,
+    tree: &Tree,
+    model: Model,
+    mapping: &Mapping,
+) -> Result<Counts, NestError> {
+    let problem = Problem::new(einsum, tree, model);
+    let nest = text::nest(einsum, tree, &problem, mapping)?;
+    Ok(walk::walk(&problem, &nest))
 }
 
 fn mapped(einsum: &Einsum, tree: &Tree, point: Point) -> Mapped {

@@ -52,6 +52,17 @@ pub(crate) fn tiles(
     in_time: impl Fn(usize) -> Pieces,
     in_space: impl Fn(usize) -> Pieces,
 ) -> Tiles {
+    cuts(problem, rank, steps, in_time, in_space).tiles()
+}
+
+/// The sizes of those tiles.
+pub(crate) fn cuts(
+    problem: &Problem,
+    rank: usize,
+    steps: &[Step],
+    in_time: impl Fn(usize) -> Pieces,
+    in_space: impl Fn(usize) -> Pieces,
+) -> Cuts {
     let mut pieces = Cuts::whole(problem.sizes[rank]);
     for (at, step) in steps.iter().enumerate() {
         let (tile, counts) = match *step {
@@ -68,10 +79,7 @@ pub(crate) fn tiles(
             pieces = pieces.cut(tile, counts);
         }
     }
-    Tiles {
-        count: pieces.all().iter().map(|(_, n)| n).sum(),
-        sum: pieces.all().iter().map(|(size, n)| size * n).sum(),
-    }
+    pieces
 }
 
 /// The size of the largest tile of each rank below `steps`.
@@ -104,7 +112,7 @@ pub(crate) fn last_loop(steps: &[Step], ranks: Mask) -> Option<usize> {
 }
 
 /// Sizes of tiles with how often each occurs: a whole tile and a few remainders.
-struct Cuts {
+pub(crate) struct Cuts {
     pieces: [(u64, u64); MAX_PIECES],
     len: usize,
 }
@@ -113,6 +121,14 @@ struct Cuts {
 const MAX_PIECES: usize = 32;
 
 impl Cuts {
+    /// How many there are, and their sum.
+    pub(crate) fn tiles(&self) -> Tiles {
+        Tiles {
+            count: self.all().iter().map(|(_, n)| n).sum(),
+            sum: self.all().iter().map(|(size, n)| size * n).sum(),
+        }
+    }
+
     fn whole(size: u64) -> Cuts {
         let mut whole = Cuts::none();
         whole.add(size, 1);
@@ -126,7 +142,8 @@ impl Cuts {
         }
     }
 
-    fn all(&self) -> &[(u64, u64)] {
+    /// The sizes, each with how often it occurs.
+    pub(crate) fn all(&self) -> &[(u64, u64)] {
         &self.pieces[..self.len]
     }
 

@@ -72,6 +72,16 @@ pub(crate) struct Fanout {
     pub(crate) shares: Mask,
 }
 
+impl Operand {
+    /// The ranks along which neighbouring tiles may overlap: those that slide, and index nothing else.
+    pub(crate) fn overlaps(&self) -> Mask {
+        let indexes = |d: &Vec<(u64, usize)>, rank: usize| d.iter().any(|(_, r)| *r == rank);
+        let dimensions = |rank: usize| self.dimensions.iter().filter(|d| indexes(d, rank)).count();
+        let several = members(self.sliding).filter(|rank| dimensions(*rank) > 1);
+        several.fold(self.sliding, |mask, rank| mask & !(1 << rank))
+    }
+}
+
 impl Memory {
     /// Bits that its widest port writes in a cycle; 0 if it is never waited for.
     pub(crate) fn write_bits_per_cycle(&self) -> f64 {

@@ -354,16 +354,17 @@ impl<G: Goal> Walk<'_, '_, G> {
         let common = |mask: Mask, operand: &Operand| mask & operand.ranks & !operand.sliding;
         let common = self.problem.operands.iter().fold(Mask::MAX, common);
         for rank in members(common) {
-            let least = self.split.along(rank, 0..self.problem.fanouts.len());
-            let values = &self.sizes[rank].values;
-            let to = (values.partition_point(|v| *v >= least) as u16).saturating_sub(1);
-            let tile = values[to as usize];
+            let tile = self.split.along(rank, 0..self.problem.fanouts.len());
+            // Copies of several fan-outs may make a tile that is none of the sizes: that rank is searched as any other.
+            let Some(to) = self.sizes[rank].position(tile) else {
+                continue;
+            };
+            state.above |= 1 << rank;
             if to > 0 {
                 self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
             }
         }
-        state.above = common;
     }
 
     /// Chooses the node that comes next.
@@ -421,7 +422,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         let sizes = &self.sizes[rank];
         let least = self
             .split
-            .along(rank, state.fanouts..self.problem.fanouts.len());
+            .least_tile(rank, state.fanouts..self.problem.fanouts.len());
         let cuts = &sizes.cuts[state.tile[rank] as usize];
         let mut cut = *state;
         // Smaller tiles take less room, and make more traffic.
@@ -480,7 +481,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         let fanouts = self.problem.fanouts.len();
         let size = |rank: usize| {
             let copies = self.split.along(rank, state.fanouts..below);
-            let least = self.split.along(rank, below..fanouts);
+            let least = self.split.least_tile(rank, below..fanouts);
             let tile = self.sizes[rank].values[state.tile[rank] as usize].div_ceil(copies);
             if ranks >> rank & 1 == 1 { least } else { tile }
         };

@@ -131,6 +131,14 @@ impl Split {
             .product()
     }
 
+    /// The smallest tile of `rank` that all copies in `fanouts` have a part of, where each cuts as evenly as it can.
+    pub(crate) fn least_tile(&self, rank: usize, fanouts: std::ops::Range<usize>) -> u64 {
+        let copies = self.copies[fanouts].iter().map(|copies| copies[rank]);
+        copies
+            .rev()
+            .fold(1, |inside, copies| copies.max(copies * (inside - 1) + 1))
+    }
+
     /// The copies in use of all fan-outs in `fanouts`.
     pub(crate) fn used(&self, fanouts: Range<usize>) -> u64 {
         self.copies[fanouts].iter().flatten().product()

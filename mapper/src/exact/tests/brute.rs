@@ -1,0 +1,233 @@
+//! The search against counting every nest of tiny problems.
+
+use crate::exact::cost::{Cost, evaluate, held_bits};
+use crate::exact::goal::{Best, Front};
+use crate::exact::nest::{Nest, Step};
+use crate::exact::problem::Problem;
+use crate::exact::search::search;
+use crate::exact::space::{Node, Sizes, Split, placements, splits};
+use crate::exact::{Model, Objective, text};
+
+use super::cases;
+use super::random::{Random, einsum, tree};
+
+/// The most nests that are counted for one problem; problems with more are passed over.
+const MOST: usize = 20_000;
+
+#[test]
+fn search_finds_the_best_of_all_nests() {
+    let (mut counted, mut nests, mut without) = (0, 0, 0);
+    for seed in 0..cases(400) {
+        let mut random = Random::new(seed);
+        let einsum = einsum(&mut random, 6, 72);
+        let tree = tree(&mut random, 2);
+        let model = match random.below(4) {
+            0 => Model::ACCELFORGE,
+            _ => Model::MACHINE,
+        };
+        let problem = Problem::new(&einsum, &tree, model);
+        let Some(all) = Brute::all(&problem) else {
+            continue;
+        };
+        let context = || format!("seed {seed}: {}\n{}", einsum.shape(), tree.to_toml());
+        counted += 1;
+        nests += all.len();
+        if all.is_empty() {
+            without += 1;
+        }
+        for objective in [
+            Objective::Energy,
+            Objective::Latency,
+            Objective::EnergyDelay,
+        ] {
+            let rank = |cost: &Cost| objective.rank(cost.energy_pj, cost.cycles);
+            let mut goal = Best::new(objective);
+            let found = search(&problem, &mut goal, &mut |_| false);
+            assert_eq!(found.is_ok(), !all.is_empty(), "{}", context());
+            let Some(best) = all
+                .iter()
+                .min_by(|a, b| rank(&a.1).partial_cmp(&rank(&b.1)).expect("numbers"))
+            else {
+                continue;
+            };
+            let point = goal.point.expect("found");
+            let (found, best_rank) = (rank(&point.cost).0, rank(&best.1).0);
+            assert!(
+                (found - best_rank).abs() <= 1e-9 * best_rank,
+                "{}\n{objective:?}: found {found}\n{}\n{:?}\nbest {best_rank}\n{}\n{:?}",
+                context(),
+                text::mapping(&einsum, &tree, &point.nest),
+                point.cost,
+                text::mapping(&einsum, &tree, &best.0),
+                best.1,
+            );
+        }
+        let mut front = Front::default();
+        if search(&problem, &mut front, &mut |_| false).is_err() {
+            continue;
+        }
+        for (nest, cost) in &all {
+            let is_reached = front.points.iter().any(|p| {
+                p.cost.energy_pj <= cost.energy_pj * (1.0 + 1e-9)
+                    && p.cost.cycles <= cost.cycles * (1.0 + 1e-9)
+            });
+            assert!(
+                is_reached,
+                "{}\n{}\n{cost:?}",
+                context(),
+                text::mapping(&einsum, &tree, nest)
+            );
+        }
+    }
+    println!("{counted} problems, {without} of them without a nest that fits, {nests} nests");
+}
+
+/// Enumerates nests, whether they are any good or not.
+struct Brute<'a> {
+    problem: &'a Problem,
+    sizes: Vec<Sizes>,
+    nodes: &'a [Node],
+    split: &'a Split,
+    steps: Nest,
+    tile: Vec<u64>,
+    found: Vec<(Nest, Cost)>,
+    counted: usize,
+}
+
+impl Brute<'_> {
+    /// All nests that fit, with their costs; none if there are too many.
+    fn all(problem: &Problem) -> Option<Vec<(Nest, Cost)>> {
+        let mut found = Vec::new();
+        let mut counted = 0;
+        for nodes in &placements(problem) {
+            for split in &splits(problem) {
+                let sizes = problem.sizes.iter();
+                let mut brute = Brute {
+                    problem,
+                    sizes: sizes
+                        .map(|&n| Sizes::new(n, problem.model.perfect))
+                        .collect(),
+                    nodes,
+                    split,
+                    steps: Vec::new(),
+                    tile: problem.sizes.clone(),
+                    found: std::mem::take(&mut found),
+                    counted,
+                };
+                let outermost: Vec<usize> = (0..nodes.len())
+                    .filter(|&i| nodes[i].parent.is_none())
+                    .collect();
+                let mut placed = 0;
+                for &index in &outermost {
+                    brute.keep(index);
+                    placed |= 1 << index;
+                }
+                brute.block(placed, 0, 0)?;
+                (found, counted) = (brute.found, brute.counted);
+            }
+        }
+        Some(found)
+    }
+
+    fn keep(&mut self, index: usize) {
+        let Node {
+            memory, operand, ..
+        } = self.nodes[index];
+        self.steps.push(Step::Keep { memory, operand });
+    }
+
+    /// More loops in this block, over ranks not yet `cut` in it, or its end.
+    fn block(&mut self, placed: u32, fanouts: usize, cut: u32) -> Option<()> {
+        for rank in 0..self.tile.len() {
+            if cut >> rank & 1 == 1 {
+                continue;
+            }
+            let tile = self.tile[rank];
+            let from = self.sizes[rank].position(tile).expect("a possible size");
+            for to in self.sizes[rank].cuts[from as usize].clone() {
+                let smaller = self.sizes[rank].values[to as usize];
+                self.tile[rank] = smaller;
+                self.steps.push(Step::Time {
+                    rank,
+                    tile: smaller,
+                });
+                self.block(placed, fanouts, cut | 1 << rank)?;
+                self.steps.pop();
+                self.tile[rank] = tile;
+            }
+        }
+        self.end_of_block(placed, fanouts)
+    }
+
+    fn end_of_block(&mut self, placed: u32, fanouts: usize) -> Option<()> {
+        let open: Vec<usize> = (0..self.nodes.len())
+            .filter(|i| placed >> i & 1 == 0)
+            .collect();
+        let depth = |i: &usize| self.problem.memories[self.nodes[*i].memory].below_fanouts;
+        let Some(least) = open.iter().map(depth).min() else {
+            let (mark, tile) = (self.steps.len(), self.tile.clone());
+            if self.cross(fanouts..self.problem.fanouts.len()) && self.tile.iter().all(|t| *t == 1)
+            {
+                self.count()?;
+            }
+            self.steps.truncate(mark);
+            self.tile = tile;
+            return Some(());
+        };
+        for &index in &open {
+            let node = self.nodes[index];
+            let parent = node.parent.expect("outermost ones are placed");
+            let ordered = !self.problem.model.ordered
+                || open.iter().all(|i| self.nodes[*i].memory >= node.memory);
+            if depth(&index) != least || placed >> parent & 1 == 0 || !ordered {
+                continue;
+            }
+            let (mark, tile) = (self.steps.len(), self.tile.clone());
+            if self.cross(fanouts..least) {
+                self.keep(index);
+                self.block(placed | 1 << index, least, 0)?;
+            }
+            self.steps.truncate(mark);
+            self.tile = tile;
+        }
+        Some(())
+    }
+
+    /// Unrolls as the split says; false if there is not enough to unroll.
+    fn cross(&mut self, fanouts: std::ops::Range<usize>) -> bool {
+        for fanout in fanouts {
+            for rank in 0..self.tile.len() {
+                let copies = self.split.copies[fanout][rank];
+                if copies == 1 {
+                    continue;
+                }
+                let tile = self.tile[rank].div_ceil(copies);
+                if self.tile[rank] < copies || self.sizes[rank].position(tile).is_none() {
+                    return false;
+                }
+                self.tile[rank] = tile;
+                self.steps.push(Step::Space {
+                    fanout,
+                    rank,
+                    copies,
+                    tile,
+                });
+            }
+        }
+        true
+    }
+
+    fn count(&mut self) -> Option<()> {
+        self.counted += 1;
+        if self.counted > MOST {
+            return None;
+        }
+        let cost = evaluate(self.problem, &self.steps);
+        let held = held_bits(self.problem, &cost.accesses);
+        let mut memories = self.problem.memories.iter().zip(held);
+        if memories.all(|(m, held)| m.size_bits.is_none_or(|size| held <= size)) {
+            self.found.push((self.steps.clone(), cost));
+        }
+        Some(())
+    }
+}
