@@ -137,11 +137,8 @@ pub fn build_in(cache: &Path, rtl: &Rtl, optimise: Optimise) -> Result<Built, Bu
     Ok(Built { path: store.file(&key, "so"), key, runs, cached: false })
 }
 
-/// Functions of at most 500 statements: the C++ compiler's time grows faster than the length of a function.
-const VERILATE: [&str; 12] = [
-    "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--Mdir", ".", "-Wno-fatal",
-    "--output-split-cfuncs", "500",
-];
+const VERILATE: [&str; 10] =
+    ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--Mdir", ".", "-Wno-fatal"];
 const COMPILE: [&str; 8] =
     ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread", "-DVM_COVERAGE=0", "-DVM_TRACE=0", "-w"];
 
