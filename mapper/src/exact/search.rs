@@ -140,6 +140,7 @@ pub(crate) fn search<G: Goal>(
         tasks: tasks.len() as u64,
         ..Certificate::default()
     };
+    let mut looks = 0;
     while let Some(mut task) = tasks.pop() {
         let open_rank = task.rank.0;
         if goal.is_hopeless(task.energy, task.cycles) || goal.is_hopeless_rank(task.rank) {
@@ -149,6 +150,25 @@ pub(crate) fn search<G: Goal>(
         let nodes = &placements[task.placement];
         let (split, sizes) = (&splits[task.split], &sizes[..]);
         let form = Form::new(problem, nodes, split);
+        // A search that lasts needs a nest to stop with.
+        if certificate.leaves == 0 && certificate.nodes > LOOK_AFTER && looks < LOOKS {
+            looks += 1;
+            let until = certificate.nodes + LOOK_NODES;
+            let mut soon = |nodes| nodes > until || stop(nodes);
+            let mut walk = Walk {
+                problem,
+                sizes,
+                nodes,
+                split,
+                form: Form::new(problem, nodes, split),
+                floor: Some(0.0),
+                goal,
+                stop: &mut soon,
+                certificate: &mut certificate,
+                steps: Vec::new(),
+            };
+            let _ = walk.start(Scope::All);
+        }
         let objective = match task.knows {
             Knows::Least => goal.objective(),
             _ => Objective::Energy,
@@ -206,6 +226,13 @@ pub(crate) fn search<G: Goal>(
     }
     Ok(certificate)
 }
+
+/// Nodes after which a search without a nest looks for one.
+const LOOK_AFTER: u64 = 1 << 14;
+/// How many tasks are looked into for a first nest, before their bounds are refined.
+const LOOKS: u32 = 16;
+/// Nodes of such a look.
+const LOOK_NODES: u64 = 2048;
 
 fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     if a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).is_ge() {
