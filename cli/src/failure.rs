@@ -177,10 +177,12 @@ failure_from! {
     ir::directive::DirectiveError => Code::Input,
     ir::network::NetworkError => Code::Input,
     ir::program::CheckError => Code::Input,
+    ir::mapping::MappingError => Code::Input,
     ir::tree::TreeError => Code::Input,
     ir::workload::WorkloadError => Code::Input,
     mapper::MapError => Code::Input,
     mapper::exact::Infeasible => Code::CheckFailed,
+    mapper::exact::NestError => Code::CheckFailed,
     onnx::zoo::ZooError => Code::Usage,
     sim::SimError => Code::CheckFailed,
 }

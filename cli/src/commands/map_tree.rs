@@ -1,12 +1,12 @@
 //! `tilewright map` on a tree: the best nest of each einsum, with proof; no design is generated from a tree.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ir::mapping::Schedule;
 use ir::tree::Tree;
-use ir::workload::Einsum;
+use ir::workload::{Einsum, Workload};
 use mapper::exact::{self, Binds, Certificate, Cost, Found, Limits, Model, Objective, StopReason};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,6 +29,9 @@ pub(crate) struct TreeArgs {
     /// Stop the search on a tree after this many seconds and print the best so far with its gap
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<f64>,
+    /// Count what the nests of this schedule file cost on a tree, instead of searching
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["time_limit", "output"])]
+    replay: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -79,6 +82,9 @@ pub(crate) fn run(
         ModelArg::Accelforge => Model::ACCELFORGE,
     };
     let workload = input::workload(network)?;
+    if let Some(file) = &args.replay {
+        return replay(&workload, tree, model, file, console);
+    }
     let spinner = console.spinner(&format!("mapping {} to {}", workload.name, tree.name));
     // Ctrl-C is no failure here: the best so far is printed with its gap.
     interrupt::allow(60);
@@ -129,6 +135,50 @@ pub(crate) fn run(
     console.result("map", &mapped, || text(&mapped, &parts, tree))?;
     Ok(Outcome::Good)
 }
+
+#[derive(Serialize)]
+struct Replayed {
+    workload: String,
+    tree: String,
+    model: Model,
+    einsums: Vec<Value>,
+}
+
+/// Counts what given nests cost.
+fn replay(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    file: &Path,
+    console: &Console,
+) -> Result<Outcome, Failure> {
+    let schedule: Schedule = input::text(file, SCHEDULE_BYTES)?.parse()?;
+    let mut text = format!("workload `{}` on tree `{}`\n", workload.name, tree.name);
+    let mut einsums = Vec::new();
+    for mapping in &schedule.mappings {
+        let Some(einsum) = workload.einsums.iter().find(|e| e.name == mapping.einsum) else {
+            let message = format!("`{}` maps einsum `{}`, which is not in `{}`", file.display(), mapping.einsum, workload.name);
+            return Err(Failure::usage(message, "replay a schedule with the workload that it was made for"));
+        };
+        let cost = exact::evaluate(einsum, tree, model, mapping)?;
+        let _ = writeln!(
+            text,
+            "{}: {:.3} uJ, {} cycles, {} bits cross `{}` (modelled)",
+            einsum.name,
+            cost.energy_pj * 1e-6,
+            thousands(cost.cycles.ceil() as u64),
+            thousands(cost.outermost_bits),
+            tree.components[0].name()
+        );
+        einsums.push(json!({ "name": einsum.name, "modelled_cost": cost, "bound_by": exact::binds(tree, &cost) }));
+    }
+    let replayed = Replayed { workload: workload.name.clone(), tree: tree.name.clone(), model, einsums };
+    console.result("map", &replayed, || text)?;
+    Ok(Outcome::Good)
+}
+
+/// Schedule files above this size are none.
+const SCHEDULE_BYTES: u64 = 1 << 24;
 
 /// One einsum with its result.
 struct Part<'a> {

@@ -1,0 +1,93 @@
+//! Prints how long the exact mapper takes, as a table: CPU milliseconds of one thread, least of five runs, nothing cached.
+
+use std::fmt::Write as _;
+
+use ir::workload::Einsum;
+use mapper::exact::{Model, Objective, StopReason, map};
+use rustix::time::{ClockId, clock_gettime};
+
+#[path = "../tests/common/trees.rs"]
+mod trees;
+
+const RUNS: usize = 5;
+
+/// CPU milliseconds of this thread.
+fn cpu_ms() -> f64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as f64 * 1e3 + now.tv_nsec as f64 * 1e-6
+}
+
+/// Milliseconds of one search, its nodes, and whether it came to its end.
+fn time(einsum: &Einsum, tree: &ir::tree::Tree, model: Model) -> (f64, u64, bool) {
+    let mut best = (f64::INFINITY, 0, false);
+    for _ in 0..RUNS {
+        let start = cpu_ms();
+        let mut stop = |nodes| nodes > trees::NODES;
+        let found = map(einsum, tree, model, Objective::EnergyDelay, &mut stop).expect("it fits");
+        let ms = cpu_ms() - start;
+        let certificate = found.certificate;
+        if ms < best.0 {
+            best = (ms, certificate.nodes, certificate.stop == StopReason::Exhausted);
+        }
+        if ms > 500.0 {
+            break;
+        }
+    }
+    best
+}
+
+fn main() {
+    let layers = trees::workload("layers");
+    let mut text = String::from(
+        "# Times of the exact mapper\n\nWritten by `cargo run --release -p tilewright-bench --example mapper_times`.\n\
+         CPU milliseconds of one thread, least of five runs, nothing cached, objective energy times delay.\n\
+         `perfect` is AccelForge's space and model; `machine` has tiles of any size, memories in any order, double buffers and phases.\n",
+    );
+    let mut slides = layers.einsums.clone();
+    slides.retain(|e| e.ranks.iter().any(|r| e.operands.iter().any(|o| o.slides_over(&r.name) && r.size > 1)));
+    for (name, space, model) in trees::SPACES {
+        let tree = trees::tree(name);
+        let mut rows = String::new();
+        let mut of_kind = [Vec::new(), Vec::new()];
+        for einsum in &layers.einsums {
+            let (ms, nodes, proven) = time(einsum, &tree, **model);
+            let kind = usize::from(slides.contains(einsum));
+            of_kind[kind].push((ms, proven));
+            let proof = if proven { "proven" } else { "stopped" };
+            let _ = writeln!(rows, "| {} | {ms:.3} | {nodes} | {proof} |", einsum.name);
+        }
+        let _ = writeln!(text, "\n## {name}, {space}\n");
+        for (kind, name) in ["GEMM and 1x1", "convolutions with halo"].into_iter().enumerate() {
+            let mut times = of_kind[kind].clone();
+            times.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let proven = times.iter().filter(|t| t.1).count();
+            let _ = writeln!(
+                text,
+                "{name}: median {:.3} ms, slowest {:.3} ms, {proven} of {} proven.\n",
+                times[times.len() / 2].0,
+                times[times.len() - 1].0,
+                times.len()
+            );
+        }
+        let _ = write!(text, "| layer | ms | nodes | |\n|---|---|---|---|\n{rows}");
+    }
+    for name in ["resnet50", "mobilenet_v2", "bert_base"] {
+        let workload = trees::workload(name);
+        let start = cpu_ms();
+        let mut n_proven = 0;
+        for einsum in &workload.einsums {
+            let tree = trees::tree("gemmini_like");
+            let mut stop = |nodes| nodes > trees::NODES;
+            let found = map(einsum, &tree, Model::MACHINE, Objective::EnergyDelay, &mut stop).expect("it fits");
+            n_proven += usize::from(found.certificate.stop == StopReason::Exhausted);
+        }
+        let _ = write!(
+            text,
+            "{}{name} on gemmini_like, machine: {} einsums, {n_proven} proven, {:.1} ms in all\n",
+            if name == "resnet50" { "\n## Whole networks\n\n" } else { "\n" },
+            workload.einsums.len(),
+            cpu_ms() - start
+        );
+    }
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).expect("standard output is open");
+}
