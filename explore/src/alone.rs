@@ -6,7 +6,7 @@
 use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::network::{EinsumId, Network};
-use mapper::{Compiled, MapError};
+use mapper::Compiled;
 use rayon::prelude::*;
 use serde::Serialize;
 use sim::{Memory, MemoryTiming, Mode, simulate};
@@ -51,11 +51,11 @@ pub fn layers(
     network: &Network,
     arch: &Arch,
     options: &mapper::Options,
-) -> Vec<Result<Cycles, MapError>> {
+) -> Vec<Result<Cycles, String>> {
     let ids: Vec<EinsumId> = network.einsum_ids().collect();
-    let one = |id: &EinsumId| {
-        let compiled = mapper::compile(&network.alone(*id), arch, options)?;
-        Ok(cycles(&compiled, arch, options.memory))
+    let one = |id: &EinsumId| match mapper::compile(&network.alone(*id), arch, options) {
+        Ok(compiled) => Ok(cycles(&compiled, arch, options.memory)),
+        Err(error) => Err(error.to_string()),
     };
     ids.par_iter().map(one).collect()
 }

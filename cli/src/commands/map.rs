@@ -234,7 +234,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
 fn layer_json(
     layer: &LayerReport,
     loop_nest: &str,
-    alone: &Result<alone::Cycles, MapError>,
+    alone: &Result<alone::Cycles, String>,
 ) -> Value {
     let cost = layer.cost;
     let cost = json!({
@@ -250,7 +250,7 @@ fn layer_json(
             "modelled_cycles": cycles.modelled, "simulated_cycles": cycles.simulated,
             "difference_percent": cycles.difference_percent(),
         }),
-        Err(reason) => json!({ "refused": reason.to_string() }),
+        Err(reason) => json!({ "refused": reason }),
     };
     if let Some(explanation) = &layer.explanation {
         json["explanation"] = json!(explanation);
