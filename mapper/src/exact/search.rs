@@ -8,7 +8,9 @@
 //!    above a node has only ranks that index its operand.
 //! 2. A loop directly below a tile that it indexes can move above it: the same traffic, a smaller tile. So the block below a
 //!    node has no rank that indexes that node's operand, except where tiles overlap.
-//! 3. Inside a block order does not matter, except which loop is last where overlap is retained.
+//! 3. Inside a block order matters only for nodes that follow without a further loop of their own: a loop that comes last
+//!    stands directly above them if they do not index it, and where overlap is retained, that along which it is.
+//!    So bounds take the best order for each node, and each leaf is counted in all orders that differ.
 //! 4. It follows from 2 that loops over ranks that index every operand, such as heads or groups, stand outside all tiles.
 //! 5. Nodes without a loop between them can change places, so they come in the order of the placement.
 //!
@@ -302,6 +304,10 @@ struct State {
     counts: [f64; ir::workload::MAX_RANKS],
     /// The traffic of placed nodes, and a lower bound for the others.
     traffic: [f64; MAX_NODES],
+    /// For open nodes, how often the loops run that may end up directly above, where they find the tile in place.
+    in_place: [f64; MAX_NODES],
+    /// The part of it that the block at hand has made.
+    in_block: [f64; MAX_NODES],
     /// At least the cycles of compute.
     compute: f64,
     /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
@@ -346,6 +352,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
             traffic: [0.0; MAX_NODES],
+            in_place: [1.0; MAX_NODES],
+            in_block: [1.0; MAX_NODES],
             compute: self.form.compute,
             ends: 0.0,
             placed: 0,
@@ -386,9 +394,13 @@ impl<G: Goal> Walk<'_, '_, G> {
             let Some(to) = self.sizes[rank].position(tile) else {
                 continue;
             };
+            // The same where tiles that change take twice the room.
+            if !self.problem.model.perfect && to > 0 && 2 * tile > self.problem.sizes[rank] {
+                continue;
+            }
             state.above |= 1 << rank;
             if to > 0 {
-                self.set(state, rank, to);
+                self.set(state, rank, to, Some(0));
                 self.steps.push(Step::Time { rank, tile });
             }
         }
@@ -417,7 +429,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             {
                 continue;
             }
-            let ranks = self.problem.operands[node.operand].ranks & !state.above;
+            let above = state.above & !self.better_last(state, index);
+            let ranks = self.problem.operands[node.operand].ranks & !above;
             let room = self.room(node.memory);
             if self.least_bits(state, index, ranks, false) > room {
                 self.certificate.pruned_by_capacity += 1;
@@ -428,6 +441,24 @@ impl<G: Goal> Walk<'_, '_, G> {
             self.steps.truncate(mark);
         }
         Some(())
+    }
+
+    /// The ranks whose loops may have to come last in the block above node `index`, and so cannot move out of it: those along
+    /// which overlap is retained, and those that find the tile of a node further below in place.
+    fn better_last(&self, state: &State, index: usize) -> Mask {
+        let memory_of = |i: usize| &self.problem.memories[self.nodes[i].memory];
+        let open = (0..self.nodes.len()).filter(|i| state.placed >> i & 1 == 0);
+        open.fold(0, |mask, i| {
+            let operand = &self.problem.operands[self.nodes[i].operand];
+            let retained = if memory_of(i).reuses_overlap {
+                operand.overlaps()
+            } else {
+                0
+            };
+            let is_further = memory_of(i).below_fanouts > memory_of(index).below_fanouts
+                && !self.problem.model.ordered;
+            mask | retained | if is_further { !operand.ranks } else { 0 }
+        })
     }
 
     /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
@@ -464,7 +495,8 @@ impl<G: Goal> Walk<'_, '_, G> {
                 break;
             }
             let mut state = *state;
-            self.set(&mut state, rank, to);
+            let depth = self.problem.memories[self.nodes[index].memory].below_fanouts;
+            self.set(&mut state, rank, to, Some(depth));
             if self.is_hopeless(&state) {
                 self.certificate.pruned_by_bound += 1;
                 break;
@@ -525,7 +557,9 @@ impl<G: Goal> Walk<'_, '_, G> {
     }
 
     /// Sets the tile of `rank`, and the least traffic of the nodes still open.
-    fn set(&self, state: &mut State, rank: usize, to: u16) {
+    ///
+    /// It was cut by a loop above a node below `depth` fan-outs, or unrolled where there is no depth.
+    fn set(&self, state: &mut State, rank: usize, to: u16, depth: Option<usize>) {
         let sizes = &self.sizes[rank];
         let copies = self.split.along(rank, 0..state.fanouts);
         // The first of several copies has at least its share; edge tiles may give it less than whole tiles.
@@ -543,15 +577,36 @@ impl<G: Goal> Walk<'_, '_, G> {
                 continue;
             }
             let operand = &self.problem.operands[node.operand];
-            if operand.ranks >> rank & 1 == 0 {
-                state.traffic[index] *= ratio;
-            } else if operand.sliding >> rank & 1 == 1
+            let is_indexed = operand.ranks >> rank & 1 == 1;
+            if !is_indexed {
+                if depth.is_none_or(|depth| self.could_come_first(state, index, depth, rank)) {
+                    state.traffic[index] *= ratio;
+                } else {
+                    state.in_place[index] *= ratio;
+                    state.in_block[index] *= ratio;
+                }
+                continue;
+            }
+            if depth.is_some() {
+                // Loops of the block at hand may still come last in it.
+                state.traffic[index] *= state.in_place[index] / state.in_block[index];
+                state.in_place[index] = state.in_block[index];
+            }
+            if operand.sliding >> rank & 1 == 1
                 && !self.problem.memories[node.memory].reuses_overlap
             {
-                state.traffic[index] =
-                    self.repeats(state, index) * self.values(state, index, least_swept);
+                state.traffic[index] = self.repeats(state, index) / state.in_place[index]
+                    * self.values(state, index, least_swept);
             }
         }
+    }
+
+    /// Whether node `index` could as well stand above a loop over `rank` which it does not index, in the block above a node
+    /// below `depth` fan-outs; if so, a loop that ends up directly above it need not be considered.
+    fn could_come_first(&self, state: &State, index: usize, depth: usize, rank: usize) -> bool {
+        let below = self.problem.memories[self.nodes[index].memory].below_fanouts;
+        self.problem.model.ordered
+            || (below == depth && self.split.along(rank, state.fanouts..depth) == 1)
     }
 
     /// How often loops over other ranks repeat the fills of node `index`.
@@ -602,20 +657,11 @@ impl<G: Goal> Walk<'_, '_, G> {
         {
             return Some(());
         }
-        let block = self.block(mark);
         let crosses = state.fanouts < memory.below_fanouts;
         if crosses && !self.cross(&mut state, memory.below_fanouts) {
             return Some(());
         }
         let sliding = self.problem.operands[node.operand].sliding;
-        if sliding != 0 {
-            let values = if memory.reuses_overlap {
-                self.retain(&state, index, block..mark)
-            } else {
-                self.values(&state, index, swept)
-            };
-            state.traffic[index] = self.repeats(&state, index) * values;
-        }
         let changes = last_loop(&self.steps, self.problem.operands[node.operand].ranks).is_some();
         let bits = self.least_bits(&state, index, 0, changes);
         if bits > room {
@@ -628,10 +674,10 @@ impl<G: Goal> Walk<'_, '_, G> {
             operand: node.operand,
         });
         // Edge tiles make more pieces than the sizes of tiles tell.
-        if !self.problem.model.perfect {
-            let exact = fills(self.problem, &self.steps, self.steps.len() - 1) as f64;
-            state.traffic[index] = state.traffic[index].max(exact / self.form.copies[index]);
+        if !self.problem.model.perfect || sliding != 0 {
+            state.traffic[index] = self.least_fills(index) as f64 / self.form.copies[index];
         }
+        state.in_block = [1.0; MAX_NODES];
         state.placed |= 1 << index;
         let one = if changes {
             bits / self.problem.buffers(node.memory)
@@ -642,7 +688,14 @@ impl<G: Goal> Walk<'_, '_, G> {
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
-            let plain = self.problem.operands[node.operand].ranks & !sliding;
+            let may_grow =
+                !self.problem.model.perfect && !changes && self.problem.buffers(node.memory) > 1;
+            // The first loop above a double buffer takes up to twice the room, so that it may not fit above it.
+            let plain = if may_grow {
+                0
+            } else {
+                self.problem.operands[node.operand].ranks & !sliding
+            };
             // Nodes without a loop between them could also change places.
             state.above = if follows && !crosses && !self.problem.model.ordered {
                 state.above | plain
@@ -654,6 +707,112 @@ impl<G: Goal> Walk<'_, '_, G> {
         }
         self.steps.truncate(mark);
         Some(())
+    }
+
+    /// The values that move into the tiles of node `index`, which was placed last, for the best order of the loops above.
+    fn least_fills(&self, index: usize) -> u64 {
+        let at = self.steps.len() - 1;
+        let operand = &self.problem.operands[self.nodes[index].operand];
+        let ranks = if self.problem.model.ordered {
+            Mask::MAX
+        } else {
+            operand.ranks
+        };
+        let now = fills(self.problem, &self.steps, at);
+        let Some(last) = last_loop(&self.steps[..at], ranks) else {
+            return now;
+        };
+        let is_time = |step: &&Step| matches!(step, Step::Time { .. });
+        let end = last + self.steps[last..].iter().take_while(is_time).count();
+        let run = self.block(end)..end;
+        let indexes =
+            |step: &Step| matches!(step, Step::Time { rank, .. } if ranks >> rank & 1 == 1);
+        let overlaps = |step: &Step| {
+            self.problem.memories[self.nodes[index].memory].reuses_overlap
+                && matches!(step, Step::Time { rank, .. } if operand.overlaps() >> rank & 1 == 1)
+        };
+        let mut least = now;
+        let mut lasts: Vec<Step> = self.steps[run.clone()]
+            .iter()
+            .copied()
+            .filter(overlaps)
+            .collect();
+        if lasts.is_empty() && self.steps[run.clone()].iter().all(indexes) {
+            return now;
+        }
+        lasts.push(self.steps[last]);
+        for last in lasts {
+            let mut nest = self.steps.clone();
+            nest[run.clone()].sort_by_key(|step| match step {
+                step if *step == last => 1,
+                step if indexes(step) => 0,
+                _ => 2,
+            });
+            least = least.min(fills(self.problem, &nest, at));
+        }
+        least
+    }
+
+    /// Adds the other orders of loops in each block from step `from` on, as far as they differ for a node below.
+    ///
+    /// A loop that stands last in its block is directly above the nodes whose other loops come before it, if these have no
+    /// further loops of their own: their tiles stay in place.
+    fn reorder(&self, from: usize, orders: &mut Vec<Nest>) {
+        let is_time = |step: &Step| matches!(step, Step::Time { .. });
+        let Some(start) = (from..self.steps.len()).find(|&i| is_time(&self.steps[i])) else {
+            return;
+        };
+        let end = start
+            + self.steps[start..]
+                .iter()
+                .take_while(|s| is_time(s))
+                .count();
+        let kinds: Vec<Mask> = self.steps[start..end]
+            .iter()
+            .map(|step| match *step {
+                Step::Time { rank, .. } => self.kind(rank, end),
+                _ => 0,
+            })
+            .collect();
+        let mut distinct = kinds.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let before = std::mem::take(orders);
+        for order in permutations(&distinct) {
+            for nest in &before {
+                let mut nest = nest.clone();
+                let mut at: Vec<usize> = (0..end - start).collect();
+                at.sort_by_key(|&i| order.iter().position(|kind| *kind == kinds[i]));
+                for (to, from) in at.into_iter().enumerate() {
+                    nest[start + to] = self.steps[start + from];
+                }
+                orders.push(nest);
+            }
+        }
+        self.reorder(end, orders);
+    }
+
+    /// What tells a loop over `rank` in a block that ends at step `end` from others, for the nodes below.
+    fn kind(&self, rank: usize, end: usize) -> Mask {
+        let mut kind = 0;
+        for (operand, form) in self.problem.operands.iter().enumerate() {
+            let next = (end..self.steps.len()).find(|&i| match self.steps[i] {
+                Step::Keep { operand: o, .. } => o == operand,
+                Step::Time { rank, .. } => form.ranks >> rank & 1 == 1,
+                Step::Space { .. } => false,
+            });
+            let Some(Step::Keep { memory, .. }) = next.map(|i| self.steps[i]) else {
+                continue;
+            };
+            if form.ranks >> rank & 1 == 1 && !self.problem.model.ordered {
+                kind |= 1 << operand;
+            }
+            let reuses = self.problem.memories[memory].reuses_overlap;
+            if reuses && form.overlaps() >> rank & 1 == 1 {
+                kind |= 1 << (self.problem.operands.len() + rank);
+            }
+        }
+        kind
     }
 
     /// Where the loops start that end at step `end`.
@@ -709,38 +868,9 @@ impl<G: Goal> Walk<'_, '_, G> {
             state.compute = (0..self.problem.sizes.len()).map(steps).product();
         }
         for (rank, to) in passed {
-            self.set(state, rank, to);
+            self.set(state, rank, to, None);
         }
         true
-    }
-
-    /// The values of all tiles of node `index`, with the loop of its block last that saves most of what overlaps.
-    fn retain(&mut self, state: &State, index: usize, block: std::ops::Range<usize>) -> f64 {
-        let operand = &self.problem.operands[self.nodes[index].operand];
-        let mut best = (self.values(state, index, swept), None);
-        let before = tile(self.problem, &self.steps[..block.start]);
-        for at in block.clone() {
-            let Step::Time { rank, .. } = self.steps[at] else {
-                continue;
-            };
-            let unrolled = self.steps[block.end..]
-                .iter()
-                .any(|s| matches!(s, Step::Space { rank: r, .. } if *r == rank));
-            if operand.sliding >> rank & 1 == 0 || unrolled {
-                continue;
-            }
-            let without = self.problem.sizes[rank].div_ceil(before[rank]) as f64;
-            let values = self.values(state, index, |problem, terms, n| {
-                swept(problem, terms, &|r| if r == rank { without } else { n(r) })
-            });
-            if values < best.0 {
-                best = (values, Some(at));
-            }
-        }
-        if let Some(at) = best.1 {
-            self.steps[at..block.end].rotate_left(1);
-        }
-        best.0
     }
 
     /// Counts a finished nest.
@@ -776,12 +906,32 @@ impl<G: Goal> Walk<'_, '_, G> {
             .form
             .bound(&state.traffic[..self.nodes.len()], state.compute);
         let bound = (energy, cycles + state.ends);
-        self.goal.offer(&Leaf {
-            problem: self.problem,
-            nest: &self.steps,
-            bound,
-        });
+        let mut orders = vec![self.steps.clone()];
+        self.reorder(0, &mut orders);
+        for nest in &orders {
+            self.goal.offer(&Leaf {
+                problem: self.problem,
+                nest,
+                bound,
+            });
+        }
         self.steps.truncate(mark);
         Some(())
     }
+}
+
+/// All orders of `kinds`, that of the list first.
+fn permutations(kinds: &[Mask]) -> Vec<Vec<Mask>> {
+    let Some((first, rest)) = kinds.split_first() else {
+        return vec![Vec::new()];
+    };
+    let mut all = Vec::new();
+    for order in permutations(rest) {
+        for at in 0..=order.len() {
+            let mut order = order.clone();
+            order.insert(at, *first);
+            all.push(order);
+        }
+    }
+    all
 }

@@ -1,16 +1,19 @@
 //! The exact mapper against slower ways to the same numbers, on random problems.
 //!
-//! The default runs are short; `TILEWRIGHT_CASES=10` multiplies their number of problems by ten.
+//! The default runs are short; `CASES=10000 SEED=1000` counts ten thousand problems from another seed on.
 
 mod brute;
 mod random;
 mod walked;
 
-/// `default` problems, or as many times more as the environment asks for.
-fn cases(default: u64) -> u64 {
-    let times = std::env::var("TILEWRIGHT_CASES").map_or(1, |text| {
-        text.parse()
-            .expect("`TILEWRIGHT_CASES` is a number of times")
-    });
-    default * times
+/// The seeds of `default` problems, or of `CASES` from `SEED` on.
+fn cases(default: u64) -> std::ops::Range<u64> {
+    let number = |name, default| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+    };
+    let first = number("SEED", 0);
+    first..first + number("CASES", default)
 }
