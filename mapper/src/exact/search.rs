@@ -317,6 +317,9 @@ struct State {
     fanouts: usize,
     /// Ranks that index a node directly above, with nothing between, and so belong above it.
     above: Mask,
+    /// Ranks of which only the cut in two is left: the first loop above a double buffer halves the tile and doubles the
+    /// buffer, so that with an odd tile it may not fit above. Any other cut makes up for the second buffer.
+    halves: Mask,
     /// The node placed last if no loop came since, for the order of nodes without loops between.
     last: Option<usize>,
 }
@@ -359,6 +362,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             placed: 0,
             fanouts: 0,
             above: 0,
+            halves: 0,
             last: None,
         };
         for (index, traffic) in least_traffic(self.problem, self.nodes)
@@ -429,7 +433,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             {
                 continue;
             }
-            let above = state.above & !self.better_last(state, index);
+            let last = self.better_last(state, index);
+            let above = state.above & !last;
             let ranks = self.problem.operands[node.operand].ranks & !above;
             let room = self.room(node.memory);
             if self.least_bits(state, index, ranks, false) > room {
@@ -437,7 +442,8 @@ impl<G: Goal> Walk<'_, '_, G> {
                 continue;
             }
             let mark = self.steps.len();
-            self.cut(state, index, ranks, room)?;
+            let halves = state.halves & !last;
+            self.cut(&State { halves, ..*state }, index, ranks, room)?;
             self.steps.truncate(mark);
         }
         Some(())
@@ -493,6 +499,10 @@ impl<G: Goal> Walk<'_, '_, G> {
         for &to in &cuts[fitting..] {
             if sizes.values[to as usize] < least {
                 break;
+            }
+            let tile = self.tile_of(state, rank);
+            if state.halves >> rank & 1 == 1 && sizes.values[to as usize] != tile.div_ceil(2) {
+                continue;
             }
             let mut state = *state;
             let depth = self.problem.memories[self.nodes[index].memory].below_fanouts;
@@ -688,25 +698,40 @@ impl<G: Goal> Walk<'_, '_, G> {
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
+            let plain = self.problem.operands[node.operand].ranks & !sliding;
             let may_grow =
                 !self.problem.model.perfect && !changes && self.problem.buffers(node.memory) > 1;
-            // The first loop above a double buffer takes up to twice the room, so that it may not fit above it.
-            let plain = if may_grow {
-                0
+            let halved = if may_grow {
+                plain & self.odd(&state)
             } else {
-                self.problem.operands[node.operand].ranks & !sliding
+                0
             };
             // Nodes without a loop between them could also change places.
-            state.above = if follows && !crosses && !self.problem.model.ordered {
-                state.above | plain
+            let joins = follows && !crosses && !self.problem.model.ordered;
+            let (above, halves) = if joins {
+                (state.above, state.halves)
             } else {
-                plain
+                (0, 0)
             };
+            state.above = above | (plain & !halved);
+            state.halves = (halves | halved) & !state.above;
             state.last = Some(index);
             self.next(&state)?;
         }
         self.steps.truncate(mark);
         Some(())
+    }
+
+    /// The ranks whose tile at hand is odd.
+    fn odd(&self, state: &State) -> Mask {
+        let is_odd = |rank: &usize| self.tile_of(state, *rank) % 2 == 1;
+        (0..self.problem.sizes.len())
+            .filter(is_odd)
+            .fold(0, |mask, rank| mask | 1 << rank)
+    }
+
+    fn tile_of(&self, state: &State, rank: usize) -> u64 {
+        self.sizes[rank].values[state.tile[rank] as usize]
     }
 
     /// The values that move into the tiles of node `index`, which was placed last, for the best order of the loops above.
