@@ -436,6 +436,22 @@ impl<G: Goal> Walk<'_, '_, G> {
         Some(())
     }
 
+    /// The ranks whose first loop above node `index` would take more room than the whole: half of an odd tile, twice.
+    fn may_outgrow(&self, state: &State, index: usize, changes: bool) -> Mask {
+        let memory = self.nodes[index].memory;
+        if self.problem.model.perfect
+            || changes
+            || self.problem.buffers(memory) == 1
+            || self.problem.memories[memory].size_bits.is_none()
+        {
+            return 0;
+        }
+        let tile = |rank: usize| self.sizes[rank].values[state.tile[rank] as usize];
+        (0..self.problem.sizes.len())
+            .filter(|&rank| tile(rank) > 1 && tile(rank) % 2 == 1)
+            .fold(0, |mask, rank| mask | 1 << rank)
+    }
+
     /// The ranks along which overlap may be retained: their loops may have to come last, and so cannot move out of a block.
     fn better_last(&self, state: &State) -> Mask {
         let open = (0..self.nodes.len()).filter(|i| state.placed >> i & 1 == 0);
@@ -646,14 +662,9 @@ impl<G: Goal> Walk<'_, '_, G> {
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
-            let may_grow =
-                !self.problem.model.perfect && !changes && self.problem.buffers(node.memory) > 1;
-            // The first loop above a double buffer takes up to twice the room, so that it may not fit above it.
-            let plain = if may_grow {
-                0
-            } else {
-                self.problem.operands[node.operand].ranks & !sliding
-            };
+            let plain = self.problem.operands[node.operand].ranks
+                & !sliding
+                & !self.may_outgrow(&state, index, changes);
             // Nodes without a loop between them could also change places.
             state.above = if follows && !crosses && !self.problem.model.ordered {
                 state.above | plain
