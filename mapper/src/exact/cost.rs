@@ -4,7 +4,8 @@
 //! memory `below` and the one `above` it:
 //!
 //! - *fills*: values written below. A tile is fetched anew whenever a loop over one of its ranks moves on; loops over other
-//!   ranks repeat that, but for those directly above the tile, which find it in place.
+//!   ranks repeat that, but for those directly above the tile, which find it in place. A fan-out, or a memory that stands
+//!   above one, is not passed: loops outside of it fetch again what is inside.
 //! - *reads* above: the same, but copies that want the same value share one read where the fan-out delivers to all.
 //! - Outputs go the other way: *drains* below and writes above; a tile that comes back is filled with what it had.
 //!   Only the innermost memory adds: it reads the old value for each term but a first one.
@@ -280,7 +281,10 @@ fn moved(
     let form = &problem.operands[operand];
     let last = match at {
         // With a given order of memories there is no better place for a loop that fetches again for nothing.
-        Some(at) if !problem.model.ordered => last_loop(&nest[..at], form.ranks),
+        Some(at) if !problem.model.ordered => {
+            let indexing = last_loop(&nest[..at], form.ranks);
+            indexing.max(last_loop(&nest[..level(problem, nest, at)], Mask::MAX))
+        }
         // Compute asks again for each operation.
         _ => end.checked_sub(1),
     };
@@ -351,6 +355,20 @@ fn moved(
         })
         .product();
     repeats * values
+}
+
+/// The step below which nothing above step `at` stands further outside than its memory: no fan-out, no memory above one.
+fn level(problem: &Problem, nest: &[Step], at: usize) -> usize {
+    let depth = |memory: usize| problem.memories[memory].below_fanouts;
+    let Step::Keep { memory: here, .. } = nest[at] else {
+        return 0;
+    };
+    let is_outside = |step: &Step| match *step {
+        Step::Keep { memory, .. } => depth(memory) < depth(here),
+        Step::Space { .. } => true,
+        Step::Time { .. } => false,
+    };
+    nest[..at].iter().rposition(is_outside).unwrap_or(0)
 }
 
 /// The loop whose consecutive tiles overlap and whose overlap stays in the memory, if there is such a loop.

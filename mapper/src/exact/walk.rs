@@ -6,7 +6,8 @@
 //! What is walked is a static program, as a machine without tags would run it:
 //!
 //! - Copies run in step: those whose loop has ended, at an edge, wait. A step of all of them is a cycle of compute.
-//! - A tile arrives where the innermost loop over one of its ranks moves on, and is all fetched, whatever was held. Where
+//! - A tile arrives where the innermost loop over one of its ranks moves on, or any loop outside of a fan-out or a memory
+//!   that stands further out than its own, and is all fetched, whatever was held. Where
 //!   the memory reuses overlap, what the tile before in that same loop had stays, unless that rank is also unrolled between
 //!   the loop and the memory, so that the tiles of one copy are no neighbours.
 //! - A tile is all positions between its first and last of each dimension, those that a stride leaves out included.
@@ -130,16 +131,27 @@ impl Walker<'_> {
         }
     }
 
-    /// Whether the tile of step `at` is another one than when it was last passed.
+    /// Whether the tile of step `at` comes anew, instead of being where the step before left it.
     fn moved_on(&self, at: usize, operand: usize) -> bool {
         if self.problem.model.ordered {
             return true;
         }
         let ranks = self.problem.operands[operand].ranks;
-        let mut directly_above = (0..at).rev().take_while(
-            |&above| !matches!(self.nest[above], Step::Time { rank, .. } if ranks >> rank & 1 == 1),
-        );
+        let mut directly_above = (0..at).rev().take_while(|&above| match self.nest[above] {
+            Step::Time { rank, .. } => ranks >> rank & 1 == 0,
+            _ => !self.stands_outside(above, at),
+        });
         directly_above.all(|above| self.trip[above] == 0)
+    }
+
+    /// Whether step `above` is a fan-out, or keeps something further outside than step `at` does.
+    fn stands_outside(&self, above: usize, at: usize) -> bool {
+        let depth = |step: Step| match step {
+            Step::Keep { memory, .. } => self.problem.memories[memory].below_fanouts,
+            _ => usize::MAX,
+        };
+        let is_space = matches!(self.nest[above], Step::Space { .. });
+        is_space || depth(self.nest[above]) < depth(self.nest[at])
     }
 
     /// The tile of every copy at step `at` comes, and leaves in time.
@@ -287,13 +299,12 @@ impl Walker<'_> {
             unreachable!("only memories keep tiles")
         };
         let form = &self.problem.operands[operand];
-        let mut unrolled = 0;
+        let (mut unrolled, mut is_outside) = (0, self.problem.model.ordered);
         for above in (0..at).rev() {
+            is_outside |= self.stands_outside(above, at);
             match self.nest[above] {
                 Step::Space { rank, .. } => unrolled |= 1 << rank,
-                Step::Time { rank, .. }
-                    if self.problem.model.ordered || form.ranks >> rank & 1 == 1 =>
-                {
+                Step::Time { rank, .. } if is_outside || form.ranks >> rank & 1 == 1 => {
                     return self.problem.memories[memory].reuses_overlap
                         && form.overlaps() >> rank & 1 == 1
                         && unrolled >> rank & 1 == 0
