@@ -223,7 +223,10 @@ fn dot(of: &[f64], traffic: &[f64]) -> f64 {
 
 fn compute_cycles(problem: &Problem, split: &Split) -> f64 {
     match problem.lanes {
-        Some(lanes) => problem.n_operations().div_ceil(lanes) as f64,
+        Some(lanes) => {
+            let rounds = problem.rounds(&problem.outer);
+            (rounds * (problem.n_operations() / rounds).div_ceil(lanes)) as f64
+        }
         None => (0..problem.sizes.len())
             .map(|rank| {
                 problem.sizes[rank].div_ceil(split.along(rank, 0..problem.fanouts.len())) as f64

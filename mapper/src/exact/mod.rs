@@ -7,6 +7,7 @@
 //! - `space`: what is kept where, how ranks are unrolled, which sizes tiles can have.
 //! - `bound`: lower bounds of cost from loops that are only partly known.
 //! - `search`, `goal`, `certificate`: branch and bound, what it keeps, and what it proves.
+//! - `fuse`: schedules of several einsums, with what stays on chip between them.
 //! - `text`: nests as [`ir::mapping::Mapping`]s, and back.
 //!
 //! The crate's other half maps networks to the machine that can be generated, with that machine's own cycles.
@@ -15,6 +16,7 @@
 mod bound;
 mod certificate;
 mod cost;
+mod fuse;
 mod goal;
 mod nest;
 mod problem;
@@ -33,6 +35,7 @@ use search::Point;
 
 pub use certificate::{Certificate, StopReason};
 pub use cost::{Access, Cost, Moves};
+pub use fuse::{Fused, FusionCertificate, Step as FusedStep, fuse};
 pub use goal::Objective;
 pub use text::NestError;
 

@@ -83,18 +83,7 @@ pub(crate) fn search<G: Goal>(
         }
         let nodes = &placements[task.placement];
         let split = &splits[task.split];
-        let mut walk = Walk {
-            problem,
-            sizes: &sizes,
-            nodes,
-            split,
-            form: Form::new(problem, nodes, split),
-            goal,
-            stop,
-            certificate: &mut certificate,
-            steps: Vec::new(),
-        };
-        if walk.start().is_none() {
+        if walk(problem, &sizes, nodes, split, goal, stop, &mut certificate).is_none() {
             certificate.stop = StopReason::Stopped;
             let open = tasks[done..]
                 .iter()
@@ -111,8 +100,34 @@ pub(crate) fn search<G: Goal>(
     Ok(certificate)
 }
 
+/// Offers all nests with these nodes and this unrolling to `goal`; none if it was stopped.
+pub(crate) fn walk<G: Goal>(
+    problem: &Problem,
+    sizes: &[Sizes],
+    nodes: &[Node],
+    split: &Split,
+    goal: &mut G,
+    stop: &mut Stop<'_>,
+    certificate: &mut Certificate,
+) -> Option<()> {
+    let mut walk = Walk {
+        problem,
+        sizes,
+        nodes,
+        split,
+        form: Form::new(problem, nodes, split),
+        goal,
+        stop,
+        certificate,
+        steps: Vec::new(),
+        given: 0,
+        rounds: problem.rounds(&problem.outer) as f64,
+    };
+    walk.start()
+}
+
 /// What no loops can avoid.
-fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
+pub(crate) fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
     let least = |node: &Node| match node.parent {
         Some(_) => problem.operands[node.operand]
             .dimensions
@@ -185,6 +200,10 @@ struct Walk<'a, 's, G> {
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
     steps: Vec<Step>,
+    /// How many of the steps are given.
+    given: usize,
+    /// Iterations of shared loops.
+    rounds: f64,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
@@ -206,16 +225,52 @@ impl<G: Goal> Walk<'_, '_, G> {
             .enumerate()
         {
             state.traffic[index] = traffic;
-            if self.nodes[index].parent.is_none() {
+            let node = self.nodes[index];
+            if node.parent.is_none() && node.memory == 0 {
                 state.placed |= 1 << index;
                 let Node {
                     memory, operand, ..
-                } = self.nodes[index];
+                } = node;
                 self.steps.push(Step::Keep { memory, operand });
             }
         }
+        for step in &self.problem.outer {
+            self.give(&mut state, *step);
+        }
+        self.given = self.steps.len();
+        if self.is_hopeless(&state) {
+            self.certificate.pruned_by_bound += 1;
+            return Some(());
+        }
         self.cut_common_ranks(&mut state);
         self.next(&state)
+    }
+
+    /// Takes a step that is given.
+    fn give(&mut self, state: &mut State, step: Step) {
+        match step {
+            Step::Time { rank, tile } => {
+                let to = self.sizes[rank].position(tile);
+                self.set(state, rank, to.expect("shared tiles divide their rank"));
+            }
+            Step::Keep { memory, operand } => {
+                let kept = |n: &Node| n.memory == memory && n.operand == operand;
+                let index = self.nodes.iter().position(kept);
+                let index = index.expect("what is given is kept");
+                state.placed |= 1 << index;
+                if self.nodes[index].parent.is_some() {
+                    if self.problem.operands[operand].sliding != 0 {
+                        let values = self.values(state, index, least_swept);
+                        state.traffic[index] = self.repeats(state, index) * values;
+                    }
+                    let bits = self.least_bits(state, index, 0, false);
+                    let rounds: f64 = state.counts.iter().product();
+                    state.ends += rounds * self.form.ends(memory, bits);
+                }
+            }
+            Step::Space { .. } => unreachable!("only loops in time are shared"),
+        }
+        self.steps.push(step);
     }
 
     /// Cuts ranks that index every operand as far as they are not unrolled.
@@ -227,7 +282,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             let to = self.sizes[rank]
                 .position(tile)
                 .expect("copies are a possible size");
-            if to > 0 {
+            if to > state.tile[rank] {
                 self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
             }
@@ -335,7 +390,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             {
                 let above = &self.steps[..at];
                 let values = extent(self.problem, operand, &tile(self.problem, above));
-                let changes = last_loop(above, self.problem.operands[operand].ranks).is_some();
+                let changes = memory > self.problem.operands[operand].root
+                    && last_loop(above, self.problem.operands[operand].ranks).is_some();
                 room -= self.problem.held_bits(memory, operand, values, changes);
             }
         }
@@ -471,7 +527,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         } else {
             bits
         };
-        state.ends += self.form.ends(node.memory, one);
+        state.ends += self.rounds * self.form.ends(node.memory, one);
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
@@ -496,7 +552,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             .rev()
             .take_while(|s| matches!(s, Step::Time { .. }))
             .count();
-        end - loops
+        (end - loops).max(self.given)
     }
 
     /// Passes the fan-outs above depth `depth`; false if there is not enough to unroll.
