@@ -76,6 +76,11 @@ impl Form {
         self.bound(traffic, self.compute)
     }
 
+    /// Energy per value of traffic of each node.
+    pub(crate) fn energy_of(&self) -> &[f64] {
+        &self.energy_of
+    }
+
     /// The same where compute takes at least `compute` cycles.
     pub(crate) fn bound(&self, traffic: &[f64], compute: f64) -> (f64, f64) {
         let mut cycles = compute + dot(&self.exposed, traffic);

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::StopReason;
 use super::cost::Cost;
 use super::{Infeasible, Model, Objective, Stop, map, text};
-use flow::{Flow, flows};
+use flow::flows;
 use group::Group;
 use part::Parts;
 

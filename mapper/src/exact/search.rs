@@ -279,11 +279,12 @@ impl<G: Goal> Walk<'_, '_, G> {
         let common = self.problem.operands.iter().fold(Mask::MAX, common);
         for rank in members(common) {
             let tile = self.split.along(rank, 0..self.problem.fanouts.len());
-            let to = self.sizes[rank]
-                .position(tile)
-                .expect("copies are a possible size");
-            if to > state.tile[rank] {
-                self.set(state, rank, to);
+            // Copies of several fan-outs together need not be a possible size.
+            let values = &self.sizes[rank].values;
+            let to = values.partition_point(|value| *value >= tile).saturating_sub(1);
+            let tile = values[to];
+            if to as u16 > state.tile[rank] {
+                self.set(state, rank, to as u16);
                 self.steps.push(Step::Time { rank, tile });
             }
         }

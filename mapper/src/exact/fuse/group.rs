@@ -100,7 +100,7 @@ impl Group<'_> {
 
     /// Produced here and consumed only here.
     fn is_internal(&self, flow: &Flow) -> bool {
-        self.len() > 1 && self.holds(flow.producer) && self.holds(flow.last())
+        self.holds(flow.producer) && self.holds(flow.last())
     }
 
     /// The operand of `einsum` that is `flow`, if any.
@@ -357,8 +357,8 @@ impl Context<'_, '_, '_> {
         let mut sum = (0.0, 0.0);
         for einsum in self.group.first..=self.group.last {
             let outer = self.outer(loops, einsum, &[]);
-            let part = &self.parts.parts[self.part[einsum - self.group.first]];
-            let (energy, cycles) = part.least(self.parts.objective, &outer, true)?;
+            let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
+            let (energy, cycles) = part.least(&outer, true)?;
             sum.0 += energy * self.repeat(einsum);
             sum.1 += cycles * self.repeat(einsum);
         }
@@ -366,7 +366,7 @@ impl Context<'_, '_, '_> {
     }
 
     /// The choices of what `einsum` holds above shared loops.
-    fn options(&self, loops: &[Loop], einsum: usize) -> Vec<Option_> {
+    fn options(&mut self, loops: &[Loop], einsum: usize) -> Vec<Option_> {
         let problem = self.problem(einsum);
         let n_shared = loops.iter().take_while(|l| l.holds(einsum)).count();
         let indexes = |depth: usize, operand: usize| {
@@ -390,13 +390,16 @@ impl Context<'_, '_, '_> {
                 }
             }
         }
-        let part = &self.parts.parts[self.part[einsum - self.group.first]];
-        let option = |held: Vec<(usize, usize, usize)>| {
+        let repeat = self.repeat(einsum);
+        let mut options = Vec::new();
+        for held in choices {
             let outer = self.outer(loops, einsum, &held);
-            let least = part.least(self.parts.objective, &outer, false)?;
-            Some(Option_ { outer, held, least: (least.0 * self.repeat(einsum), least.1 * self.repeat(einsum)) })
-        };
-        choices.into_iter().filter_map(option).collect()
+            let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
+            if let Some(least) = part.least(&outer, false) {
+                options.push(Option_ { outer, held, least: (least.0 * repeat, least.1 * repeat) });
+            }
+        }
+        options
     }
 
     /// Finds the best choices with these shared loops.

@@ -25,6 +25,16 @@ pub(crate) struct Part {
     pub(crate) placements: Vec<Vec<Node>>,
     splits: Vec<Split>,
     tasks: Vec<Task>,
+    /// The least energy per value of traffic of each node of each placement, however ranks are unrolled.
+    per_value: Vec<Vec<f64>>,
+    /// The tasks whose copies fit a tile, least first.
+    fitting: BTreeMap<Vec<u64>, Fitting>,
+}
+
+/// Tasks by energy and by cycles.
+struct Fitting {
+    by_energy: Vec<u32>,
+    by_cycles: Vec<u32>,
 }
 
 /// One choice of what is kept where and how ranks are unrolled, with its cost at compulsory traffic.
@@ -112,7 +122,13 @@ impl Part {
         let rank = |t: &Task| objective.rank(t.energy, t.cycles);
         tasks.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
         let size_bits = problem.memories.iter().map(|m| m.size_bits).collect();
-        Part { problem, size_bits, sizes, placements, splits, tasks }
+        let mut per_value: Vec<Vec<f64>> = placements.iter().map(|nodes| vec![f64::INFINITY; nodes.len()]).collect();
+        for task in &tasks {
+            for (least, one) in per_value[task.placement].iter_mut().zip(task.form.energy_of()) {
+                *least = least.min(*one);
+            }
+        }
+        Part { problem, size_bits, sizes, placements, splits, tasks, per_value, fitting: BTreeMap::new() }
     }
 
     /// The tile of each rank below `outer`.
@@ -121,12 +137,16 @@ impl Part {
     }
 
     fn can_unroll(&self, task: &Task, tile: &[u64]) -> bool {
-        let split = &self.splits[task.split];
-        let fanouts = self.problem.fanouts.len();
-        tile.iter().enumerate().all(|(rank, tile)| {
-            let copies = split.along(rank, 0..fanouts);
-            copies <= *tile && (!self.problem.model.perfect || tile % copies == 0)
-        })
+        let copies = &self.splits[task.split].copies;
+        let fits = |rank: usize| {
+            let mut left = tile[rank];
+            copies.iter().map(|copies| copies[rank]).all(|copies| {
+                let fits = copies <= left && (!self.problem.model.perfect || left % copies == 0);
+                left = left.div_ceil(copies);
+                fits
+            })
+        };
+        (0..tile.len()).all(fits)
     }
 
     /// The traffic of `nodes` that no nest below the shared loops of `outer` can avoid.
@@ -162,23 +182,48 @@ impl Part {
         self.problem.memories[node.memory].below_fanouts == 0
     }
 
-    /// At least the energy and the cycles below the shared loops of `outer`.
-    pub(crate) fn least(&self, objective: Objective, outer: &[Step], best: bool) -> Option<(f64, f64)> {
+    fn fitting(&self, tile: &[u64]) -> Fitting {
+        let fits = |task: &u32| self.can_unroll(&self.tasks[*task as usize], tile);
+        let sorted = |of: fn(&Task) -> f64| {
+            let mut tasks: Vec<u32> = (0..self.tasks.len() as u32).filter(fits).collect();
+            tasks.sort_by(|a, b| of(&self.tasks[*a as usize]).total_cmp(&of(&self.tasks[*b as usize])));
+            tasks
+        };
+        Fitting { by_energy: sorted(|t| t.energy), by_cycles: sorted(|t| t.cycles) }
+    }
+
+    /// At least the energy and the cycles below the shared loops of `outer`; none if nothing can be unrolled.
+    pub(crate) fn least(&mut self, outer: &[Step], best: bool) -> Option<(f64, f64)> {
         let tile = self.tile(outer);
+        if !self.fitting.contains_key(&tile) {
+            let fitting = self.fitting(&tile);
+            self.fitting.insert(tile.clone(), fitting);
+        }
+        let fitting = &self.fitting[&tile];
         let traffic: Vec<Vec<f64>> = self.placements.iter().map(|nodes| self.traffic(nodes, outer, best)).collect();
-        let mut least: Option<(f64, f64)> = None;
-        for task in &self.tasks {
-            // Only the objective's own number counts, and tasks are in its order.
-            if objective != Objective::EnergyDelay && least.is_some_and(|least| objective.rank(task.energy, task.cycles).0 >= objective.rank(least.0, least.1).0) {
+        // What traffic beyond the compulsory adds at least.
+        let beyond = |(placement, traffic): (usize, &Vec<f64>)| -> f64 {
+            let least = least_traffic(&self.problem, &self.placements[placement]);
+            let each = traffic.iter().zip(least).zip(&self.per_value[placement]);
+            each.map(|((traffic, least), per_value)| (traffic - least) * per_value).sum()
+        };
+        let beyond = traffic.iter().enumerate().map(beyond).fold(f64::INFINITY, f64::min);
+        let (mut energy, mut cycles) = (f64::INFINITY, f64::INFINITY);
+        for &task in &fitting.by_energy {
+            let task = &self.tasks[task as usize];
+            if task.energy + beyond >= energy {
                 break;
             }
-            if least.is_some_and(|(e, c)| task.energy >= e && task.cycles >= c) || !self.can_unroll(task, &tile) {
-                continue;
-            }
-            let (e, c) = task.form.least(&traffic[task.placement]);
-            least = Some(least.map_or((e, c), |(least_e, least_c)| (e.min(least_e), c.min(least_c))));
+            energy = energy.min(task.form.least(&traffic[task.placement]).0);
         }
-        least
+        for &task in &fitting.by_cycles {
+            let task = &self.tasks[task as usize];
+            if task.cycles >= cycles {
+                break;
+            }
+            cycles = cycles.min(task.form.least(&traffic[task.placement]).1);
+        }
+        (energy < f64::INFINITY).then_some((energy, cycles))
     }
 
     /// The points below `outer` that are wanted with `reserved` bits of each memory taken by others.
