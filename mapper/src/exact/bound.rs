@@ -131,8 +131,7 @@ impl Form {
         let per = |constant: f64, traffic: f64| Per { constant, traffic };
         if node.is_lowest {
             let first = first_terms(problem, split, node.operand, here..problem.fanouts.len());
-            let asked = problem.n_operations() as f64
-                / shared_copies(problem, split, node.operand, here..problem.fanouts.len());
+            let asked = asked(problem, split, node.operand, here..problem.fanouts.len());
             if !operand.is_output {
                 charge(
                     index,
@@ -270,6 +269,22 @@ fn shared_copies(problem: &Problem, split: &Split, operand: usize, fanouts: Rang
             other_ranks(problem, operand).map(move |rank| split.along(rank, f..f + 1) as f64)
         })
         .product()
+}
+
+/// How often compute asks for `operand`, at least: all copies in `fanouts` that share a value ask once, and those of an edge
+/// tile are fewer.
+fn asked(problem: &Problem, split: &Split, operand: usize, fanouts: Range<usize>) -> f64 {
+    let shares = |fanout: usize| problem.fanouts[fanout].shares >> operand & 1 == 1;
+    let asks = |rank: usize| {
+        let size = problem.sizes[rank];
+        if problem.operands[operand].ranks >> rank & 1 == 1 {
+            return size as f64;
+        }
+        let shared = fanouts.clone().filter(|f| shares(*f));
+        let copies: u64 = shared.map(|f| split.along(rank, f..f + 1)).product();
+        size.div_ceil(copies) as f64
+    };
+    (0..problem.sizes.len()).map(asks).product()
 }
 
 /// The ranks that do not index `operand`.

@@ -28,6 +28,8 @@
 mod flow;
 mod group;
 mod part;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

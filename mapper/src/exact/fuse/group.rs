@@ -70,7 +70,7 @@ struct Class {
 }
 
 /// One einsum below the loops of a structure, with a choice of what is held.
-struct Option_ {
+struct Held {
     outer: Vec<Step>,
     /// Operand, memory and how many loops stand above.
     held: Vec<(usize, usize, usize)>,
@@ -90,9 +90,6 @@ struct Context<'g, 'p, 'w> {
 }
 
 impl Group<'_> {
-    fn len(&self) -> usize {
-        self.last - self.first + 1
-    }
 
     fn holds(&self, einsum: usize) -> bool {
         (self.first..=self.last).contains(&einsum)
@@ -101,13 +98,6 @@ impl Group<'_> {
     /// Produced here and consumed only here.
     fn is_internal(&self, flow: &Flow) -> bool {
         self.holds(flow.producer) && self.holds(flow.last())
-    }
-
-    /// The operand of `einsum` that is `flow`, if any.
-    fn operand(&self, workload: &Workload, flow: &Flow, einsum: usize) -> Option<usize> {
-        let output = workload.einsums[einsum].operands.len() - 1;
-        let consumer = flow.consumers.iter().find(|c| c.0 == einsum).map(|c| c.1);
-        if flow.producer == einsum { Some(output) } else { consumer }
     }
 
     pub(crate) fn key(&self, workload: &Workload, tree: &Tree) -> Key {
@@ -178,7 +168,7 @@ pub(crate) fn best(
             continue;
         }
         certificate.keys += 1;
-        if group.len() == 1 || !loops.is_empty() {
+        if group.first == group.last || !loops.is_empty() {
             context.evaluate(&loops, certificate, stop);
         }
         for next in context.extensions(&loops) {
@@ -253,7 +243,7 @@ impl Context<'_, '_, '_> {
         }
         sets.sort();
         let class = |set: BTreeSet<(usize, usize)>| {
-            let mut ranks = vec![None; self.group.len()];
+            let mut ranks = vec![None; self.part.len()];
             for &(einsum, rank) in &set {
                 if ranks[einsum - first].replace(rank).is_some() {
                     return None;
@@ -366,7 +356,7 @@ impl Context<'_, '_, '_> {
     }
 
     /// The choices of what `einsum` holds above shared loops.
-    fn options(&mut self, loops: &[Loop], einsum: usize) -> Vec<Option_> {
+    fn options(&mut self, loops: &[Loop], einsum: usize) -> Vec<Held> {
         let problem = self.problem(einsum);
         let n_shared = loops.iter().take_while(|l| l.holds(einsum)).count();
         let indexes = |depth: usize, operand: usize| {
@@ -396,7 +386,7 @@ impl Context<'_, '_, '_> {
             let outer = self.outer(loops, einsum, &held);
             let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
             if let Some(least) = part.least(&outer, false) {
-                options.push(Option_ { outer, held, least: (least.0 * repeat, least.1 * repeat) });
+                options.push(Held { outer, held, least: (least.0 * repeat, least.1 * repeat) });
             }
         }
         options
@@ -404,7 +394,7 @@ impl Context<'_, '_, '_> {
 
     /// Finds the best choices with these shared loops.
     fn evaluate(&mut self, loops: &[Loop], certificate: &mut FusionCertificate, stop: &mut Stop) {
-        let options: Vec<Vec<Option_>> = (self.group.first..=self.group.last).map(|e| self.options(loops, e)).collect();
+        let options: Vec<Vec<Held>> = (self.group.first..=self.group.last).map(|e| self.options(loops, e)).collect();
         let mut combinations: Vec<(Vec<usize>, (f64, f64))> = vec![(Vec::new(), (0.0, 0.0))];
         for of_einsum in &options {
             let extend = |(chosen, sum): &(Vec<usize>, (f64, f64))| {
@@ -424,7 +414,7 @@ impl Context<'_, '_, '_> {
             if self.is_hopeless(least.0, least.1) {
                 continue;
             }
-            let chosen: Vec<&Option_> = chosen.iter().zip(&options).map(|(i, o)| &o[*i]).collect();
+            let chosen: Vec<&Held> = chosen.iter().zip(&options).map(|(i, o)| &o[*i]).collect();
             match self.reserved(loops, &chosen) {
                 Some(reserved) => self.join(&chosen, &reserved, least, certificate, stop),
                 None => certificate.pruned_by_capacity += 1,
@@ -433,7 +423,7 @@ impl Context<'_, '_, '_> {
     }
 
     /// Bits of each memory that others take in each step; none if something does not fit.
-    fn reserved(&self, loops: &[Loop], chosen: &[&Option_]) -> Option<Vec<Vec<u64>>> {
+    fn reserved(&self, loops: &[Loop], chosen: &[&Held]) -> Option<Vec<Vec<u64>>> {
         let first = self.group.first;
         let n_memories = self.problem(first).memories.len();
         let mut reserved = vec![vec![0; n_memories]; chosen.len()];
@@ -497,7 +487,7 @@ impl Context<'_, '_, '_> {
     /// Searches the nests below and adds what is best together.
     fn join(
         &mut self,
-        chosen: &[&Option_],
+        chosen: &[&Held],
         reserved: &[Vec<u64>],
         least: (f64, f64),
         certificate: &mut FusionCertificate,

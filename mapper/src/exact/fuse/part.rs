@@ -18,6 +18,7 @@ use super::{FusionCertificate, objective_beats};
 
 /// An einsum with the memory in which each operand is exchanged.
 pub(crate) struct Part {
+    objective: Objective,
     pub(crate) problem: Problem,
     /// Sizes of the memories; the problem has what others leave of them.
     size_bits: Vec<Option<u64>>,
@@ -27,14 +28,12 @@ pub(crate) struct Part {
     tasks: Vec<Task>,
     /// The least energy per value of traffic of each node of each placement, however ranks are unrolled.
     per_value: Vec<Vec<f64>>,
-    /// The tasks whose copies fit a tile, least first.
-    fitting: BTreeMap<Vec<u64>, Fitting>,
-}
-
-/// Tasks by energy and by cycles.
-struct Fitting {
+    /// Tasks, those of least energy first.
     by_energy: Vec<u32>,
+    /// Tasks, those of least cycles first.
     by_cycles: Vec<u32>,
+    /// For tiles of the ranks the first of `by_energy` and of `by_cycles` whose copies fit.
+    fitting: BTreeMap<Vec<u64>, (usize, usize)>,
 }
 
 /// One choice of what is kept where and how ranks are unrolled, with its cost at compulsory traffic.
@@ -128,7 +127,14 @@ impl Part {
                 *least = least.min(*one);
             }
         }
-        Part { problem, size_bits, sizes, placements, splits, tasks, per_value, fitting: BTreeMap::new() }
+        let sorted = |of: fn(&Task) -> f64| {
+            let mut order: Vec<u32> = (0..tasks.len() as u32).collect();
+            order.sort_by(|a, b| of(&tasks[*a as usize]).total_cmp(&of(&tasks[*b as usize])));
+            order
+        };
+        let (by_energy, by_cycles) = (sorted(|t| t.energy), sorted(|t| t.cycles));
+        let fitting = BTreeMap::new();
+        Part { objective, problem, size_bits, sizes, placements, splits, tasks, per_value, by_energy, by_cycles, fitting }
     }
 
     /// The tile of each rank below `outer`.
@@ -182,24 +188,18 @@ impl Part {
         self.problem.memories[node.memory].below_fanouts == 0
     }
 
-    fn fitting(&self, tile: &[u64]) -> Fitting {
-        let fits = |task: &u32| self.can_unroll(&self.tasks[*task as usize], tile);
-        let sorted = |of: fn(&Task) -> f64| {
-            let mut tasks: Vec<u32> = (0..self.tasks.len() as u32).filter(fits).collect();
-            tasks.sort_by(|a, b| of(&self.tasks[*a as usize]).total_cmp(&of(&self.tasks[*b as usize])));
-            tasks
-        };
-        Fitting { by_energy: sorted(|t| t.energy), by_cycles: sorted(|t| t.cycles) }
-    }
-
-    /// At least the energy and the cycles below the shared loops of `outer`; none if nothing can be unrolled.
+    /// At least the energy and the cycles below the shared loops of `outer`, near what counts for the objective; none if nothing can be unrolled.
     pub(crate) fn least(&mut self, outer: &[Step], best: bool) -> Option<(f64, f64)> {
         let tile = self.tile(outer);
         if !self.fitting.contains_key(&tile) {
-            let fitting = self.fitting(&tile);
-            self.fitting.insert(tile.clone(), fitting);
+            let first = |order: &[u32]| {
+                let fits = |task: &u32| self.can_unroll(&self.tasks[*task as usize], &tile);
+                order.iter().position(fits).unwrap_or(order.len())
+            };
+            let first = (first(&self.by_energy), first(&self.by_cycles));
+            self.fitting.insert(tile.clone(), first);
         }
-        let fitting = &self.fitting[&tile];
+        let first = self.fitting[&tile];
         let traffic: Vec<Vec<f64>> = self.placements.iter().map(|nodes| self.traffic(nodes, outer, best)).collect();
         // What traffic beyond the compulsory adds at least.
         let beyond = |(placement, traffic): (usize, &Vec<f64>)| -> f64 {
@@ -208,22 +208,37 @@ impl Part {
             each.map(|((traffic, least), per_value)| (traffic - least) * per_value).sum()
         };
         let beyond = traffic.iter().enumerate().map(beyond).fold(f64::INFINITY, f64::min);
-        let (mut energy, mut cycles) = (f64::INFINITY, f64::INFINITY);
-        for &task in &fitting.by_energy {
+        let task = |at: Option<&u32>| at.map(|task| &self.tasks[*task as usize]);
+        let cheapest = task(self.by_energy.get(first.0))?;
+        let fastest = task(self.by_cycles.get(first.1))?;
+        let (mut energy, mut cycles) = (cheapest.energy, fastest.cycles);
+        if self.objective != Objective::Latency {
+            energy = f64::INFINITY;
+        }
+        for &task in &self.by_energy[first.0..] {
             let task = &self.tasks[task as usize];
             if task.energy + beyond >= energy {
                 break;
             }
+            if !self.can_unroll(task, &tile) {
+                continue;
+            }
             energy = energy.min(task.form.least(&traffic[task.placement]).0);
         }
-        for &task in &fitting.by_cycles {
+        if self.objective == Objective::Latency {
+            cycles = f64::INFINITY;
+        }
+        for &task in &self.by_cycles[first.1..] {
             let task = &self.tasks[task as usize];
             if task.cycles >= cycles {
                 break;
             }
+            if !self.can_unroll(task, &tile) {
+                continue;
+            }
             cycles = cycles.min(task.form.least(&traffic[task.placement]).1);
         }
-        (energy < f64::INFINITY).then_some((energy, cycles))
+        Some((energy, cycles))
     }
 
     /// The points below `outer` that are wanted with `reserved` bits of each memory taken by others.
