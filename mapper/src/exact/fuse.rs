@@ -120,7 +120,10 @@ pub fn fuse(
     for einsum in &workload.einsums {
         let shape = einsum.shape();
         if !unfused.contains_key(&shape) {
-            unfused.insert(shape.clone(), map(einsum, tree, model, objective, stop)?.best);
+            unfused.insert(
+                shape.clone(),
+                map(einsum, tree, model, objective, stop)?.best,
+            );
         }
         let best = unfused[&shape].as_ref();
         let best = best.expect("a search that is not stopped finds a nest");
@@ -139,7 +142,11 @@ pub fn fuse(
         least.push(one);
     }
     let upper = objective.rank(energy, cycles).0 * (1.0 + 1e-9);
-    let mut arena: Vec<Partial> = vec![Partial { energy: 0.0, cycles: 0.0, chain: None }];
+    let mut arena: Vec<Partial> = vec![Partial {
+        energy: 0.0,
+        cycles: 0.0,
+        chain: None,
+    }];
     let mut states: Vec<BTreeMap<BTreeSet<usize>, Vec<usize>>> = vec![BTreeMap::new(); n + 1];
     states[0].insert(BTreeSet::new(), vec![0]);
     let mut memo = BTreeMap::new();
@@ -152,27 +159,56 @@ pub fn fuse(
                 }
                 for after in flow::after(&flows, &residents, first, last) {
                     let all: BTreeSet<usize> = residents.union(&after).copied().collect();
-                    let group = Group { first, last, residents: all, flows: &flows };
-                    let own = least[first..=last].iter().fold((0.0, 0.0), |sum, l| (sum.0 + l.0, sum.1 + l.1));
+                    let group = Group {
+                        first,
+                        last,
+                        residents: all,
+                        flows: &flows,
+                    };
+                    let own = least[first..=last]
+                        .iter()
+                        .fold((0.0, 0.0), |sum, l| (sum.0 + l.0, sum.1 + l.1));
                     let rest = (before[n].0 - own.0, before[n].1 - own.1);
                     let key = group.key(workload, tree);
                     if !memo.contains_key(&key) {
-                        let choices = group::best(&group, &mut parts, rest, upper, &mut certificate, stop);
+                        let choices =
+                            group::best(&group, &mut parts, rest, upper, &mut certificate, stop);
                         memo.insert(key.clone(), choices);
                     }
                     for choice in &memo[&key] {
                         for &from in &front {
                             let energy = arena[from].energy + choice.energy;
                             let cycles = arena[from].cycles + choice.cycles;
-                            let rest = (before[n].0 - before[last + 1].0, before[n].1 - before[last + 1].1);
+                            let rest = (
+                                before[n].0 - before[last + 1].0,
+                                before[n].1 - before[last + 1].1,
+                            );
                             let to = states[last + 1].entry(after.clone()).or_default();
-                            let beaten = |i: &usize| objective_beats(objective, (arena[*i].energy, arena[*i].cycles), (energy, cycles));
-                            if objective.rank(energy + rest.0, cycles + rest.1).0 > upper || to.iter().any(beaten) {
+                            let beaten = |i: &usize| {
+                                objective_beats(
+                                    objective,
+                                    (arena[*i].energy, arena[*i].cycles),
+                                    (energy, cycles),
+                                )
+                            };
+                            if objective.rank(energy + rest.0, cycles + rest.1).0 > upper
+                                || to.iter().any(beaten)
+                            {
                                 continue;
                             }
-                            to.retain(|i| !objective_beats(objective, (energy, cycles), (arena[*i].energy, arena[*i].cycles)));
+                            to.retain(|i| {
+                                !objective_beats(
+                                    objective,
+                                    (energy, cycles),
+                                    (arena[*i].energy, arena[*i].cycles),
+                                )
+                            });
                             to.push(arena.len());
-                            arena.push(Partial { energy, cycles, chain: Some((from, choice.clone())) });
+                            arena.push(Partial {
+                                energy,
+                                cycles,
+                                chain: Some((from, choice.clone())),
+                            });
                         }
                     }
                 }
@@ -183,7 +219,9 @@ pub fn fuse(
     let ends = states[n].values().flatten();
     let best = ends.min_by(|a, b| {
         let rank = |i: usize| objective.rank(arena[i].energy, arena[i].cycles);
-        rank(**a).partial_cmp(&rank(**b)).expect("costs are numbers")
+        rank(**a)
+            .partial_cmp(&rank(**b))
+            .expect("costs are numbers")
     });
     let best = *best.expect("the schedule without fusion is in the space");
     let mut groups = Vec::new();

@@ -104,7 +104,10 @@ pub(crate) fn last_loop(steps: &[Step], ranks: Mask) -> Option<usize> {
 /// The innermost loop that is shared with other einsums.
 pub(crate) fn last_shared(problem: &Problem, steps: &[Step]) -> Option<usize> {
     let loops = (0..steps.len()).filter(|i| matches!(steps[*i], Step::Time { .. }));
-    problem.n_shared().checked_sub(1).and_then(|n| loops.skip(n).next())
+    problem
+        .n_shared()
+        .checked_sub(1)
+        .and_then(|n| loops.skip(n).next())
 }
 
 fn cut(sizes: &mut Vec<(u64, u64)>, tile: u64, copies: Copies) {

@@ -281,7 +281,9 @@ impl<G: Goal> Walk<'_, '_, G> {
             let tile = self.split.along(rank, 0..self.problem.fanouts.len());
             // Copies of several fan-outs together need not be a possible size.
             let values = &self.sizes[rank].values;
-            let to = values.partition_point(|value| *value >= tile).saturating_sub(1);
+            let to = values
+                .partition_point(|value| *value >= tile)
+                .saturating_sub(1);
             let tile = values[to];
             if to as u16 > state.tile[rank] {
                 self.set(state, rank, to as u16);

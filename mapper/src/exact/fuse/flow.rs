@@ -31,8 +31,15 @@ pub(crate) fn flows(workload: &Workload, tree: &Tree) -> Vec<Flow> {
         let output = einsum.output();
         let mut consumers = Vec::new();
         for (index, later) in einsums.iter().enumerate().skip(producer + 1) {
-            let reads = later.operands.split_last().expect("an einsum has an output").1;
-            let reads = reads.iter().enumerate().filter(|(_, o)| o.tensor == output.tensor);
+            let reads = later
+                .operands
+                .split_last()
+                .expect("an einsum has an output")
+                .1;
+            let reads = reads
+                .iter()
+                .enumerate()
+                .filter(|(_, o)| o.tensor == output.tensor);
             consumers.extend(reads.map(|(operand, _)| (index, operand)));
             if later.output().tensor == output.tensor {
                 break;
@@ -41,12 +48,19 @@ pub(crate) fn flows(workload: &Workload, tree: &Tree) -> Vec<Flow> {
         if consumers.is_empty() {
             continue;
         }
-        let mut users = consumers.iter().map(|(e, o)| (&einsums[*e], &einsums[*e].operands[*o]));
-        let fanouts = tree.components.iter().position(|c| matches!(c, ir::tree::Component::Fanout(_)));
+        let mut users = consumers
+            .iter()
+            .map(|(e, o)| (&einsums[*e], &einsums[*e].operands[*o]));
+        let fanouts = tree
+            .components
+            .iter()
+            .position(|c| matches!(c, ir::tree::Component::Fanout(_)));
         let fits = |(at, memory): (usize, &ir::tree::Memory)| {
             let above = fanouts.is_none_or(|fanout| at < fanout);
             let mut users = consumers.iter().map(|(e, o)| einsums[*e].operands[*o].role);
-            above && memory.keeps.contains(&output.role) && users.all(|role| memory.keeps.contains(&role))
+            above
+                && memory.keeps.contains(&output.role)
+                && users.all(|role| memory.keeps.contains(&role))
         };
         let once = einsum.repeat == 1 && users.all(|(e, _)| e.repeat == 1);
         let memory = tree.memories().skip(1).position(fits).map(|at| at + 1);
@@ -89,7 +103,11 @@ pub(crate) fn after(
     first: usize,
     last: usize,
 ) -> Vec<BTreeSet<usize>> {
-    let stay: BTreeSet<usize> = residents.iter().copied().filter(|f| flows[*f].last() > last).collect();
+    let stay: BTreeSet<usize> = residents
+        .iter()
+        .copied()
+        .filter(|f| flows[*f].last() > last)
+        .collect();
     let mut choices = vec![stay];
     for (index, flow) in flows.iter().enumerate() {
         let crosses = (first..=last).contains(&flow.producer) && flow.last() > last;

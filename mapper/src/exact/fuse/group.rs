@@ -90,7 +90,6 @@ struct Context<'g, 'p, 'w> {
 }
 
 impl Group<'_> {
-
     fn holds(&self, einsum: usize) -> bool {
         (self.first..=self.last).contains(&einsum)
     }
@@ -102,7 +101,9 @@ impl Group<'_> {
 
     pub(crate) fn key(&self, workload: &Workload, tree: &Tree) -> Key {
         let mut key = Key {
-            shapes: (self.first..=self.last).map(|e| workload.einsums[e].shape() + &format!(" x{}", workload.einsums[e].repeat)).collect(),
+            shapes: (self.first..=self.last)
+                .map(|e| workload.einsums[e].shape() + &format!(" x{}", workload.einsums[e].repeat))
+                .collect(),
             flows: Vec::new(),
             reserved: vec![0; tree.memories().count()],
         };
@@ -110,8 +111,11 @@ impl Group<'_> {
             let resident = self.residents.contains(&index);
             let consumers = flow.consumers.iter().filter(|c| self.holds(c.0));
             let consumers: Vec<_> = consumers.map(|c| (c.0 - self.first, c.1)).collect();
-            let producer = self.holds(flow.producer).then(|| flow.producer - self.first);
-            if (producer.is_some() || !consumers.is_empty()) && (resident || self.is_internal(flow)) {
+            let producer = self
+                .holds(flow.producer)
+                .then(|| flow.producer - self.first);
+            if (producer.is_some() || !consumers.is_empty()) && (resident || self.is_internal(flow))
+            {
                 key.flows.push((producer, consumers, resident));
             } else if let (true, Some(memory)) = (resident, flow.memory) {
                 key.reserved[memory] += flow.n_values * flow.bits;
@@ -151,7 +155,15 @@ pub(crate) fn best(
             parts.get(einsum, roots)
         })
         .collect();
-    let mut context = Context { group, parts, part, classes: Vec::new(), rest, upper, front: Vec::new() };
+    let mut context = Context {
+        group,
+        parts,
+        part,
+        classes: Vec::new(),
+        rest,
+        upper,
+        front: Vec::new(),
+    };
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
     let mut open: BTreeMap<(u64, u64), Vec<Loop>> = BTreeMap::new();
@@ -198,7 +210,8 @@ impl Context<'_, '_, '_> {
     fn is_hopeless(&self, energy: f64, cycles: f64) -> bool {
         let objective = self.parts.objective;
         let beats = |c: &Choice| objective_beats(objective, (c.energy, c.cycles), (energy, cycles));
-        objective.rank(energy + self.rest.0, cycles + self.rest.1).0 > self.upper || self.front.iter().any(beats)
+        objective.rank(energy + self.rest.0, cycles + self.rest.1).0 > self.upper
+            || self.front.iter().any(beats)
     }
 
     /// The flows that are exchanged on chip and touch the group, and whether they are internal.
@@ -237,7 +250,9 @@ impl Context<'_, '_, '_> {
         let first = self.group.first;
         let mut sets: Vec<BTreeSet<(usize, usize)>> = Vec::new();
         for (a, b) in self.joined() {
-            let (with, without): (Vec<_>, Vec<_>) = sets.into_iter().partition(|s| s.contains(&a) || s.contains(&b));
+            let (with, without): (Vec<_>, Vec<_>) = sets
+                .into_iter()
+                .partition(|s| s.contains(&a) || s.contains(&b));
             sets = without;
             sets.push(with.into_iter().flatten().chain([a, b]).collect());
         }
@@ -250,7 +265,10 @@ impl Context<'_, '_, '_> {
                 }
             }
             let (einsum, rank) = *set.first()?;
-            Some(Class { size: self.problem(einsum).sizes[rank], ranks })
+            Some(Class {
+                size: self.problem(einsum).sizes[rank],
+                ranks,
+            })
         };
         sets.into_iter().filter_map(class).collect()
     }
@@ -260,35 +278,54 @@ impl Context<'_, '_, '_> {
     }
 
     /// Whether a loop over `class` may hold exactly these einsums.
-    fn may_hold(&self, class: usize, first: usize, last: usize, joined: &[((usize, usize), (usize, usize))]) -> bool {
+    fn may_hold(
+        &self,
+        class: usize,
+        first: usize,
+        last: usize,
+        joined: &[((usize, usize), (usize, usize))],
+    ) -> bool {
         let inside = |e: &usize| (first..=last).contains(e);
         (first..=last).all(|e| self.rank(class, e).is_some())
-            && self.exchanged().filter(|f| f.1 && inside(&f.0.producer)).all(|(flow, _)| {
-                let consumers = flow.consumers.iter().map(|c| c.0).filter(inside);
-                consumers.into_iter().all(|consumer| {
-                    let pair = |e| (e, self.rank(class, e).expect("all have a rank"));
-                    joined.contains(&(pair(flow.producer), pair(consumer)))
+            && self
+                .exchanged()
+                .filter(|f| f.1 && inside(&f.0.producer))
+                .all(|(flow, _)| {
+                    let consumers = flow.consumers.iter().map(|c| c.0).filter(inside);
+                    consumers.into_iter().all(|consumer| {
+                        let pair = |e| (e, self.rank(class, e).expect("all have a rank"));
+                        joined.contains(&(pair(flow.producer), pair(consumer)))
+                    })
                 })
-            })
     }
 
     /// The loops that may be added below `loops`.
     fn extensions(&self, loops: &[Loop]) -> Vec<Loop> {
         let joined = self.joined();
         let above = loops.last();
-        let (first, last) = above.map_or((self.group.first, self.group.last), |l| (l.first, l.last));
+        let (first, last) =
+            above.map_or((self.group.first, self.group.last), |l| (l.first, l.last));
         let mut found = Vec::new();
         for class in (0..self.classes.len()).filter(|c| loops.iter().all(|l| l.class != *c)) {
             let may = |a: usize, b: usize| self.may_hold(class, a, b, &joined);
             for (a, b) in (first..last).flat_map(|a| (a + 1..=last).map(move |b| (a, b))) {
-                let longest = may(a, b) && !(a > first && may(a - 1, b)) && !(b < last && may(a, b + 1));
+                let longest =
+                    may(a, b) && !(a > first && may(a - 1, b)) && !(b < last && may(a, b + 1));
                 let whole = (a, b) == (first, last);
-                if !longest || (loops.is_empty() && !whole) || above.is_some_and(|l| whole && self.belongs_above(class, l)) {
+                if !longest
+                    || (loops.is_empty() && !whole)
+                    || above.is_some_and(|l| whole && self.belongs_above(class, l))
+                {
                     continue;
                 }
                 let size = self.classes[class].size;
                 let tiles = (1..=size / 2).filter(|tile| size % tile == 0);
-                found.extend(tiles.map(|tile| Loop { class, tile, first: a, last: b }));
+                found.extend(tiles.map(|tile| Loop {
+                    class,
+                    tile,
+                    first: a,
+                    last: b,
+                }));
             }
         }
         found
@@ -312,8 +349,13 @@ impl Context<'_, '_, '_> {
 
     /// How many of `loops` hold all einsums of a flow.
     fn depth(&self, loops: &[Loop], flow: &Flow, internal: bool) -> usize {
-        let holds = |l: &&Loop| l.holds(flow.producer) && flow.consumers.iter().all(|c| l.holds(c.0));
-        if internal { loops.iter().take_while(holds).count() } else { 0 }
+        let holds =
+            |l: &&Loop| l.holds(flow.producer) && flow.consumers.iter().all(|c| l.holds(c.0));
+        if internal {
+            loops.iter().take_while(holds).count()
+        } else {
+            0
+        }
     }
 
     /// The given steps of `einsum`'s nest.
@@ -330,13 +372,19 @@ impl Context<'_, '_, '_> {
                 let output = self.problem(einsum).operands.len() - 1;
                 let consumed = flow.consumers.iter().filter(|c| c.0 == einsum).map(|c| c.1);
                 let produced = (flow.producer == einsum).then_some(output);
-                steps.extend(consumed.chain(produced).map(|operand| Step::Keep { memory, operand }));
+                steps.extend(
+                    consumed
+                        .chain(produced)
+                        .map(|operand| Step::Keep { memory, operand }),
+                );
             }
             for &(operand, memory, _) in held.iter().filter(|h| h.2 == depth) {
                 steps.push(Step::Keep { memory, operand });
             }
             if let Some(l) = loops[..n_shared].get(depth) {
-                let rank = self.rank(l.class, einsum).expect("a loop holds einsums with its rank");
+                let rank = self
+                    .rank(l.class, einsum)
+                    .expect("a loop holds einsums with its rank");
                 steps.push(Step::Time { rank, tile: l.tile });
             }
         }
@@ -360,13 +408,16 @@ impl Context<'_, '_, '_> {
         let problem = self.problem(einsum);
         let n_shared = loops.iter().take_while(|l| l.holds(einsum)).count();
         let indexes = |depth: usize, operand: usize| {
-            let rank = self.rank(loops[depth].class, einsum).expect("it holds the einsum");
+            let rank = self
+                .rank(loops[depth].class, einsum)
+                .expect("it holds the einsum");
             problem.operands[operand].ranks >> rank & 1 == 1
         };
         let mut choices: Vec<Vec<(usize, usize, usize)>> = vec![Vec::new()];
         for operand in operands(problem, false) {
             // A tile directly above a loop that indexes it is better below that loop: smaller, and fetched as often.
-            let depths = (0..n_shared).filter(|d| (*d == 0 || indexes(d - 1, operand)) && !indexes(*d, operand));
+            let depths = (0..n_shared)
+                .filter(|d| (*d == 0 || indexes(d - 1, operand)) && !indexes(*d, operand));
             for depth in depths.collect::<Vec<_>>() {
                 for (memory, form) in problem.memories.iter().enumerate().skip(1) {
                     if form.below_fanouts > 0 || form.keeps >> operand & 1 == 0 {
@@ -374,7 +425,12 @@ impl Context<'_, '_, '_> {
                     }
                     for choice in choices.clone() {
                         if choice.iter().all(|c| c.0 != operand) {
-                            choices.push(choice.into_iter().chain([(operand, memory, depth)]).collect());
+                            choices.push(
+                                choice
+                                    .into_iter()
+                                    .chain([(operand, memory, depth)])
+                                    .collect(),
+                            );
                         }
                     }
                 }
@@ -386,7 +442,11 @@ impl Context<'_, '_, '_> {
             let outer = self.outer(loops, einsum, &held);
             let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
             if let Some(least) = part.least(&outer, false) {
-                options.push(Held { outer, held, least: (least.0 * repeat, least.1 * repeat) });
+                options.push(Held {
+                    outer,
+                    held,
+                    least: (least.0 * repeat, least.1 * repeat),
+                });
             }
         }
         options
@@ -394,22 +454,32 @@ impl Context<'_, '_, '_> {
 
     /// Finds the best choices with these shared loops.
     fn evaluate(&mut self, loops: &[Loop], certificate: &mut FusionCertificate, stop: &mut Stop) {
-        let options: Vec<Vec<Held>> = (self.group.first..=self.group.last).map(|e| self.options(loops, e)).collect();
+        let options: Vec<Vec<Held>> = (self.group.first..=self.group.last)
+            .map(|e| self.options(loops, e))
+            .collect();
         let mut combinations: Vec<(Vec<usize>, (f64, f64))> = vec![(Vec::new(), (0.0, 0.0))];
         for of_einsum in &options {
             let extend = |(chosen, sum): &(Vec<usize>, (f64, f64))| {
                 let chosen = chosen.clone();
                 let sum = *sum;
-                of_einsum.iter().enumerate().map(move |(index, option)| {
-                    let chosen = chosen.iter().copied().chain([index]).collect();
-                    (chosen, (sum.0 + option.least.0, sum.1 + option.least.1))
-                }).collect::<Vec<_>>()
+                of_einsum
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, option)| {
+                        let chosen = chosen.iter().copied().chain([index]).collect();
+                        (chosen, (sum.0 + option.least.0, sum.1 + option.least.1))
+                    })
+                    .collect::<Vec<_>>()
             };
             combinations = combinations.iter().flat_map(extend).collect();
         }
         let objective = self.parts.objective;
         let rank = |c: &(f64, f64)| objective.rank(c.0, c.1);
-        combinations.sort_by(|a, b| rank(&a.1).partial_cmp(&rank(&b.1)).expect("costs are numbers"));
+        combinations.sort_by(|a, b| {
+            rank(&a.1)
+                .partial_cmp(&rank(&b.1))
+                .expect("costs are numbers")
+        });
         for (chosen, least) in combinations {
             if self.is_hopeless(least.0, least.1) {
                 continue;
@@ -436,13 +506,21 @@ impl Context<'_, '_, '_> {
         for (flow, internal) in self.exchanged() {
             let memory = flow.memory.expect("it is exchanged on chip");
             let depth = self.depth(loops, flow, internal);
-            let users: Vec<usize> = flow.consumers.iter().map(|c| c.0).chain([flow.producer]).filter(|e| self.group.holds(*e)).collect();
+            let users: Vec<usize> = flow
+                .consumers
+                .iter()
+                .map(|c| c.0)
+                .chain([flow.producer])
+                .filter(|e| self.group.holds(*e))
+                .collect();
             let mut live = match internal {
                 true => (flow.producer, flow.last()),
                 false => (first, self.group.last),
             };
             // What is used inside deeper loops is there in each of their iterations.
-            let deeper = loops.get(depth).filter(|l| users.iter().any(|e| l.holds(*e)));
+            let deeper = loops
+                .get(depth)
+                .filter(|l| users.iter().any(|e| l.holds(*e)));
             if let Some(l) = deeper {
                 live = (live.0.min(l.first), live.1.max(l.last));
             }
@@ -450,8 +528,17 @@ impl Context<'_, '_, '_> {
             let bits = if self.group.holds(flow.producer) {
                 let problem = self.problem(flow.producer);
                 let operand = problem.operands.len() - 1;
-                let values = extent(problem, operand, &tile(problem, &above(flow.producer, depth)));
-                values * if sums { problem.memories[memory].bits[operand].partial } else { flow.bits }
+                let values = extent(
+                    problem,
+                    operand,
+                    &tile(problem, &above(flow.producer, depth)),
+                );
+                values
+                    * if sums {
+                        problem.memories[memory].bits[operand].partial
+                    } else {
+                        flow.bits
+                    }
             } else {
                 flow.n_values * flow.bits
             };
@@ -464,22 +551,27 @@ impl Context<'_, '_, '_> {
         for (index, option) in chosen.iter().enumerate() {
             let problem = self.problem(first + index);
             for (at, step) in option.outer.iter().enumerate() {
-                let Step::Keep { memory, operand } = *step else { continue };
+                let Step::Keep { memory, operand } = *step else {
+                    continue;
+                };
                 let before = &option.outer[..at];
                 let values = extent(problem, operand, &tile(problem, before));
                 let held = option.held.iter().find(|h| h.0 == operand);
-                let changes = held.is_some() && last_loop(before, problem.operands[operand].ranks).is_some();
+                let changes =
+                    held.is_some() && last_loop(before, problem.operands[operand].ranks).is_some();
                 let bits = problem.held_bits(memory, operand, values, changes);
                 own[index][memory] += bits;
                 let Some(&(_, _, depth)) = held else { continue };
-                let others = (loops[depth].first..=loops[depth].last).filter(|e| *e != first + index);
+                let others =
+                    (loops[depth].first..=loops[depth].last).filter(|e| *e != first + index);
                 others.for_each(|e| reserved[e - first][memory] += bits);
             }
         }
         let sizes = self.parts.size_bits();
         let fits = |(own, reserved): (&Vec<u64>, &Vec<u64>)| {
             let sums = own.iter().zip(reserved).map(|(a, b)| a + b);
-            sums.zip(&sizes).all(|(sum, size)| size.is_none_or(|size| sum <= size))
+            sums.zip(&sizes)
+                .all(|(sum, size)| size.is_none_or(|size| sum <= size))
         };
         own.iter().zip(&reserved).all(fits).then_some(reserved)
     }
@@ -495,7 +587,11 @@ impl Context<'_, '_, '_> {
     ) {
         let objective = self.parts.objective;
         let mut sum = least;
-        let mut joined = vec![Choice { energy: 0.0, cycles: 0.0, steps: Vec::new() }];
+        let mut joined = vec![Choice {
+            energy: 0.0,
+            cycles: 0.0,
+            steps: Vec::new(),
+        }];
         for (index, option) in chosen.iter().enumerate() {
             let einsum = self.group.first + index;
             let repeat = self.repeat(einsum);
@@ -504,24 +600,43 @@ impl Context<'_, '_, '_> {
             let is_hopeless = |energy: f64, cycles: f64| {
                 let (energy, cycles) = (others.0 + energy * repeat, others.1 + cycles * repeat);
                 objective.rank(energy + rest.0, cycles + rest.1).0 > upper
-                    || front.iter().any(|c| objective_beats(objective, (c.energy, c.cycles), (energy, cycles)))
+                    || front
+                        .iter()
+                        .any(|c| objective_beats(objective, (c.energy, c.cycles), (energy, cycles)))
             };
-            let wanted = Wanted { objective, is_hopeless: &is_hopeless };
+            let wanted = Wanted {
+                objective,
+                is_hopeless: &is_hopeless,
+            };
             let part = &mut self.parts.parts[self.part[index]];
             let points = part.search(&option.outer, &reserved[index], wanted, certificate, stop);
             if points.is_empty() {
                 return;
             }
             let least = |of: fn(&Point) -> f64| points.iter().map(of).fold(f64::INFINITY, f64::min);
-            sum = (others.0 + least(|p| p.cost.energy_pj) * repeat, others.1 + least(|p| p.cost.cycles) * repeat);
-            let n_shared = option.outer.iter().filter(|s| matches!(s, Step::Time { .. })).count();
+            sum = (
+                others.0 + least(|p| p.cost.energy_pj) * repeat,
+                others.1 + least(|p| p.cost.cycles) * repeat,
+            );
+            let n_shared = option
+                .outer
+                .iter()
+                .filter(|s| matches!(s, Step::Time { .. }))
+                .count();
             let mut next: Vec<Choice> = Vec::new();
-            for (from, point) in joined.iter().flat_map(|from| points.iter().map(move |p| (from, p))) {
+            for (from, point) in joined
+                .iter()
+                .flat_map(|from| points.iter().map(move |p| (from, p)))
+            {
                 let mut choice = from.clone();
                 choice.energy += point.cost.energy_pj * repeat;
                 choice.cycles += point.cost.cycles * repeat;
                 let outermost_bits = point.cost.outermost_bits(&part.problem);
-                choice.steps.push(Found { point: point.clone(), n_shared, outermost_bits });
+                choice.steps.push(Found {
+                    point: point.clone(),
+                    n_shared,
+                    outermost_bits,
+                });
                 add(&mut next, choice, objective);
             }
             joined = next;
@@ -537,7 +652,10 @@ impl Context<'_, '_, '_> {
 /// Adds a choice that no other beats, and drops those that it beats.
 fn add(front: &mut Vec<Choice>, choice: Choice, objective: Objective) {
     let cost = (choice.energy, choice.cycles);
-    if !front.iter().any(|c| objective_beats(objective, (c.energy, c.cycles), cost)) {
+    if !front
+        .iter()
+        .any(|c| objective_beats(objective, (c.energy, c.cycles), cost))
+    {
         front.retain(|c| !objective_beats(objective, cost, (c.energy, c.cycles)));
         front.push(choice);
     }

@@ -56,8 +56,20 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(crate) fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Parts<'a> {
-        Parts { workload, tree, model, objective, index: BTreeMap::new(), parts: Vec::new() }
+    pub(crate) fn new(
+        workload: &'a Workload,
+        tree: &'a Tree,
+        model: Model,
+        objective: Objective,
+    ) -> Parts<'a> {
+        Parts {
+            workload,
+            tree,
+            model,
+            objective,
+            index: BTreeMap::new(),
+            parts: Vec::new(),
+        }
     }
 
     /// The part of an einsum whose operands are exchanged in the memories `roots`.
@@ -105,7 +117,11 @@ impl<'a> Parts<'a> {
 
 impl Part {
     fn new(problem: Problem, objective: Objective) -> Part {
-        let sizes = problem.sizes.iter().map(|&n| Sizes::new(n, problem.model.perfect)).collect();
+        let sizes = problem
+            .sizes
+            .iter()
+            .map(|&n| Sizes::new(n, problem.model.perfect))
+            .collect();
         let placements = placements(&problem);
         let mut splits = splits(&problem);
         splits.retain(|split| is_canonical(&problem, split));
@@ -115,15 +131,27 @@ impl Part {
             for (split, copies) in splits.iter().enumerate() {
                 let form = Form::new(&problem, nodes, copies);
                 let (energy, cycles) = form.least(&least);
-                tasks.push(Task { placement, split, form, energy, cycles });
+                tasks.push(Task {
+                    placement,
+                    split,
+                    form,
+                    energy,
+                    cycles,
+                });
             }
         }
         let rank = |t: &Task| objective.rank(t.energy, t.cycles);
         tasks.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
         let size_bits = problem.memories.iter().map(|m| m.size_bits).collect();
-        let mut per_value: Vec<Vec<f64>> = placements.iter().map(|nodes| vec![f64::INFINITY; nodes.len()]).collect();
+        let mut per_value: Vec<Vec<f64>> = placements
+            .iter()
+            .map(|nodes| vec![f64::INFINITY; nodes.len()])
+            .collect();
         for task in &tasks {
-            for (least, one) in per_value[task.placement].iter_mut().zip(task.form.energy_of()) {
+            for (least, one) in per_value[task.placement]
+                .iter_mut()
+                .zip(task.form.energy_of())
+            {
                 *least = least.min(*one);
             }
         }
@@ -134,7 +162,19 @@ impl Part {
         };
         let (by_energy, by_cycles) = (sorted(|t| t.energy), sorted(|t| t.cycles));
         let fitting = BTreeMap::new();
-        Part { objective, problem, size_bits, sizes, placements, splits, tasks, per_value, by_energy, by_cycles, fitting }
+        Part {
+            objective,
+            problem,
+            size_bits,
+            sizes,
+            placements,
+            splits,
+            tasks,
+            per_value,
+            by_energy,
+            by_cycles,
+            fitting,
+        }
     }
 
     /// The tile of each rank below `outer`.
@@ -170,7 +210,11 @@ impl Part {
             let mut tile = self.problem.sizes.clone();
             for step in outer {
                 match *step {
-                    Step::Keep { memory, operand } if memory == node.memory && operand == node.operand => break,
+                    Step::Keep { memory, operand }
+                        if memory == node.memory && operand == node.operand =>
+                    {
+                        break;
+                    }
                     Step::Time { rank, tile: size } => {
                         if operand.ranks >> rank & 1 == 0 {
                             traffic[index] *= (tile[rank] / size) as f64;
@@ -200,14 +244,23 @@ impl Part {
             self.fitting.insert(tile.clone(), first);
         }
         let first = self.fitting[&tile];
-        let traffic: Vec<Vec<f64>> = self.placements.iter().map(|nodes| self.traffic(nodes, outer, best)).collect();
+        let traffic: Vec<Vec<f64>> = self
+            .placements
+            .iter()
+            .map(|nodes| self.traffic(nodes, outer, best))
+            .collect();
         // What traffic beyond the compulsory adds at least.
         let beyond = |(placement, traffic): (usize, &Vec<f64>)| -> f64 {
             let least = least_traffic(&self.problem, &self.placements[placement]);
             let each = traffic.iter().zip(least).zip(&self.per_value[placement]);
-            each.map(|((traffic, least), per_value)| (traffic - least) * per_value).sum()
+            each.map(|((traffic, least), per_value)| (traffic - least) * per_value)
+                .sum()
         };
-        let beyond = traffic.iter().enumerate().map(beyond).fold(f64::INFINITY, f64::min);
+        let beyond = traffic
+            .iter()
+            .enumerate()
+            .map(beyond)
+            .fold(f64::INFINITY, f64::min);
         let task = |at: Option<&u32>| at.map(|task| &self.tasks[*task as usize]);
         let cheapest = task(self.by_energy.get(first.0))?;
         let fastest = task(self.by_cycles.get(first.1))?;
@@ -251,23 +304,41 @@ impl Part {
         stop: &mut Stop,
     ) -> Vec<Point> {
         certificate.searches += 1;
-        for ((memory, size), reserved) in self.problem.memories.iter_mut().zip(&self.size_bits).zip(reserved) {
+        for ((memory, size), reserved) in self
+            .problem
+            .memories
+            .iter_mut()
+            .zip(&self.size_bits)
+            .zip(reserved)
+        {
             memory.size_bits = size.map(|size| size.saturating_sub(*reserved));
         }
         self.problem.outer = outer.to_vec();
         let tile = self.tile(outer);
-        let traffic: Vec<Vec<f64>> = self.placements.iter().map(|nodes| self.traffic(nodes, outer, false)).collect();
-        let mut goal = Within { wanted, points: Vec::new() };
+        let traffic: Vec<Vec<f64>> = self
+            .placements
+            .iter()
+            .map(|nodes| self.traffic(nodes, outer, false))
+            .collect();
+        let mut goal = Within {
+            wanted,
+            points: Vec::new(),
+        };
         let mut inner = Certificate::default();
         for task in &self.tasks {
             let nodes = &self.placements[task.placement];
             let kept = |step: &Step| match *step {
                 Step::Keep { memory, operand } => nodes.iter().any(|n| {
-                    n.memory == memory && n.operand == operand && n.parent.is_none_or(|p| nodes[p].parent.is_none())
+                    n.memory == memory
+                        && n.operand == operand
+                        && n.parent.is_none_or(|p| nodes[p].parent.is_none())
                 }),
                 _ => true,
             };
-            if goal.is_hopeless(task.energy, task.cycles) || !self.can_unroll(task, &tile) || !outer.iter().all(kept) {
+            if goal.is_hopeless(task.energy, task.cycles)
+                || !self.can_unroll(task, &tile)
+                || !outer.iter().all(kept)
+            {
                 continue;
             }
             let (energy, cycles) = task.form.least(&traffic[task.placement]);
@@ -275,7 +346,15 @@ impl Part {
                 continue;
             }
             let split = &self.splits[task.split];
-            walk(&self.problem, &self.sizes, nodes, split, &mut goal, stop, &mut inner);
+            walk(
+                &self.problem,
+                &self.sizes,
+                nodes,
+                split,
+                &mut goal,
+                stop,
+                &mut inner,
+            );
         }
         self.problem.outer.clear();
         certificate.nodes += inner.nodes;
@@ -311,7 +390,13 @@ impl Goal for Within<'_> {
     }
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
-        let beats = |p: &Point| objective_beats(self.wanted.objective, (p.cost.energy_pj, p.cost.cycles), (energy_pj, cycles));
+        let beats = |p: &Point| {
+            objective_beats(
+                self.wanted.objective,
+                (p.cost.energy_pj, p.cost.cycles),
+                (energy_pj, cycles),
+            )
+        };
         self.points.iter().any(beats) || (self.wanted.is_hopeless)(energy_pj, cycles)
     }
 
@@ -319,7 +404,8 @@ impl Goal for Within<'_> {
         let cost = (point.cost.energy_pj, point.cost.cycles);
         if !self.is_hopeless(cost.0, cost.1) {
             let objective = self.wanted.objective;
-            self.points.retain(|p| !objective_beats(objective, cost, (p.cost.energy_pj, p.cost.cycles)));
+            self.points
+                .retain(|p| !objective_beats(objective, cost, (p.cost.energy_pj, p.cost.cycles)));
             self.points.push(point);
         }
     }
@@ -327,7 +413,12 @@ impl Goal for Within<'_> {
 
 /// The operands that `problem` exchanges on chip, or not.
 pub(crate) fn operands(problem: &Problem, on_chip: bool) -> impl Iterator<Item = usize> {
-    let of = problem.operands.iter().map(move |o| (o.root > 0) == on_chip);
-    let mask = of.enumerate().fold(0, |mask, (i, is)| mask | u32::from(is) << i);
+    let of = problem
+        .operands
+        .iter()
+        .map(move |o| (o.root > 0) == on_chip);
+    let mask = of
+        .enumerate()
+        .fold(0, |mask, (i, is)| mask | u32::from(is) << i);
     members(mask)
 }

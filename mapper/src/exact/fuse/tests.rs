@@ -42,7 +42,9 @@ pj_per_operation = 0.2
 fn workload(einsums: &[(&str, &str)]) -> Workload {
     let mut text = "format = 1\nname = \"chain\"\n".to_owned();
     for (index, (equation, ranks)) in einsums.iter().enumerate() {
-        text += &format!("[[einsum]]\nname = \"e{index}\"\nequation = \"{equation}\"\nranks = {{ {ranks} }}\npartial_bits = 8\n");
+        text += &format!(
+            "[[einsum]]\nname = \"e{index}\"\nequation = \"{equation}\"\nranks = {{ {ranks} }}\npartial_bits = 8\n"
+        );
     }
     ir::workload::read("chain", &text).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -65,8 +67,16 @@ fn walk(problem: &Problem, steps: &mut Vec<Step>, open: &[usize], offer: &mut dy
         return offer(steps);
     }
     for (at, operand) in open.iter().enumerate() {
-        let left: Vec<usize> = open.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, o)| *o).collect();
-        steps.push(Step::Keep { memory: 1, operand: *operand });
+        let left: Vec<usize> = open
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i != at)
+            .map(|(_, o)| *o)
+            .collect();
+        steps.push(Step::Keep {
+            memory: 1,
+            operand: *operand,
+        });
         walk(problem, steps, &left, offer);
         steps.pop();
     }
@@ -92,10 +102,15 @@ fn least(
     let shared = if index == 0 { 2 } else { 0 };
     let mut problem = Problem::new(&workload.einsums[index], tree, Model::ACCELFORGE);
     problem.exchange(shared, 1, 8);
-    let free: Vec<usize> = (0..3).filter(|o| *o != shared && held[*o].is_none()).collect();
+    let free: Vec<usize> = (0..3)
+        .filter(|o| *o != shared && held[*o].is_none())
+        .collect();
     for depth in 0..=loops.len() {
         if depth == loops.len() {
-            problem.outer.push(Step::Keep { memory: 1, operand: shared });
+            problem.outer.push(Step::Keep {
+                memory: 1,
+                operand: shared,
+            });
         }
         for operand in (0..3).filter(|o| held[*o] == Some(depth)) {
             problem.outer.push(Step::Keep { memory: 1, operand });
@@ -105,14 +120,22 @@ fn least(
         }
     }
     let roots = (0..3).filter(|o| *o != shared);
-    let mut steps: Vec<Step> = roots.map(|operand| Step::Keep { memory: 0, operand }).collect();
+    let mut steps: Vec<Step> = roots
+        .map(|operand| Step::Keep { memory: 0, operand })
+        .collect();
     steps.extend(problem.outer.clone());
     let mut best: Option<(f64, f64)> = None;
     walk(&problem, &mut steps, &free, &mut |nest| {
         let cost = evaluate(&problem, nest);
         let held = held_bits(&problem, &cost.accesses)[1];
-        let better = |b: (f64, f64)| objective.rank(cost.energy_pj, cost.cycles) < objective.rank(b.0, b.1);
-        if held + taken <= problem.memories[1].size_bits.expect("the buffer has a size") && best.is_none_or(better) {
+        let better =
+            |b: (f64, f64)| objective.rank(cost.energy_pj, cost.cycles) < objective.rank(b.0, b.1);
+        if held + taken
+            <= problem.memories[1]
+                .size_bits
+                .expect("the buffer has a size")
+            && best.is_none_or(better)
+        {
             best = Some((cost.energy_pj, cost.cycles));
         }
     });
@@ -124,14 +147,23 @@ fn taken(workload: &Workload, index: usize, loops: &[(usize, u64)], held: &[Opti
     let einsum = &workload.einsums[index];
     let bits = |operand: usize, depth: usize| {
         let tile = |name: &str| {
-            let rank = einsum.ranks.iter().position(|r| r.name == name).expect("a rank");
+            let rank = einsum
+                .ranks
+                .iter()
+                .position(|r| r.name == name)
+                .expect("a rank");
             let inner = loops[..depth].iter().rfind(|l| l.0 == rank);
             inner.map_or(einsum.ranks[rank].size, |l| l.1)
         };
-        let extents = einsum.operands[operand].dimensions.iter().map(|d| d.extent(tile));
+        let extents = einsum.operands[operand]
+            .dimensions
+            .iter()
+            .map(|d| d.extent(tile));
         extents.product::<u64>() * 8
     };
-    (0..3).filter_map(|o| held[o].map(|depth| bits(o, depth))).sum()
+    (0..3)
+        .filter_map(|o| held[o].map(|depth| bits(o, depth)))
+        .sum()
 }
 
 fn exhaustive(workload: &Workload, tree: &Tree, objective: Objective) -> f64 {
@@ -139,7 +171,11 @@ fn exhaustive(workload: &Workload, tree: &Tree, objective: Objective) -> f64 {
     let mut best: f64 = workload
         .einsums
         .iter()
-        .map(|e| single(e).ok().flatten().map_or(f64::INFINITY, |b| objective.rank(b.cost.energy_pj, b.cost.cycles).0))
+        .map(|e| {
+            single(e).ok().flatten().map_or(f64::INFINITY, |b| {
+                objective.rank(b.cost.energy_pj, b.cost.cycles).0
+            })
+        })
         .sum();
     let mut lists: Vec<Vec<(usize, u64)>> = vec![vec![]];
     for tile in [1, 2] {
@@ -149,13 +185,35 @@ fn exhaustive(workload: &Workload, tree: &Tree, objective: Objective) -> f64 {
         }
     }
     for loops in lists {
-        let depths: Vec<Option<usize>> = [None].into_iter().chain((0..loops.len()).map(Some)).collect();
-        let pairs: Vec<_> = depths.iter().flat_map(|a| depths.iter().map(move |b| (*a, *b))).collect();
+        let depths: Vec<Option<usize>> = [None]
+            .into_iter()
+            .chain((0..loops.len()).map(Some))
+            .collect();
+        let pairs: Vec<_> = depths
+            .iter()
+            .flat_map(|a| depths.iter().map(move |b| (*a, *b)))
+            .collect();
         for &(q, k) in &pairs {
             for &(v, o) in &pairs {
                 let (first, second) = ([q, k, None], [None, v, o]);
-                let a = least(workload, tree, 0, &loops, &first, taken(workload, 1, &loops, &second), objective);
-                let b = least(workload, tree, 1, &loops, &second, taken(workload, 0, &loops, &first), objective);
+                let a = least(
+                    workload,
+                    tree,
+                    0,
+                    &loops,
+                    &first,
+                    taken(workload, 1, &loops, &second),
+                    objective,
+                );
+                let b = least(
+                    workload,
+                    tree,
+                    1,
+                    &loops,
+                    &second,
+                    taken(workload, 0, &loops, &first),
+                    objective,
+                );
                 if let (Some(a), Some(b)) = (a, b) {
                     best = best.min(objective.rank(a.0 + b.0, a.1 + b.1).0);
                 }
@@ -173,7 +231,10 @@ fn the_join_finds_what_an_exhaustive_walk_finds() {
             let found = fused(&workload, &tree, Model::ACCELFORGE, objective);
             let found = objective.rank(found.energy_pj, found.cycles).0;
             let expected = exhaustive(&workload, &tree, objective);
-            assert!((found - expected).abs() <= 1e-9 * expected, "{objective:?} {values}: {found} {expected}");
+            assert!(
+                (found - expected).abs() <= 1e-9 * expected,
+                "{objective:?} {values}: {found} {expected}"
+            );
         }
     }
 }
@@ -187,8 +248,16 @@ fn einsums_that_exchange_nothing_are_mapped_alone() {
     let tree = tree(256);
     for model in [Model::MACHINE, Model::ACCELFORGE] {
         let found = fused(&chain, &tree, model, Objective::Energy);
-        let alone = |e| map(e, &tree, model, Objective::Energy, &mut |_| false).ok().and_then(|f| f.best);
-        let alone: f64 = chain.einsums.iter().map(|e| alone(e).expect("it fits").cost.energy_pj).sum();
+        let alone = |e| {
+            map(e, &tree, model, Objective::Energy, &mut |_| false)
+                .ok()
+                .and_then(|f| f.best)
+        };
+        let alone: f64 = chain
+            .einsums
+            .iter()
+            .map(|e| alone(e).expect("it fits").cost.energy_pj)
+            .sum();
         assert!((found.energy_pj - alone).abs() <= 1e-9 * alone);
     }
 }
@@ -222,7 +291,12 @@ fn room_is_taken_while_a_tensor_lives() {
 
 #[test]
 fn the_same_schedule_every_time() {
-    let text = |f: &Fused| f.steps.iter().map(|s| s.mapping.to_string()).collect::<Vec<_>>();
+    let text = |f: &Fused| {
+        f.steps
+            .iter()
+            .map(|s| s.mapping.to_string())
+            .collect::<Vec<_>>()
+    };
     let run = || fused(&chain(), &tree(160), Model::MACHINE, Objective::EnergyDelay);
     let (a, b) = (run(), run());
     assert_eq!(text(&a), text(&b));
