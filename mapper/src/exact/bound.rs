@@ -98,6 +98,11 @@ impl Form {
         self.bound(traffic, self.compute)
     }
 
+    /// Energy per value of traffic of each node.
+    pub(crate) fn energy_of(&self) -> &[f64] {
+        &self.energy_of
+    }
+
     /// The same where compute takes at least `compute` cycles.
     pub(crate) fn bound(&self, traffic: &[f64], compute: f64) -> (f64, f64) {
         let mut cycles = compute + dot(&self.exposed, traffic);
@@ -251,7 +256,10 @@ fn dot(of: &[f64], traffic: &[f64]) -> f64 {
 
 fn compute_cycles(problem: &Problem, split: &Split) -> f64 {
     match problem.lanes {
-        Some(lanes) => problem.n_operations().div_ceil(lanes) as f64,
+        Some(lanes) => {
+            let rounds = problem.rounds(&problem.outer);
+            (rounds * (problem.n_operations() / rounds).div_ceil(lanes)) as f64
+        }
         None => (0..problem.sizes.len())
             .map(|rank| {
                 problem.sizes[rank].div_ceil(split.along(rank, 0..problem.fanouts.len())) as f64

@@ -105,12 +105,16 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
-/// Finds the best nests of `problem` for `goal`.
+/// Finds the best nests of `problem`, of which nothing is given, for `goal`.
 pub(crate) fn search<G: Goal>(
     problem: &Problem,
     goal: &mut G,
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
+    debug_assert!(
+        problem.outer.is_empty(),
+        "bounds of tasks know no given steps"
+    );
     let sizes: Vec<Sizes> = problem
         .sizes
         .iter()
@@ -167,6 +171,8 @@ pub(crate) fn search<G: Goal>(
                 stop: &mut soon,
                 certificate: &mut certificate,
                 steps: Vec::new(),
+                given: 0,
+                rounds: 1.0,
             };
             let _ = walk.start(Scope::All);
         }
@@ -187,6 +193,8 @@ pub(crate) fn search<G: Goal>(
                 stop,
                 certificate: &mut certificate,
                 steps: Vec::new(),
+                given: 0,
+                rounds: 1.0,
             };
             walk.start(Scope::Registers).map(|()| {
                 if objective == Objective::Energy {
@@ -212,6 +220,8 @@ pub(crate) fn search<G: Goal>(
                 stop,
                 certificate: &mut certificate,
                 steps: Vec::new(),
+                given: 0,
+                rounds: 1.0,
             };
             walk.start(Scope::All)
         };
@@ -243,8 +253,36 @@ fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     }
 }
 
+/// Offers all nests with these nodes and this unrolling, from the given steps of the problem on, to `goal`; none if it
+/// was stopped.
+pub(crate) fn walk<G: Goal>(
+    problem: &Problem,
+    sizes: &[Sizes],
+    nodes: &[Node],
+    split: &Split,
+    goal: &mut G,
+    stop: &mut Stop<'_>,
+    certificate: &mut Certificate,
+) -> Option<()> {
+    let mut walk = Walk {
+        problem,
+        sizes,
+        nodes,
+        split,
+        form: Form::new(problem, nodes, split),
+        floor: Some(0.0),
+        goal,
+        stop,
+        certificate,
+        steps: Vec::new(),
+        given: 0,
+        rounds: problem.rounds(&problem.outer) as f64,
+    };
+    walk.start(Scope::All)
+}
+
 /// What no loops can avoid.
-fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
+pub(crate) fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
     let least = |node: &Node| match node.parent {
         Some(_) => least_values(problem, node.operand),
         None => 0.0,
@@ -341,6 +379,10 @@ struct Walk<'a, 's, G> {
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
     steps: Vec<Step>,
+    /// How many of the steps are given.
+    given: usize,
+    /// Iterations of shared loops.
+    rounds: f64,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
@@ -363,15 +405,24 @@ impl<G: Goal> Walk<'_, '_, G> {
             .enumerate()
         {
             state.traffic[index] = traffic;
-            if self.nodes[index].parent.is_none() {
+            let Node {
+                memory, operand, ..
+            } = self.nodes[index];
+            let keep = Step::Keep { memory, operand };
+            if self.nodes[index].parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
-                let Node {
-                    memory, operand, ..
-                } = self.nodes[index];
-                self.steps.push(Step::Keep { memory, operand });
+                self.steps.push(keep);
             } else if scope == Scope::Registers && self.is_above_fanouts(index) {
                 state.placed |= 1 << index;
             }
+        }
+        for step in &self.problem.outer {
+            self.give(&mut state, *step);
+        }
+        self.given = self.steps.len();
+        if !self.problem.outer.is_empty() && self.is_hopeless(&state) {
+            self.certificate.pruned_by_bound += 1;
+            return Some(());
         }
         self.cut_common_ranks(&mut state);
         self.next(&state)
@@ -379,6 +430,33 @@ impl<G: Goal> Walk<'_, '_, G> {
 
     fn is_above_fanouts(&self, index: usize) -> bool {
         self.problem.memories[self.nodes[index].memory].below_fanouts == 0
+    }
+
+    /// Takes a step that is given.
+    fn give(&mut self, state: &mut State, step: Step) {
+        self.steps.push(step);
+        match step {
+            Step::Time { rank, tile } => {
+                let to = self.sizes[rank].position(tile);
+                self.set(state, rank, to.expect("shared tiles divide their rank"));
+            }
+            Step::Keep { memory, operand } => {
+                let kept = |n: &Node| n.memory == memory && n.operand == operand;
+                let index = self.nodes.iter().position(kept);
+                let index = index.expect("what is given is kept");
+                state.placed |= 1 << index;
+                if self.nodes[index].parent.is_some() {
+                    if self.problem.operands[operand].sliding != 0 {
+                        let at = self.steps.len() - 1;
+                        state.traffic[index] = fills(self.problem, &self.steps, at) as f64;
+                    }
+                    let bits = self.least_bits(state, index, 0, false);
+                    let rounds: f64 = state.counts.iter().product();
+                    state.ends += rounds * self.form.ends(memory, bits);
+                }
+            }
+            Step::Space { .. } => unreachable!("only loops in time are shared"),
+        }
     }
 
     /// Cuts ranks that index every operand as far as they are not unrolled.
@@ -392,11 +470,14 @@ impl<G: Goal> Walk<'_, '_, G> {
                 continue;
             };
             // The same where tiles that change take twice the room.
-            if !self.problem.model.perfect && to > 0 && 2 * tile > self.problem.sizes[rank] {
+            if !self.problem.model.perfect
+                && to > state.tile[rank]
+                && 2 * tile > self.tile_of(state, rank)
+            {
                 continue;
             }
             state.above |= 1 << rank;
-            if to > 0 {
+            if to > state.tile[rank] {
                 self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
             }
@@ -537,7 +618,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             {
                 let above = &self.steps[..at];
                 let values = extent(self.problem, operand, &tile(self.problem, above));
-                let changes = last_loop(above, self.problem.operands[operand].ranks).is_some();
+                let changes = memory > self.problem.operands[operand].root
+                    && last_loop(above, self.problem.operands[operand].ranks).is_some();
                 room -= self.problem.held_bits(memory, operand, values, changes);
             }
         }
@@ -671,7 +753,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         } else {
             bits
         };
-        state.ends += self.form.ends(node.memory, one);
+        state.ends += self.rounds * self.form.ends(node.memory, one);
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
@@ -782,7 +864,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             .rev()
             .take_while(|s| matches!(s, Step::Time { .. }))
             .count();
-        end - loops
+        (end - loops).max(self.given)
     }
 
     /// Passes the fan-outs above depth `depth`; false if there is not enough to unroll.
@@ -867,7 +949,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             .bound(&state.traffic[..self.nodes.len()], state.compute);
         let bound = (energy, cycles + state.ends);
         let mut orders = vec![self.steps.clone()];
-        self.reorder(0, &mut orders);
+        // Other einsums share the order of the given loops.
+        self.reorder(self.given, &mut orders);
         for nest in &orders {
             self.goal.offer(&Leaf {
                 problem: self.problem,
