@@ -80,6 +80,8 @@ pub struct FusionCertificate {
 pub struct Fused {
     /// The einsums in order.
     pub steps: Vec<Step>,
+    /// Where each group of einsums inside shared loops ends.
+    group_ends: Vec<usize>,
     /// Picojoules in all.
     pub energy_pj: f64,
     /// Cycles in all.
@@ -88,6 +90,20 @@ pub struct Fused {
     pub outermost_bits: u64,
     /// What is proven.
     pub certificate: FusionCertificate,
+}
+
+impl Fused {
+    /// The einsums that stand inside the same outermost shared loop, in order; one that shares no loop stands alone.
+    pub fn groups(&self) -> impl Iterator<Item = &[Step]> {
+        let mut ends = self.group_ends.iter();
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let end = *ends.next()?;
+            let group = &self.steps[start..end];
+            start = end;
+            Some(group)
+        })
+    }
 }
 
 /// A partial schedule: all einsums so far.
@@ -118,6 +134,7 @@ pub fn fuse(
     let mut unfused = BTreeMap::new();
     let mut alone = Fused {
         steps: Vec::new(),
+        group_ends: Vec::new(),
         energy_pj: 0.0,
         cycles: 0.0,
         outermost_bits: 0,
@@ -144,6 +161,7 @@ pub fn fuse(
             shared_loops: 0,
             cost: best.cost,
         });
+        alone.group_ends.push(alone.steps.len());
     }
     let n = workload.einsums.len();
     let mut parts = Parts::new(workload, tree, model, objective);
@@ -254,19 +272,23 @@ pub fn fuse(
     }
     let mut fused = Fused {
         steps: Vec::new(),
+        group_ends: Vec::new(),
         energy_pj: arena[best].energy,
         cycles: arena[best].cycles,
         outermost_bits: 0,
         certificate,
     };
-    for found in groups.iter().rev().flat_map(|group| &group.steps) {
-        let einsum = &workload.einsums[fused.steps.len()];
-        fused.outermost_bits += found.outermost_bits * einsum.repeat;
-        fused.steps.push(Step {
-            mapping: text::mapping(einsum, tree, &found.point.nest),
-            shared_loops: found.n_shared,
-            cost: found.point.cost.clone(),
-        });
+    for group in groups.iter().rev() {
+        for found in &group.steps {
+            let einsum = &workload.einsums[fused.steps.len()];
+            fused.outermost_bits += found.outermost_bits * einsum.repeat;
+            fused.steps.push(Step {
+                mapping: text::mapping(einsum, tree, &found.point.nest),
+                shared_loops: found.n_shared,
+                cost: found.point.cost.clone(),
+            });
+        }
+        fused.group_ends.push(fused.steps.len());
     }
     Ok(Some(fused))
 }

@@ -123,8 +123,7 @@ impl Part {
             .map(|&n| Sizes::new(n, problem.model.perfect))
             .collect();
         let placements = placements(&problem);
-        let mut splits = splits(&problem);
-        splits.retain(|split| is_canonical(&problem, split));
+        let splits = splits(&problem);
         let mut tasks = Vec::new();
         for (placement, nodes) in placements.iter().enumerate() {
             let least = least_traffic(&problem, nodes);
@@ -364,16 +363,6 @@ impl Part {
         certificate.nodes += inner.nodes;
         goal.points
     }
-}
-
-/// Of two equal fan-outs with nothing between them, the first has the greater list of copies.
-fn is_canonical(problem: &Problem, split: &Split) -> bool {
-    (1..problem.fanouts.len()).all(|f| {
-        let (a, b) = (&problem.fanouts[f - 1], &problem.fanouts[f]);
-        let between = problem.memories.iter().any(|m| m.below_fanouts == f);
-        let equal = a.size == b.size && a.ranks == b.ranks && a.shares == b.shares;
-        between || !equal || split.copies[f - 1] >= split.copies[f]
-    })
 }
 
 /// What a part must be to help its group.
