@@ -270,7 +270,7 @@ pub(crate) fn walk<G: Goal>(
         nodes,
         split,
         form: Form::new(problem, nodes, split),
-        floor: Some(0.0),
+        floor: Some(f64::NEG_INFINITY),
         goal,
         stop,
         certificate,
