@@ -5,11 +5,12 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are for people")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ir::mapping::{Mapping, Node, Projection, RowMapping};
 use ir::tree::{Component, Tree};
-use ir::workload::{Einsum, Role};
+use ir::workload::Einsum;
 use mapper::exact::{Access, Model, Objective, evaluate, map};
 use serde_json::Value;
 
@@ -20,25 +21,19 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// The recorded runs of single einsums, each once.
 fn runs() -> Vec<Value> {
     let file: Value = serde_json::from_str(&read("results/accelforge.json")).expect("results");
+    let mut seen = BTreeSet::new();
     let runs = file["runs"].as_array().expect("a list").iter();
     let is_single = |run: &&Value| {
         let workload = run["workload"].as_str();
-        run.get("failure").is_none() && run["start"] == "cold"
-            || run["objective"] != "edp" && matches!(workload, Some("gemm" | "conv" | "depthwise"))
+        run.get("failure").is_none() && matches!(workload, Some("gemm" | "conv" | "depthwise"))
     };
-    let known = |run: &&Value| {
-        matches!(
-            run["workload"].as_str(),
-            Some("gemm" | "conv" | "depthwise")
-        )
-    };
-    runs.filter(is_single)
-        .filter(known)
-        .filter(|run| run.get("failure").is_none())
-        .cloned()
-        .collect()
+    let runs = runs
+        .filter(is_single)
+        .filter(|run| seen.insert(name_of(run)));
+    runs.cloned().collect()
 }
 
 fn einsum(run: &Value) -> Einsum {
@@ -88,13 +83,20 @@ fn name_of(run: &Value) -> String {
     format!("{} {} {}", text("problem"), text("arch"), text("objective"))
 }
 
+/// Runs of which our optimum is better than AccelForge's, with how much; its own formulas give the same for our mapping.
+///
+/// For the first its search for EDP found a better mapping itself; the others are in its space too.
+const BETTER: [(&str, f64); 4] = [
+    ("conv5x5_small tiny4 energy", 0.772_551_950),
+    ("conv3x3_stride2_small tiny4 energy", 0.983_136_227),
+    ("conv3x3_stride2_small tiny4 edp", 0.979_210_458),
+    ("bert_ffn eyeriss168 energy", 0.977_241_043),
+];
+
 #[test]
 fn optima_are_equal() {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut equal = 0;
     for run in runs() {
-        if !seen.insert(name_of(&run)) {
-            continue;
-        }
         let einsum = einsum(&run);
         let tree = tree(&run, &einsum);
         let number = |key: &str| run[key].as_f64().expect("a number");
@@ -104,27 +106,23 @@ fn optima_are_equal() {
             "latency" => (Objective::Latency, cycles),
             _ => (Objective::EnergyDelay, energy * cycles),
         };
-        let found = map(&einsum, &tree, Model::ACCELFORGE, objective, &mut |n| {
-            n > 3_000_000
-        })
-        .expect("it fits");
-        let Some(best) = found.best else {
-            println!("{}: stopped", name_of(&run));
-            continue;
-        };
-        let ours = match objective {
-            Objective::Energy => best.cost.energy_pj,
-            Objective::Latency => best.cost.cycles,
-            Objective::EnergyDelay => best.cost.energy_delay(),
-        };
-        println!(
-            "{} {:.9} {:?} {}",
-            name_of(&run),
-            ours / theirs,
-            found.certificate.stop,
-            found.certificate.nodes
+        let found =
+            map(&einsum, &tree, Model::ACCELFORGE, objective, &mut |_| false).expect("it fits");
+        let cost = found.best.expect("not stopped").cost;
+        let ours = objective.rank(cost.energy_pj, cost.cycles).0;
+        let name = name_of(&run);
+        let better = BETTER.iter().find(|(of, _)| *of == name);
+        let expected = better.map_or(1.0, |(_, ratio)| *ratio);
+        assert!(
+            (ours / theirs - expected).abs() < 1e-6,
+            "{name}: {ours}, not {expected} of {theirs}"
         );
+        equal += u32::from(better.is_none());
     }
+    println!(
+        "{equal} optima are AccelForge's, {} are better",
+        BETTER.len()
+    );
 }
 
 /// AccelForge's mapping as one of ours.
@@ -211,65 +209,76 @@ fn snake(name: &str) -> String {
     snake
 }
 
+/// Mappings whose input tile is filled across a loop below its node: nests of ours have no such node.
+const OVERLAPPED: [&str; 7] = [
+    "conv3x3_small tiny4 edp",
+    "conv3x3_small tiny4 energy",
+    "conv3x3_one_channel tiny4 edp",
+    "conv3x3_one_channel tiny4 energy",
+    "conv3x3_one_channel tiny4 latency",
+    "conv5x5_small tiny4 energy",
+    "depthwise_small tiny4 latency",
+];
+
 #[test]
 fn mappings_count_the_same() {
+    let mut same = 0;
     for run in runs() {
+        let name = name_of(&run);
+        if OVERLAPPED.contains(&name.as_str()) {
+            continue;
+        }
         let einsum = einsum(&run);
         let tree = tree(&run, &einsum);
         let mapping = mapping(&run, &einsum, &tree);
-        let cost = match evaluate(&einsum, &tree, Model::ACCELFORGE, &mapping) {
-            Ok(cost) => cost,
-            Err(error) => {
-                println!("{}: {error}", name_of(&run));
-                continue;
-            }
-        };
-        let memories: Vec<_> = tree.memories().map(|(_, m)| m).collect();
-        let theirs = run["actions"]
-            .as_object()
-            .expect("actions")
-            .values()
-            .next()
-            .expect("one");
-        let bits = |access: &Access, values: u64| {
-            let operand = &einsum.operands[access.operand];
-            let width = memories[access.memory]
-                .value_bits
-                .get(&operand.role)
-                .copied();
-            values * u64::from(width.unwrap_or(8))
-        };
-        let mut same = true;
+        let cost = evaluate(&einsum, &tree, Model::ACCELFORGE, &mapping)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         for access in &cost.accesses {
-            let tensor = &einsum.operands[access.operand].tensor;
-            let moves = &access.total;
-            let ours = (
-                bits(access, moves.reads + moves.add_reads + moves.drains),
-                bits(access, moves.fills + moves.updates),
-            );
-            let name = &memories[access.memory].name;
-            let (_, actions) = theirs
-                .as_object()
-                .expect("memories")
-                .iter()
-                .find(|(memory, _)| snake(memory) == *name)
-                .expect("the memory");
-            let number = |action: &str| actions[tensor.as_str()][action].as_u64().expect("a count");
-            if ours != (number("read"), number("write")) {
-                same = false;
-                println!(
-                    "{} {name} {tensor}: {ours:?}, not {:?}",
-                    name_of(&run),
-                    (number("read"), number("write"))
-                );
-            }
+            check_actions(&run, &einsum, &tree, access);
         }
-        let _ = Role::ALL;
-        println!(
-            "{} {same} {:.12} {:.12}",
-            name_of(&run),
-            cost.energy_pj / run["energy_pj"].as_f64().expect("pj"),
-            cost.cycles / run["latency_cycles"].as_f64().expect("cycles")
-        );
+        let close = |ours: f64, key: &str| {
+            let theirs = run[key].as_f64().expect("a number");
+            assert!(
+                (ours / theirs - 1.0).abs() < 1e-9,
+                "{name} {key}: {ours}, not {theirs}"
+            );
+        };
+        close(cost.energy_pj, "energy_pj");
+        close(cost.cycles, "latency_cycles");
+        same += 1;
     }
+    println!(
+        "{same} mappings count the same, {} are none of ours",
+        OVERLAPPED.len()
+    );
+}
+
+/// Bits read and written by one memory for one tensor, as AccelForge recorded them.
+fn check_actions(run: &Value, einsum: &Einsum, tree: &Tree, access: &Access) {
+    let (_, memory) = tree.memories().nth(access.memory).expect("the memory");
+    let operand = &einsum.operands[access.operand];
+    let width = u64::from(memory.value_bits.get(&operand.role).copied().unwrap_or(8));
+    let moves = &access.total;
+    let ours = [
+        width * (moves.reads + moves.add_reads + moves.drains),
+        width * (moves.fills + moves.updates),
+    ];
+    let actions = run["actions"].as_object().expect("actions").values().next();
+    let mut memories = actions.and_then(Value::as_object).expect("memories").iter();
+    let (_, theirs) = memories
+        .find(|(name, _)| snake(name) == memory.name)
+        .expect("the memory");
+    let number = |action: &str| {
+        theirs[operand.tensor.as_str()][action]
+            .as_u64()
+            .expect("a count")
+    };
+    assert_eq!(
+        ours,
+        [number("read"), number("write")],
+        "{} {} {}",
+        name_of(run),
+        memory.name,
+        operand.tensor
+    );
 }
