@@ -178,12 +178,12 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
                 moves.fills = here - starts;
                 moves.drains = here;
             }
+            let inside = &nest[at..below.unwrap_or(nest.len())];
+            let first = starts * first_terms(problem, inside, operand);
+            let again = moves.updates.saturating_sub(first);
             match below {
-                Some(_) => moves.reads = moves.updates - starts,
-                None => {
-                    let first = starts * first_terms(problem, &nest[at..], operand);
-                    moves.add_reads = moves.updates.saturating_sub(first);
-                }
+                Some(_) => moves.reads = again,
+                None => moves.add_reads = again,
             }
         } else {
             moves.fills = if outermost { 0 } else { here };
@@ -205,12 +205,28 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
 
 /// The sums that start in the tiles of step `at`: all others come back from above.
 ///
-/// Of copies that are summed on the way up, one gets what there was, and the others start anew.
+/// Of copies that are summed on the way up, one gets what there was, and the others start anew; where first terms are free,
+/// all of them get it, but for the first time.
 fn starts(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Pieces) -> u64 {
     match (copies, parent(&nest[..at], operand)) {
         // Of copies that take turns, the last starts the sums: the first has the most to do.
-        (Pieces::First | Pieces::Whole, _) if takes_turns(problem, &nest[..at], operand) => 0,
+        (Pieces::First | Pieces::Whole, _)
+            if !problem.model.free_first_terms && takes_turns(problem, &nest[..at], operand) =>
+        {
+            0
+        }
         (Pieces::First | Pieces::Whole, _) => distinct(problem, nest, operand, at),
+        (Pieces::All, _) if problem.model.free_first_terms => {
+            let copies = nest[..at].iter().map(|step| match *step {
+                Step::Space { rank, copies, .. }
+                    if problem.operands[operand].ranks >> rank & 1 == 0 =>
+                {
+                    copies
+                }
+                _ => 1,
+            });
+            problem.operands[operand].n_values * copies.product::<u64>()
+        }
         (Pieces::All, None) => problem.operands[operand].n_values,
         (Pieces::All, Some(above)) => {
             let all = |shared| moved(problem, nest, operand, Some(at), copies, shared);
