@@ -153,50 +153,29 @@ pub(crate) fn search<G: Goal>(
             continue;
         }
         let nodes = &placements[task.placement];
-        let (split, sizes) = (&splits[task.split], &sizes[..]);
-        let form = Form::new(problem, nodes, split);
+        let split = &splits[task.split];
+        let frame = Frame {
+            problem,
+            sizes: &sizes,
+            nodes,
+            split,
+        };
         // A search that lasts needs a nest to stop with.
         if certificate.leaves == 0 && certificate.nodes > LOOK_AFTER && looks < LOOKS {
             looks += 1;
             let until = certificate.nodes + LOOK_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            let mut walk = Walk {
-                problem,
-                sizes,
-                nodes,
-                split,
-                form: Form::new(problem, nodes, split),
-                floor: Some(0.0),
-                goal,
-                stop: &mut soon,
-                certificate: &mut certificate,
-                steps: Vec::new(),
-                given: 0,
-                rounds: 1.0,
-            };
-            let _ = walk.start(Scope::All);
+            let _ = frame.walk(Scope::All, NO_FLOOR, goal, &mut soon, &mut certificate);
         }
-        let objective = match task.knows {
-            Knows::Least => goal.objective(),
-            _ => Objective::Energy,
-        };
         let unfinished = if task.knows != Knows::Energy {
-            let mut least = Least::new(objective);
-            let mut walk = Walk {
-                problem,
-                sizes,
-                nodes,
-                split,
-                form,
-                floor: None,
-                goal: &mut least,
-                stop,
-                certificate: &mut certificate,
-                steps: Vec::new(),
-                given: 0,
-                rounds: 1.0,
+            let objective = match task.knows {
+                Knows::Least => goal.objective(),
+                _ => Objective::Energy,
             };
-            walk.start(Scope::Registers).map(|()| {
+            let mut least = Least::new(objective);
+            let scope = Scope::Registers;
+            let ended = frame.walk(scope, NO_FLOOR, &mut least, stop, &mut certificate);
+            ended.map(|()| {
                 if objective == Objective::Energy {
                     task.energy = task.energy.max(least.rank.0);
                     task.rank = max_rank(task.rank, goal.rank(task.energy, task.cycles));
@@ -208,22 +187,9 @@ pub(crate) fn search<G: Goal>(
                 tasks.push(task);
             })
         } else {
-            let floor = Some(task.energy - form.energy_above(&least_traffic(problem, nodes)));
-            let mut walk = Walk {
-                problem,
-                sizes,
-                nodes,
-                split,
-                form,
-                floor,
-                goal,
-                stop,
-                certificate: &mut certificate,
-                steps: Vec::new(),
-                given: 0,
-                rounds: 1.0,
-            };
-            walk.start(Scope::All)
+            let form = Form::new(problem, nodes, split);
+            let floor = task.energy - form.energy_above(&least_traffic(problem, nodes));
+            frame.walk(Scope::All, floor, goal, stop, &mut certificate)
         };
         if unfinished.is_none() {
             certificate.stop = StopReason::Stopped;
@@ -251,34 +217,6 @@ fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     } else {
         b
     }
-}
-
-/// Offers all nests with these nodes and this unrolling, from the given steps of the problem on, to `goal`; none if it
-/// was stopped.
-pub(crate) fn walk<G: Goal>(
-    problem: &Problem,
-    sizes: &[Sizes],
-    nodes: &[Node],
-    split: &Split,
-    goal: &mut G,
-    stop: &mut Stop<'_>,
-    certificate: &mut Certificate,
-) -> Option<()> {
-    let mut walk = Walk {
-        problem,
-        sizes,
-        nodes,
-        split,
-        form: Form::new(problem, nodes, split),
-        floor: Some(f64::NEG_INFINITY),
-        goal,
-        stop,
-        certificate,
-        steps: Vec::new(),
-        given: 0,
-        rounds: problem.rounds(&problem.outer) as f64,
-    };
-    walk.start(Scope::All)
 }
 
 /// What no loops can avoid.
@@ -359,12 +297,61 @@ struct State {
 
 /// Which nodes a walk places.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
+pub(crate) enum Scope {
     /// All of them.
     All,
     /// Those below a fan-out only, as if those above it were filled once: what it finds is a bound for the whole, since
     /// loops that stand above a fan-out in the whole nest can stand in the first block of this one.
     Registers,
+}
+
+/// What is decided before a walk: what is kept where and how ranks are unrolled.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    pub(crate) problem: &'a Problem,
+    pub(crate) sizes: &'a [Sizes],
+    pub(crate) nodes: &'a [Node],
+    pub(crate) split: &'a Split,
+}
+
+/// Nothing is known of the least energy of a task; its parts can be negative.
+pub(crate) const NO_FLOOR: f64 = f64::NEG_INFINITY;
+
+impl Frame<'_> {
+    /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
+    ///
+    /// `floor`: the least energy of the task but for what grows with the traffic of nodes above all fan-outs.
+    pub(crate) fn walk<G: Goal>(
+        self,
+        scope: Scope,
+        floor: f64,
+        goal: &mut G,
+        stop: &mut Stop<'_>,
+        certificate: &mut Certificate,
+    ) -> Option<()> {
+        let Frame {
+            problem,
+            sizes,
+            nodes,
+            split,
+        } = self;
+        let mut walk = Walk {
+            problem,
+            sizes,
+            nodes,
+            split,
+            form: Form::new(problem, nodes, split),
+            scope,
+            floor,
+            goal,
+            stop,
+            certificate,
+            steps: Vec::new(),
+            given: 0,
+            rounds: problem.rounds(&problem.outer) as f64,
+        };
+        walk.start()
+    }
 }
 
 struct Walk<'a, 's, G> {
@@ -373,8 +360,8 @@ struct Walk<'a, 's, G> {
     nodes: &'a [Node],
     split: &'a Split,
     form: Form,
-    /// The least energy of the task but for what grows with the traffic of nodes above all fan-outs, if it is known.
-    floor: Option<f64>,
+    scope: Scope,
+    floor: f64,
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
@@ -386,8 +373,8 @@ struct Walk<'a, 's, G> {
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
-    /// Walks all nests of the task; none if it was stopped.
-    fn start(&mut self, scope: Scope) -> Option<()> {
+    /// Walks all nests; none if it was stopped.
+    fn start(&mut self) -> Option<()> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
@@ -412,7 +399,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             if self.nodes[index].parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
                 self.steps.push(keep);
-            } else if scope == Scope::Registers && self.is_above_fanouts(index) {
+            } else if self.scope == Scope::Registers && self.is_above_fanouts(index) {
                 state.placed |= 1 << index;
             }
         }
@@ -707,10 +694,8 @@ impl<G: Goal> Walk<'_, '_, G> {
 
     fn is_hopeless(&self, state: &State) -> bool {
         let traffic = &state.traffic[..self.nodes.len()];
-        let (mut energy, cycles) = self.form.bound(traffic, state.compute);
-        if let Some(floor) = self.floor {
-            energy = energy.max(floor + self.form.energy_above(traffic));
-        }
+        let (energy, cycles) = self.form.bound(traffic, state.compute);
+        let energy = energy.max(self.floor + self.form.energy_above(traffic));
         self.goal.is_hopeless(energy, cycles + state.ends)
     }
 
@@ -943,7 +928,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 }
             }
         }
-        self.certificate.leaves += u64::from(self.floor.is_some());
+        self.certificate.leaves += u64::from(self.scope == Scope::All);
         let (energy, cycles) = self
             .form
             .bound(&state.traffic[..self.nodes.len()], state.compute);

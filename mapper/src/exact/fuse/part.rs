@@ -10,7 +10,7 @@ use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
 use super::super::nest::Step;
 use super::super::problem::{Problem, members};
-use super::super::search::{Leaf, Point, least_traffic, walk};
+use super::super::search::{Frame, Leaf, NO_FLOOR, Point, Scope, least_traffic};
 use super::super::space::{Node, Sizes, Split, placements, splits};
 use super::super::{Model, Objective, Stop};
 use super::flow::Flow;
@@ -344,16 +344,13 @@ impl Part {
             if goal.is_hopeless(energy, cycles) {
                 continue;
             }
-            let split = &self.splits[task.split];
-            let ended = walk(
-                &self.problem,
-                &self.sizes,
+            let frame = Frame {
+                problem: &self.problem,
+                sizes: &self.sizes,
                 nodes,
-                split,
-                &mut goal,
-                stop,
-                &mut inner,
-            );
+                split: &self.splits[task.split],
+            };
+            let ended = frame.walk(Scope::All, NO_FLOOR, &mut goal, stop, &mut inner);
             if ended.is_none() {
                 certificate.stop = StopReason::Stopped;
                 break;
