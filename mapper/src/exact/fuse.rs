@@ -22,11 +22,13 @@
 //! - `flow`: which einsum produces and consumes which tensor.
 //! - `part`: one einsum, given where its operands are exchanged.
 //! - `group`: the best structures of a group.
+//! - `hull`: partial costs that a best whole can be made of.
 //!
 //! Deliberately not here: recomputation, several einsums at once, sibling loops inside a shared one.
 
 mod flow;
 mod group;
+mod hull;
 mod part;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ use super::cost::Cost;
 use super::{Infeasible, Model, Objective, Stop, map, text};
 use flow::flows;
 use group::Group;
+use hull::{Corner, Hull};
 use part::Parts;
 
 /// An einsum of a fused schedule.
@@ -106,14 +109,8 @@ impl Fused {
     }
 }
 
-/// A partial schedule: all einsums so far.
-#[derive(Clone)]
-struct Partial {
-    energy: f64,
-    cycles: f64,
-    /// Position of what it extends, and the group that it adds.
-    chain: Option<(usize, group::Choice)>,
-}
+/// A partial schedule: the last group, and the position of the one that it extends.
+type Partial = Option<(usize, group::Choice)>;
 
 /// Finds the best fused schedule of `workload` on `tree`.
 ///
@@ -175,16 +172,15 @@ pub fn fuse(
         least.push(one);
     }
     let upper = objective.rank(alone.energy_pj, alone.cycles).0 * (1.0 + 1e-9);
-    let mut arena: Vec<Partial> = vec![Partial {
-        energy: 0.0,
-        cycles: 0.0,
-        chain: None,
-    }];
-    let mut states: Vec<BTreeMap<BTreeSet<usize>, Vec<usize>>> = vec![BTreeMap::new(); n + 1];
-    states[0].insert(BTreeSet::new(), vec![0]);
+    let mut arena: Vec<Partial> = vec![None];
+    let mut states: Vec<BTreeMap<BTreeSet<usize>, Hull<usize>>> = vec![BTreeMap::new(); n + 1];
+    let mut start = Hull::new(objective);
+    start.add(0.0, 0.0, 0);
+    states[0].insert(BTreeSet::new(), start);
     let mut memo = BTreeMap::new();
     for first in 0..n {
-        let here = std::mem::take(&mut states[first]);
+        let mut here = std::mem::take(&mut states[first]);
+        here.retain(|_, front| !front.corners().is_empty());
         for (residents, front) in here {
             for last in first..n {
                 if last > first && !flow::may_group(&flows, workload, first, last) {
@@ -208,40 +204,24 @@ pub fn fuse(
                             group::best(&group, &mut parts, rest, upper, &mut certificate, stop);
                         memo.insert(key.clone(), choices);
                     }
-                    for choice in &memo[&key] {
-                        for &from in &front {
-                            let energy = arena[from].energy + choice.energy;
-                            let cycles = arena[from].cycles + choice.cycles;
-                            let rest = (
-                                before[n].0 - before[last + 1].0,
-                                before[n].1 - before[last + 1].1,
-                            );
-                            let to = states[last + 1].entry(after.clone()).or_default();
-                            let beaten = |i: &usize| {
-                                objective_beats(
-                                    objective,
-                                    (arena[*i].energy, arena[*i].cycles),
-                                    (energy, cycles),
-                                )
-                            };
+                    let rest = (
+                        before[n].0 - before[last + 1].0,
+                        before[n].1 - before[last + 1].1,
+                    );
+                    let to = states[last + 1]
+                        .entry(after)
+                        .or_insert_with(|| Hull::new(objective));
+                    for choice in memo[&key].corners() {
+                        for from in front.corners() {
+                            let energy = from.energy + choice.energy;
+                            let cycles = from.cycles + choice.cycles;
                             if objective.rank(energy + rest.0, cycles + rest.1).0 > upper
-                                || to.iter().any(beaten)
+                                || to.is_needless(energy, cycles)
                             {
                                 continue;
                             }
-                            to.retain(|i| {
-                                !objective_beats(
-                                    objective,
-                                    (energy, cycles),
-                                    (arena[*i].energy, arena[*i].cycles),
-                                )
-                            });
-                            to.push(arena.len());
-                            arena.push(Partial {
-                                energy,
-                                cycles,
-                                chain: Some((from, choice.clone())),
-                            });
+                            to.add(energy, cycles, arena.len());
+                            arena.push(Some((from.item, choice.item.clone())));
                         }
                     }
                 }
@@ -249,14 +229,12 @@ pub fn fuse(
         }
     }
     certificate.kept = arena.len() as u64 - 1;
-    let ends = states[n].values().flatten();
+    let ends = states[n].values().flat_map(Hull::corners);
     let best = ends.min_by(|a, b| {
-        let rank = |i: usize| objective.rank(arena[i].energy, arena[i].cycles);
-        rank(**a)
-            .partial_cmp(&rank(**b))
-            .expect("costs are numbers")
+        let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles).0;
+        rank(a).total_cmp(&rank(b))
     });
-    let Some(&best) = best else {
+    let Some(best) = best else {
         assert!(
             certificate.stop == StopReason::Stopped,
             "the schedule without fusion is in the space"
@@ -265,23 +243,23 @@ pub fn fuse(
         return Ok(Some(alone));
     };
     let mut groups = Vec::new();
-    let mut at = best;
-    while let Some((from, choice)) = &arena[at].chain {
+    let mut at = best.item;
+    while let Some((from, choice)) = &arena[at] {
         groups.push(choice.clone());
         at = *from;
     }
     let mut fused = Fused {
         steps: Vec::new(),
         group_ends: Vec::new(),
-        energy_pj: arena[best].energy,
-        cycles: arena[best].cycles,
+        energy_pj: best.energy,
+        cycles: best.cycles,
         outermost_bits: 0,
         certificate,
     };
     for group in groups.iter().rev() {
         for found in &group.steps {
             let einsum = &workload.einsums[fused.steps.len()];
-            fused.outermost_bits += found.outermost_bits * einsum.repeat;
+            fused.outermost_bits += found.point.cost.outermost_bits * einsum.repeat;
             fused.steps.push(Step {
                 mapping: text::mapping(einsum, tree, &found.point.nest),
                 shared_loops: found.n_shared,
@@ -291,16 +269,4 @@ pub fn fuse(
         fused.group_ends.push(fused.steps.len());
     }
     Ok(Some(fused))
-}
-
-/// What is closer than this is the same: sums of floats in another order.
-const SAME: f64 = 1e-12;
-
-/// Whether a partial schedule with cost `a` makes one with cost `b` needless.
-fn objective_beats(objective: Objective, a: (f64, f64), b: (f64, f64)) -> bool {
-    let most = 1.0 + SAME;
-    match objective {
-        Objective::EnergyDelay => a.0 <= b.0 * most && a.1 <= b.1 * most,
-        _ => objective.rank(a.0, a.1).0 <= objective.rank(b.0, b.1).0 * most,
-    }
 }

@@ -9,10 +9,11 @@ use super::super::cost::extent;
 use super::super::nest::{Step, last_loop, tile};
 use super::super::problem::Problem;
 use super::super::search::Point;
-use super::super::{Objective, Stop};
+use super::super::Stop;
 use super::flow::Flow;
+use super::hull::{Corner, Hull};
 use super::part::{Parts, Wanted, operands};
-use super::{FusionCertificate, objective_beats};
+use super::FusionCertificate;
 
 /// Einsums `first..=last`, beside tensors that are on chip whole before or after.
 pub(crate) struct Group<'a> {
@@ -25,8 +26,6 @@ pub(crate) struct Group<'a> {
 /// One way to run a group.
 #[derive(Clone)]
 pub(crate) struct Choice {
-    pub(crate) energy: f64,
-    pub(crate) cycles: f64,
     pub(crate) steps: Vec<Found>,
 }
 
@@ -35,7 +34,6 @@ pub(crate) struct Choice {
 pub(crate) struct Found {
     pub(crate) point: Point,
     pub(crate) n_shared: usize,
-    pub(crate) outermost_bits: u64,
 }
 
 /// What the best choices of a group depend on.
@@ -86,7 +84,7 @@ struct Context<'g, 'p, 'w> {
     /// What the other einsums cost at least.
     rest: (f64, f64),
     upper: f64,
-    front: Vec<Choice>,
+    front: Hull<Choice>,
 }
 
 impl Group<'_> {
@@ -135,7 +133,7 @@ pub(crate) fn best(
     upper: f64,
     certificate: &mut FusionCertificate,
     stop: &mut Stop,
-) -> Vec<Choice> {
+) -> Hull<Choice> {
     let part = (group.first..=group.last)
         .map(|einsum| {
             let n = parts.workload.einsums[einsum].operands.len();
@@ -155,6 +153,7 @@ pub(crate) fn best(
             parts.get(einsum, roots)
         })
         .collect();
+    let objective = parts.objective;
     let mut context = Context {
         group,
         parts,
@@ -162,7 +161,7 @@ pub(crate) fn best(
         classes: Vec::new(),
         rest,
         upper,
-        front: Vec::new(),
+        front: Hull::new(objective),
     };
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
@@ -209,9 +208,8 @@ impl Context<'_, '_, '_> {
 
     fn is_hopeless(&self, energy: f64, cycles: f64) -> bool {
         let objective = self.parts.objective;
-        let beats = |c: &Choice| objective_beats(objective, (c.energy, c.cycles), (energy, cycles));
         objective.rank(energy + self.rest.0, cycles + self.rest.1).0 > self.upper
-            || self.front.iter().any(beats)
+            || self.front.is_needless(energy, cycles)
     }
 
     /// The flows that are exchanged on chip and touch the group, and whether they are internal.
@@ -587,11 +585,8 @@ impl Context<'_, '_, '_> {
     ) {
         let objective = self.parts.objective;
         let mut sum = least;
-        let mut joined = vec![Choice {
-            energy: 0.0,
-            cycles: 0.0,
-            steps: Vec::new(),
-        }];
+        let mut joined = Hull::new(objective);
+        joined.add(0.0, 0.0, Choice { steps: Vec::new() });
         for (index, option) in chosen.iter().enumerate() {
             let einsum = self.group.first + index;
             let repeat = self.repeat(einsum);
@@ -600,9 +595,7 @@ impl Context<'_, '_, '_> {
             let is_hopeless = |energy: f64, cycles: f64| {
                 let (energy, cycles) = (others.0 + energy * repeat, others.1 + cycles * repeat);
                 objective.rank(energy + rest.0, cycles + rest.1).0 > upper
-                    || front
-                        .iter()
-                        .any(|c| objective_beats(objective, (c.energy, c.cycles), (energy, cycles)))
+                    || front.is_needless(energy, cycles)
             };
             let wanted = Wanted {
                 objective,
@@ -610,53 +603,44 @@ impl Context<'_, '_, '_> {
             };
             let part = &mut self.parts.parts[self.part[index]];
             let points = part.search(&option.outer, &reserved[index], wanted, certificate, stop);
-            if points.is_empty() {
+            if points.corners().is_empty() {
                 return;
             }
-            let least = |of: fn(&Point) -> f64| points.iter().map(of).fold(f64::INFINITY, f64::min);
+            let least = |of: fn(&Corner<Point>) -> f64| {
+                points.corners().iter().map(of).fold(f64::INFINITY, f64::min)
+            };
             sum = (
-                others.0 + least(|p| p.cost.energy_pj) * repeat,
-                others.1 + least(|p| p.cost.cycles) * repeat,
+                others.0 + least(|c| c.energy) * repeat,
+                others.1 + least(|c| c.cycles) * repeat,
             );
             let n_shared = option
                 .outer
                 .iter()
                 .filter(|s| matches!(s, Step::Time { .. }))
                 .count();
-            let mut next: Vec<Choice> = Vec::new();
-            for (from, point) in joined
-                .iter()
-                .flat_map(|from| points.iter().map(move |p| (from, p)))
-            {
-                let mut choice = from.clone();
-                choice.energy += point.cost.energy_pj * repeat;
-                choice.cycles += point.cost.cycles * repeat;
-                let outermost_bits = point.cost.outermost_bits;
-                choice.steps.push(Found {
-                    point: point.clone(),
-                    n_shared,
-                    outermost_bits,
-                });
-                add(&mut next, choice, objective);
+            let mut next = Hull::new(objective);
+            for from in joined.corners() {
+                for corner in points.corners() {
+                    let energy = from.energy + corner.energy * repeat;
+                    let cycles = from.cycles + corner.cycles * repeat;
+                    if next.is_needless(energy, cycles) {
+                        continue;
+                    }
+                    let mut choice = from.item.clone();
+                    choice.steps.push(Found {
+                        point: corner.item.clone(),
+                        n_shared,
+                    });
+                    next.add(energy, cycles, choice);
+                }
             }
             joined = next;
         }
-        for choice in joined {
-            if !self.is_hopeless(choice.energy, choice.cycles) {
-                add(&mut self.front, choice, objective);
+        for corner in joined.corners() {
+            if !self.is_hopeless(corner.energy, corner.cycles) {
+                self.front
+                    .add(corner.energy, corner.cycles, corner.item.clone());
             }
         }
-    }
-}
-
-/// Adds a choice that no other beats, and drops those that it beats.
-fn add(front: &mut Vec<Choice>, choice: Choice, objective: Objective) {
-    let cost = (choice.energy, choice.cycles);
-    if !front
-        .iter()
-        .any(|c| objective_beats(objective, (c.energy, c.cycles), cost))
-    {
-        front.retain(|c| !objective_beats(objective, cost, (c.energy, c.cycles)));
-        front.push(choice);
     }
 }

@@ -14,7 +14,8 @@ use super::super::search::{Frame, Leaf, NO_FLOOR, Point, Scope, least_traffic};
 use super::super::space::{Node, Sizes, Split, placements, splits};
 use super::super::{Model, Objective, Stop};
 use super::flow::Flow;
-use super::{FusionCertificate, objective_beats};
+use super::hull::Hull;
+use super::FusionCertificate;
 
 /// An einsum with the memory in which each operand is exchanged.
 pub(crate) struct Part {
@@ -301,7 +302,7 @@ impl Part {
         wanted: Wanted,
         certificate: &mut FusionCertificate,
         stop: &mut Stop,
-    ) -> Vec<Point> {
+    ) -> Hull<Point> {
         certificate.searches += 1;
         for ((memory, size), reserved) in self
             .problem
@@ -321,7 +322,7 @@ impl Part {
             .collect();
         let mut goal = Within {
             wanted,
-            points: Vec::new(),
+            points: Hull::new(self.objective),
         };
         let mut inner = Certificate::default();
         for task in &self.tasks {
@@ -371,7 +372,7 @@ pub(crate) struct Wanted<'a> {
 /// The best points of a part.
 struct Within<'a> {
     wanted: Wanted<'a>,
-    points: Vec<Point>,
+    points: Hull<Point>,
 }
 
 impl Goal for Within<'_> {
@@ -380,14 +381,7 @@ impl Goal for Within<'_> {
     }
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
-        let beats = |p: &Point| {
-            objective_beats(
-                self.wanted.objective,
-                (p.cost.energy_pj, p.cost.cycles),
-                (energy_pj, cycles),
-            )
-        };
-        self.points.iter().any(beats) || (self.wanted.is_hopeless)(energy_pj, cycles)
+        self.points.is_needless(energy_pj, cycles) || (self.wanted.is_hopeless)(energy_pj, cycles)
     }
 
     fn objective(&self) -> Objective {
@@ -400,12 +394,9 @@ impl Goal for Within<'_> {
 
     fn offer(&mut self, leaf: &Leaf<'_>) {
         let point = leaf.count();
-        let cost = (point.cost.energy_pj, point.cost.cycles);
-        if !self.is_hopeless(cost.0, cost.1) {
-            let objective = self.wanted.objective;
-            self.points
-                .retain(|p| !objective_beats(objective, cost, (p.cost.energy_pj, p.cost.cycles)));
-            self.points.push(point);
+        let (energy_pj, cycles) = (point.cost.energy_pj, point.cost.cycles);
+        if !self.is_hopeless(energy_pj, cycles) {
+            self.points.add(energy_pj, cycles, point);
         }
     }
 }
