@@ -36,6 +36,14 @@ struct Line {
     of: Vec<f64>,
 }
 
+impl Line {
+    /// Whether this is at least `other`, whatever the traffic.
+    fn covers(&self, other: &Line) -> bool {
+        let mut of = self.of.iter().zip(&other.of);
+        self.constant >= other.constant && of.all(|(a, b)| a >= b)
+    }
+}
+
 /// What one node adds, per value of traffic.
 #[derive(Clone, Copy, Default)]
 struct Per {
@@ -84,6 +92,7 @@ impl Form {
         for index in 0..nodes.len() {
             form.add(problem, nodes, split, index, &port_of_memory);
         }
+        form.drop_idle_ports();
         let is_above = |node: &Node| problem.memories[node.memory].below_fanouts == 0;
         form.above = nodes
             .iter()
@@ -120,6 +129,20 @@ impl Form {
     /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.
     pub(crate) fn ends(&self, memory: usize, bits: u64) -> f64 {
         bits as f64 * self.ends[memory]
+    }
+
+    /// Drops ports that are never busier than another one or than compute.
+    fn drop_idle_ports(&mut self) {
+        let mut ports: Vec<Line> = Vec::with_capacity(self.ports.len());
+        for port in self.ports.drain(..) {
+            let is_idle = port.constant <= self.compute && port.of.iter().all(|of| *of <= 0.0);
+            if is_idle || ports.iter().any(|other| other.covers(&port)) {
+                continue;
+            }
+            ports.retain(|other| !port.covers(other));
+            ports.push(port);
+        }
+        self.ports = ports;
     }
 
     /// Adds what node `index` does, and what it makes the memory above it do.

@@ -422,10 +422,10 @@ fn retained(
 
 /// The extents of a dimension, summed over all tiles of its ranks.
 fn swept(terms: &[(u64, usize)], sizes: impl Fn(usize) -> Cuts) -> u64 {
-    let tiles: Vec<Tiles> = terms.iter().map(|(_, rank)| sizes(*rank).tiles()).collect();
-    if let [only] = tiles.as_slice() {
-        return only.sum;
+    if let [(_, only)] = terms {
+        return sizes(*only).tiles().sum;
     }
+    let tiles: Vec<Tiles> = terms.iter().map(|(_, rank)| sizes(*rank).tiles()).collect();
     let all: u64 = tiles.iter().map(|t| t.count).product();
     let reach =
         |((factor, _), t): (&(u64, usize), &Tiles)| factor * (t.sum - t.count) * (all / t.count);

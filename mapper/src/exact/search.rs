@@ -349,6 +349,7 @@ impl Frame<'_> {
             steps: Vec::new(),
             given: 0,
             rounds: problem.rounds(&problem.outer) as f64,
+            least_tiles: split.least_tiles(),
         };
         walk.start()
     }
@@ -370,6 +371,8 @@ struct Walk<'a, 's, G> {
     given: usize,
     /// Iterations of shared loops.
     rounds: f64,
+    /// The least tile of each rank above each fan-out, and below the last.
+    least_tiles: Vec<Vec<u64>>,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
@@ -554,9 +557,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             self.cut(state, index, rest, room)?;
         }
         let sizes = &self.sizes[rank];
-        let least = self
-            .split
-            .least_tile(rank, state.fanouts..self.problem.fanouts.len());
+        let least = self.least_tiles[state.fanouts][rank];
         let cuts = &sizes.cuts[state.tile[rank] as usize];
         let mut cut = *state;
         // Smaller tiles take less room, and make more traffic.
@@ -617,12 +618,14 @@ impl<G: Goal> Walk<'_, '_, G> {
     fn least_bits(&self, state: &State, index: usize, ranks: Mask, changes: bool) -> u64 {
         let node = self.nodes[index];
         let below = self.problem.memories[node.memory].below_fanouts;
-        let fanouts = self.problem.fanouts.len();
         let size = |rank: usize| {
-            let copies = self.split.along(rank, state.fanouts..below);
-            let least = self.split.least_tile(rank, below..fanouts);
-            let tile = self.sizes[rank].values[state.tile[rank] as usize].div_ceil(copies);
-            if ranks >> rank & 1 == 1 { least } else { tile }
+            if ranks >> rank & 1 == 1 {
+                return self.least_tiles[below][rank];
+            }
+            match self.split.along(rank, state.fanouts..below) {
+                1 => self.tile_of(state, rank),
+                copies => self.tile_of(state, rank).div_ceil(copies),
+            }
         };
         let reach = |terms: &Vec<(u64, usize)>| {
             terms.iter().map(|(f, r)| f * (size(*r) - 1)).sum::<u64>() + 1
