@@ -37,13 +37,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ir::mapping::Mapping;
 use ir::tree::Tree;
-use ir::workload::Workload;
+use ir::workload::{Einsum, Workload};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::StopReason;
 use super::cost::Cost;
 use super::{Infeasible, Model, Objective, Stop, map, text};
-use flow::flows;
+use flow::{Flow, flows};
 use group::Group;
 use hull::{Corner, Hull};
 use part::Parts;
@@ -79,7 +79,7 @@ pub struct FusionCertificate {
 }
 
 /// A fused schedule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fused {
     /// The einsums in order.
     pub steps: Vec<Step>,
@@ -91,11 +91,25 @@ pub struct Fused {
     pub cycles: f64,
     /// Bits that the outermost memory reads and writes.
     pub outermost_bits: u64,
+    /// Picojoules and cycles of the best nest of each einsum alone.
+    pub unfused: (f64, f64),
     /// What is proven.
     pub certificate: FusionCertificate,
 }
 
 impl Fused {
+    /// Adds the next einsum.
+    fn add(&mut self, einsum: &Einsum, mapping: Mapping, shared_loops: usize, cost: Cost) {
+        self.energy_pj += cost.energy_pj * einsum.repeat as f64;
+        self.cycles += cost.cycles * einsum.repeat as f64;
+        self.outermost_bits += cost.outermost_bits * einsum.repeat;
+        self.steps.push(Step {
+            mapping,
+            shared_loops,
+            cost,
+        });
+    }
+
     /// The einsums that stand inside the same outermost shared loop, in order; one that shares no loop stands alone.
     pub fn groups(&self) -> impl Iterator<Item = &[Step]> {
         let mut ends = self.group_ends.iter();
@@ -126,147 +140,195 @@ pub fn fuse(
     objective: Objective,
     stop: &mut Stop,
 ) -> Result<Option<Fused>, Infeasible> {
-    let flows = flows(workload, tree);
-    let mut certificate = FusionCertificate::default();
-    let mut unfused = BTreeMap::new();
-    let mut alone = Fused {
-        steps: Vec::new(),
-        group_ends: Vec::new(),
-        energy_pj: 0.0,
-        cycles: 0.0,
-        outermost_bits: 0,
-        certificate: FusionCertificate::default(),
+    let Some(alone) = unfused(workload, tree, model, objective, stop)? else {
+        return Ok(None);
     };
+    let mut best = alone;
+    // The least energy is found fast, and what has it is a good start.
+    let ways = match objective {
+        Objective::EnergyDelay => vec![Objective::Energy, objective],
+        _ => vec![objective],
+    };
+    for way in ways {
+        let mut certificate = std::mem::take(&mut best.certificate);
+        let join = Join::new(workload, tree, model, way);
+        let found = join.best(&best, &mut certificate, stop);
+        let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles).0;
+        if let Some(found) = found
+            && (way == objective || rank(&found) < rank(&best))
+        {
+            let unfused = best.unfused;
+            best = Fused { unfused, ..found };
+        }
+        best.certificate = certificate;
+    }
+    Ok(Some(best))
+}
+
+/// The schedule without fusion; none if a search was stopped before it found a nest.
+fn unfused(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &mut Stop,
+) -> Result<Option<Fused>, Infeasible> {
+    let mut of_shape = BTreeMap::new();
+    let mut alone = Fused::default();
     for einsum in &workload.einsums {
         let shape = einsum.shape();
-        if !unfused.contains_key(&shape) {
+        if !of_shape.contains_key(&shape) {
             let found = map(einsum, tree, model, objective, stop)?;
             if found.certificate.stop == StopReason::Stopped {
-                certificate.stop = StopReason::Stopped;
+                alone.certificate.stop = StopReason::Stopped;
             }
-            unfused.insert(shape.clone(), found.best);
+            alone.certificate.nodes += found.certificate.nodes;
+            of_shape.insert(shape.clone(), found.best);
         }
-        let Some(mut best) = unfused[&shape].clone() else {
+        let Some(mut best) = of_shape[&shape].clone() else {
             return Ok(None);
         };
         best.mapping.einsum = einsum.name.clone();
-        alone.energy_pj += best.cost.energy_pj * einsum.repeat as f64;
-        alone.cycles += best.cost.cycles * einsum.repeat as f64;
-        alone.outermost_bits += best.cost.outermost_bits * einsum.repeat;
-        alone.steps.push(Step {
-            mapping: best.mapping,
-            shared_loops: 0,
-            cost: best.cost,
-        });
+        alone.add(einsum, best.mapping, 0, best.cost);
         alone.group_ends.push(alone.steps.len());
     }
-    let n = workload.einsums.len();
-    let mut parts = Parts::new(workload, tree, model, objective);
-    // What the einsums before each position cost at least.
-    let mut before = vec![(0.0, 0.0)];
-    let mut least: Vec<(f64, f64)> = Vec::new();
-    for index in 0..n {
-        let (energy, cycles): (f64, f64) = before[index];
-        let one = parts.least(index, &flows);
-        before.push((energy + one.0, cycles + one.1));
-        least.push(one);
+    alone.unfused = (alone.energy_pj, alone.cycles);
+    Ok(Some(alone))
+}
+
+/// The join of partial schedules over a workload.
+struct Join<'a> {
+    workload: &'a Workload,
+    tree: &'a Tree,
+    objective: Objective,
+    flows: Vec<Flow>,
+    parts: Parts<'a>,
+    /// What the einsums before each position cost at least.
+    before: Vec<(f64, f64)>,
+}
+
+impl<'a> Join<'a> {
+    fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
+        let flows = flows(workload, tree);
+        let mut parts = Parts::new(workload, tree, model, objective);
+        let mut before = vec![(0.0, 0.0)];
+        for index in 0..workload.einsums.len() {
+            let (energy, cycles) = before[index];
+            let least = parts.least(index, &flows);
+            before.push((energy + least.0, cycles + least.1));
+        }
+        Join {
+            workload,
+            tree,
+            objective,
+            flows,
+            parts,
+            before,
+        }
     }
-    let upper = objective.rank(alone.energy_pj, alone.cycles).0 * (1.0 + 1e-9);
-    let mut arena: Vec<Partial> = vec![None];
-    let mut states: Vec<BTreeMap<BTreeSet<usize>, Hull<usize>>> = vec![BTreeMap::new(); n + 1];
-    let mut start = Hull::new(objective);
-    start.add(0.0, 0.0, 0);
-    states[0].insert(BTreeSet::new(), start);
-    let mut memo = BTreeMap::new();
-    for first in 0..n {
-        let mut here = std::mem::take(&mut states[first]);
-        here.retain(|_, front| !front.corners().is_empty());
-        for (residents, front) in here {
-            for last in first..n {
-                if last > first && !flow::may_group(&flows, workload, first, last) {
-                    continue;
-                }
-                for after in flow::after(&flows, &residents, first, last) {
-                    let all: BTreeSet<usize> = residents.union(&after).copied().collect();
-                    let group = Group {
-                        first,
-                        last,
-                        residents: all,
-                        flows: &flows,
-                    };
-                    let own = least[first..=last]
-                        .iter()
-                        .fold((0.0, 0.0), |sum, l| (sum.0 + l.0, sum.1 + l.1));
-                    let rest = (before[n].0 - own.0, before[n].1 - own.1);
-                    let key = group.key(workload, tree);
-                    if !memo.contains_key(&key) {
-                        let choices =
-                            group::best(&group, &mut parts, rest, upper, &mut certificate, stop);
-                        memo.insert(key.clone(), choices);
+
+    /// What all einsums but `first..=last` cost at least.
+    fn others(&self, first: usize, last: usize) -> (f64, f64) {
+        let all = self.before[self.workload.einsums.len()];
+        let (from, to) = (self.before[first], self.before[last + 1]);
+        (all.0 - (to.0 - from.0), all.1 - (to.1 - from.1))
+    }
+
+    /// What the einsums from `first` on cost at least.
+    fn rest(&self, first: usize) -> (f64, f64) {
+        let all = self.before[self.workload.einsums.len()];
+        (all.0 - self.before[first].0, all.1 - self.before[first].1)
+    }
+
+    /// The best schedule, if it is at least as good as `known`.
+    fn best(
+        mut self,
+        known: &Fused,
+        certificate: &mut FusionCertificate,
+        stop: &mut Stop,
+    ) -> Option<Fused> {
+        let objective = self.objective;
+        let upper = objective.rank(known.energy_pj, known.cycles).0 * (1.0 + 1e-9);
+        let n = self.workload.einsums.len();
+        let mut arena: Vec<Partial> = vec![None];
+        let mut states: Vec<BTreeMap<BTreeSet<usize>, Hull<usize>>> = vec![BTreeMap::new(); n + 1];
+        let mut start = Hull::new(objective);
+        start.add(0.0, 0.0, 0);
+        states[0].insert(BTreeSet::new(), start);
+        let mut memo = BTreeMap::new();
+        for first in 0..n {
+            let mut here = std::mem::take(&mut states[first]);
+            here.retain(|_, front| !front.corners().is_empty());
+            for (residents, front) in here {
+                for last in first..n {
+                    if last > first && !flow::may_group(&self.flows, self.workload, first, last) {
+                        continue;
                     }
-                    let rest = (
-                        before[n].0 - before[last + 1].0,
-                        before[n].1 - before[last + 1].1,
-                    );
-                    let to = states[last + 1]
-                        .entry(after)
-                        .or_insert_with(|| Hull::new(objective));
-                    for choice in memo[&key].corners() {
-                        for from in front.corners() {
-                            let energy = from.energy + choice.energy;
-                            let cycles = from.cycles + choice.cycles;
-                            if objective.rank(energy + rest.0, cycles + rest.1).0 > upper
-                                || to.is_needless(energy, cycles)
-                            {
-                                continue;
+                    for after in flow::after(&self.flows, &residents, first, last) {
+                        let group = Group {
+                            first,
+                            last,
+                            residents: residents.union(&after).copied().collect(),
+                            flows: &self.flows,
+                        };
+                        let others = self.others(first, last);
+                        let key = group.key(self.workload, self.tree);
+                        let choices: &Hull<group::Choice> = memo.entry(key).or_insert_with(|| {
+                            group::best(&group, &mut self.parts, others, upper, certificate, stop)
+                        });
+                        let rest = self.rest(last + 1);
+                        let to = states[last + 1]
+                            .entry(after)
+                            .or_insert_with(|| Hull::new(objective));
+                        for choice in choices.corners() {
+                            for from in front.corners() {
+                                let energy = from.energy + choice.energy;
+                                let cycles = from.cycles + choice.cycles;
+                                if objective.rank(energy + rest.0, cycles + rest.1).0 > upper
+                                    || to.is_needless(energy, cycles)
+                                {
+                                    continue;
+                                }
+                                to.add(energy, cycles, arena.len());
+                                arena.push(Some((from.item, choice.item.clone())));
                             }
-                            to.add(energy, cycles, arena.len());
-                            arena.push(Some((from.item, choice.item.clone())));
                         }
                     }
                 }
             }
         }
-    }
-    certificate.kept = arena.len() as u64 - 1;
-    let ends = states[n].values().flat_map(Hull::corners);
-    let best = ends.min_by(|a, b| {
-        let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles).0;
-        rank(a).total_cmp(&rank(b))
-    });
-    let Some(best) = best else {
-        assert!(
-            certificate.stop == StopReason::Stopped,
-            "the schedule without fusion is in the space"
-        );
-        alone.certificate = certificate;
-        return Ok(Some(alone));
-    };
-    let mut groups = Vec::new();
-    let mut at = best.item;
-    while let Some((from, choice)) = &arena[at] {
-        groups.push(choice.clone());
-        at = *from;
-    }
-    let mut fused = Fused {
-        steps: Vec::new(),
-        group_ends: Vec::new(),
-        energy_pj: best.energy,
-        cycles: best.cycles,
-        outermost_bits: 0,
-        certificate,
-    };
-    for group in groups.iter().rev() {
-        for found in &group.steps {
-            let einsum = &workload.einsums[fused.steps.len()];
-            fused.outermost_bits += found.point.cost.outermost_bits * einsum.repeat;
-            fused.steps.push(Step {
-                mapping: text::mapping(einsum, tree, &found.point.nest),
-                shared_loops: found.n_shared,
-                cost: found.point.cost.clone(),
-            });
+        certificate.kept += arena.len() as u64 - 1;
+        let mut ends = Hull::new(objective);
+        for end in states[n].values().flat_map(Hull::corners) {
+            ends.add(end.energy, end.cycles, end.item);
         }
-        fused.group_ends.push(fused.steps.len());
+        let best = ends.corners().iter().min_by(|a, b| {
+            let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles).0;
+            rank(a).total_cmp(&rank(b))
+        });
+        assert!(
+            best.is_some() || certificate.stop == StopReason::Stopped,
+            "what is known is in the space"
+        );
+        best.map(|best| self.schedule(&arena, best.item))
     }
-    Ok(Some(fused))
+
+    /// The schedule that ends with partial schedule `at`.
+    fn schedule(&self, arena: &[Partial], mut at: usize) -> Fused {
+        let mut groups = Vec::new();
+        while let Some((from, choice)) = &arena[at] {
+            groups.push(choice);
+            at = *from;
+        }
+        let mut fused = Fused::default();
+        for group in groups.iter().rev() {
+            for found in &group.steps {
+                let einsum = &self.workload.einsums[fused.steps.len()];
+                let mapping = text::mapping(einsum, self.tree, &found.point.nest);
+                fused.add(einsum, mapping, found.n_shared, found.point.cost.clone());
+            }
+            fused.group_ends.push(fused.steps.len());
+        }
+        fused
+    }
 }

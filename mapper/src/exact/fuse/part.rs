@@ -10,7 +10,7 @@ use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
 use super::super::nest::Step;
 use super::super::problem::{Problem, members};
-use super::super::search::{Frame, Leaf, NO_FLOOR, Point, Scope, least_traffic};
+use super::super::search::{Frame, Leaf, NO_FLOOR, Point, Scope, least_traffic, search};
 use super::super::space::{Node, Sizes, Split, placements, splits};
 use super::super::{Model, Objective, Stop};
 use super::flow::Flow;
@@ -313,7 +313,6 @@ impl Part {
         {
             memory.size_bits = size.map(|size| size.saturating_sub(*reserved));
         }
-        self.problem.outer = outer.to_vec();
         let tile = self.tile(outer);
         let traffic: Vec<Vec<f64>> = self
             .placements
@@ -324,6 +323,15 @@ impl Part {
             wanted,
             points: Hull::new(self.objective),
         };
+        if !outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+            // Without loops all that is given are outermost memories.
+            if let Ok(found) = search(&self.problem, &mut goal, stop) {
+                certificate.nodes += found.nodes;
+                certificate.stop = certificate.stop.max(found.stop);
+            }
+            return goal.points;
+        }
+        self.problem.outer = outer.to_vec();
         let mut inner = Certificate::default();
         for task in &self.tasks {
             let nodes = &self.placements[task.placement];
@@ -385,11 +393,18 @@ impl Goal for Within<'_> {
     }
 
     fn objective(&self) -> Objective {
-        self.wanted.objective
+        match self.wanted.objective {
+            Objective::EnergyDelay => Objective::Energy,
+            objective => objective,
+        }
     }
 
-    fn is_hopeless_rank(&self, _: (f64, f64)) -> bool {
-        false
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        match self.wanted.objective {
+            Objective::Energy => self.is_hopeless(rank.0, 0.0),
+            Objective::Latency => self.is_hopeless(0.0, rank.0),
+            Objective::EnergyDelay => false,
+        }
     }
 
     fn offer(&mut self, leaf: &Leaf<'_>) {
