@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::StopReason;
 use super::cost::Cost;
-use super::{Infeasible, Model, Objective, Stop, map, text};
+use super::{Infeasible, Model, Objective, Stop, map_workload, text};
 use flow::{Flow, flows};
 use group::Group;
 use hull::{Corner, Hull};
@@ -60,7 +60,7 @@ pub struct Step {
 }
 
 /// What is proven about a fused schedule, in this model and space.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FusionCertificate {
     /// Compatibility keys: lists of shared loops with tiles and places of exchange that were looked at.
     pub keys: u64,
@@ -74,8 +74,18 @@ pub struct FusionCertificate {
     pub nodes: u64,
     /// Partial mappings kept.
     pub kept: u64,
-    /// Why the search ended; there is no gap when it is exhausted.
+    /// Why the search ended.
     pub stop: StopReason,
+    /// The least that any schedule could have of the objective, if the search did not come to its end.
+    pub open_bound: Option<f64>,
+}
+
+impl FusionCertificate {
+    /// How far another schedule could be better than the best, as a part of it; 0 when exhausted.
+    pub fn gap(&self, best: f64) -> f64 {
+        self.open_bound
+            .map_or(0.0, |open| ((best - open) / best).max(0.0))
+    }
 }
 
 /// A fused schedule.
@@ -138,7 +148,7 @@ pub fn fuse(
     tree: &Tree,
     model: Model,
     objective: Objective,
-    stop: &mut Stop,
+    stop: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Option<Fused>, Infeasible> {
     let Some(alone) = unfused(workload, tree, model, objective, stop)? else {
         return Ok(None);
@@ -152,7 +162,7 @@ pub fn fuse(
     for way in ways {
         let mut certificate = std::mem::take(&mut best.certificate);
         let join = Join::new(workload, tree, model, way);
-        let found = join.best(&best, &mut certificate, stop);
+        let found = join.best(&best, &mut certificate, &mut |nodes| stop(nodes));
         let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles).0;
         if let Some(found) = found
             && (way == objective || rank(&found) < rank(&best))
@@ -171,24 +181,16 @@ fn unfused(
     tree: &Tree,
     model: Model,
     objective: Objective,
-    stop: &mut Stop,
+    stop: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Option<Fused>, Infeasible> {
-    let mut of_shape = BTreeMap::new();
     let mut alone = Fused::default();
-    for einsum in &workload.einsums {
-        let shape = einsum.shape();
-        if !of_shape.contains_key(&shape) {
-            let found = map(einsum, tree, model, objective, stop)?;
-            if found.certificate.stop == StopReason::Stopped {
-                alone.certificate.stop = StopReason::Stopped;
-            }
-            alone.certificate.nodes += found.certificate.nodes;
-            of_shape.insert(shape.clone(), found.best);
-        }
-        let Some(mut best) = of_shape[&shape].clone() else {
+    let found = map_workload(workload, tree, model, objective, stop);
+    for (einsum, found) in workload.einsums.iter().zip(found) {
+        let found = found?;
+        alone.certificate.stop = alone.certificate.stop.max(found.certificate.stop);
+        let Some(best) = found.best else {
             return Ok(None);
         };
-        best.mapping.einsum = einsum.name.clone();
         alone.add(einsum, best.mapping, 0, best.cost);
         alone.group_ends.push(alone.steps.len());
     }
@@ -298,6 +300,10 @@ impl<'a> Join<'a> {
             }
         }
         certificate.kept += arena.len() as u64 - 1;
+        if certificate.stop == StopReason::Stopped {
+            let least = self.before[n];
+            certificate.open_bound = Some(objective.rank(least.0, least.1).0);
+        }
         let mut ends = Hull::new(objective);
         for end in states[n].values().flat_map(Hull::corners) {
             ends.add(end.energy, end.cycles, end.item);

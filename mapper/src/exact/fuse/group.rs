@@ -165,16 +165,17 @@ pub(crate) fn best(
     };
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
-    let mut open: BTreeMap<(u64, u64), Vec<Loop>> = BTreeMap::new();
+    let mut open: BTreeMap<(u64, u64), (Vec<Loop>, (f64, f64))> = BTreeMap::new();
     let mut found = 0;
-    open.insert((0, u64::MAX), Vec::new());
-    while let Some((_, loops)) = open.pop_first() {
+    if let Some(least) = context.least(&[]) {
+        open.insert((0, u64::MAX), (Vec::new(), least));
+    }
+    while let Some((_, (loops, least))) = open.pop_first() {
         if stop(certificate.nodes) {
             certificate.stop = super::StopReason::Stopped;
             break;
         }
-        let least = context.least(&loops);
-        if least.is_none_or(|least| context.is_hopeless(least.0, least.1)) {
+        if context.is_hopeless(least.0, least.1) {
             certificate.pruned_by_bound += 1;
             continue;
         }
@@ -188,7 +189,8 @@ pub(crate) fn best(
                 Some((energy, cycles)) if !context.is_hopeless(energy, cycles) => {
                     found += 1;
                     let rank = context.parts.objective.rank(energy, cycles).0;
-                    open.insert((rank.to_bits(), u64::MAX - found), loops);
+                    let key = (rank.to_bits(), u64::MAX - found);
+                    open.insert(key, (loops, (energy, cycles)));
                 }
                 _ => certificate.pruned_by_bound += 1,
             }
@@ -394,7 +396,7 @@ impl Context<'_, '_, '_> {
         for einsum in self.group.first..=self.group.last {
             let outer = self.outer(loops, einsum, &[]);
             let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
-            let (energy, cycles) = part.least(&outer, true)?;
+            let (energy, cycles) = part.least(outer, true)?;
             sum.0 += energy * self.repeat(einsum);
             sum.1 += cycles * self.repeat(einsum);
         }
@@ -439,7 +441,7 @@ impl Context<'_, '_, '_> {
         for held in choices {
             let outer = self.outer(loops, einsum, &held);
             let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
-            if let Some(least) = part.least(&outer, false) {
+            if let Some(least) = part.least(outer.clone(), false) {
                 options.push(Held {
                     outer,
                     held,

@@ -1,6 +1,6 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ir::tree::Tree;
 use ir::workload::Workload;
@@ -35,6 +35,8 @@ pub(crate) struct Part {
     by_cycles: Vec<u32>,
     /// For tiles of the ranks the first of `by_energy` and of `by_cycles` whose copies fit.
     fitting: BTreeMap<Vec<u64>, (usize, usize)>,
+    /// What [`Part::least`] has found.
+    least: HashMap<(Vec<Step>, bool), Option<(f64, f64)>>,
 }
 
 /// One choice of what is kept where and how ranks are unrolled, with its cost at compulsory traffic.
@@ -161,7 +163,6 @@ impl Part {
             order
         };
         let (by_energy, by_cycles) = (sorted(|t| t.energy), sorted(|t| t.cycles));
-        let fitting = BTreeMap::new();
         Part {
             objective,
             problem,
@@ -173,7 +174,8 @@ impl Part {
             per_value,
             by_energy,
             by_cycles,
-            fitting,
+            fitting: BTreeMap::new(),
+            least: HashMap::new(),
         }
     }
 
@@ -233,7 +235,17 @@ impl Part {
     }
 
     /// At least the energy and the cycles below the shared loops of `outer`, near what counts for the objective; none if nothing can be unrolled.
-    pub(crate) fn least(&mut self, outer: &[Step], best: bool) -> Option<(f64, f64)> {
+    pub(crate) fn least(&mut self, outer: Vec<Step>, best: bool) -> Option<(f64, f64)> {
+        let key = (outer, best);
+        if let Some(known) = self.least.get(&key) {
+            return *known;
+        }
+        let found = self.find_least(&key.0, best);
+        self.least.insert(key, found);
+        found
+    }
+
+    fn find_least(&mut self, outer: &[Step], best: bool) -> Option<(f64, f64)> {
         let tile = self.tile(outer);
         if !self.fitting.contains_key(&tile) {
             let first = |order: &[u32]| {

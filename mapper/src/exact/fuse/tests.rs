@@ -6,7 +6,7 @@ use ir::workload::Workload;
 use super::super::cost::{evaluate, held_bits};
 use super::super::nest::{Step, tile};
 use super::super::problem::Problem;
-use super::super::{Model, Objective, map};
+use super::super::{Mapped, Model, Objective, map, pareto};
 use super::{Fused, fuse};
 
 fn tree(size_bits: u64) -> Tree {
@@ -57,7 +57,7 @@ fn chain() -> Workload {
 }
 
 fn fused(workload: &Workload, tree: &Tree, model: Model, objective: Objective) -> Fused {
-    let fused = fuse(workload, tree, model, objective, &mut |_| false);
+    let fused = fuse(workload, tree, model, objective, &|_| false);
     fused
         .unwrap_or_else(|e| panic!("{e}"))
         .expect("a search that is not stopped finds a schedule")
@@ -92,16 +92,15 @@ fn walk(problem: &Problem, steps: &mut Vec<Step>, open: &[usize], offer: &mut dy
     }
 }
 
-/// The least rank of einsum `index`, with `S` exchanged below `loops` and others held at the given depths.
-fn least(
+/// The costs of einsum `index` that no other beats, with `S` exchanged below `loops` and others held at the given depths.
+fn costs(
     workload: &Workload,
     tree: &Tree,
     index: usize,
     loops: &[(usize, u64)],
     held: &[Option<usize>],
     taken: u64,
-    objective: Objective,
-) -> Option<(f64, f64)> {
+) -> Vec<(f64, f64)> {
     let shared = if index == 0 { 2 } else { 0 };
     let mut problem = Problem::new(&workload.einsums[index], tree, Model::ACCELFORGE);
     problem.exchange(shared, 1, 8);
@@ -127,22 +126,21 @@ fn least(
         .map(|operand| Step::Keep { memory: 0, operand })
         .collect();
     steps.extend(problem.outer.clone());
-    let mut best: Option<(f64, f64)> = None;
+    let mut found: Vec<(f64, f64)> = Vec::new();
     walk(&problem, &mut steps, &free, &mut |nest| {
         let cost = evaluate(&problem, nest);
         let held = held_bits(&problem, &cost.accesses)[1];
-        let better =
-            |b: (f64, f64)| objective.rank(cost.energy_pj, cost.cycles) < objective.rank(b.0, b.1);
-        if held + taken
-            <= problem.memories[1]
-                .size_bits
-                .expect("the buffer has a size")
-            && best.is_none_or(better)
+        let size = problem.memories[1].size_bits;
+        let cost = (cost.energy_pj, cost.cycles);
+        let beats = |a: (f64, f64), b: (f64, f64)| a.0 <= b.0 && a.1 <= b.1;
+        if held + taken <= size.expect("the buffer has a size")
+            && !found.iter().any(|known| beats(*known, cost))
         {
-            best = Some((cost.energy_pj, cost.cycles));
+            found.retain(|known| !beats(cost, *known));
+            found.push(cost);
         }
     });
-    best
+    found
 }
 
 /// The bits of held operands of einsum `index`, that the other einsum finds taken.
@@ -170,16 +168,20 @@ fn taken(workload: &Workload, index: usize, loops: &[(usize, u64)], held: &[Opti
 }
 
 fn exhaustive(workload: &Workload, tree: &Tree, objective: Objective) -> f64 {
-    let single = |e| map(e, tree, Model::ACCELFORGE, objective, &mut |_| false).map(|f| f.best);
-    let mut best: f64 = workload
-        .einsums
-        .iter()
-        .map(|e| {
-            single(e).ok().flatten().map_or(f64::INFINITY, |b| {
-                objective.rank(b.cost.energy_pj, b.cost.cycles).0
-            })
-        })
-        .sum();
+    let least = |of: &[Vec<(f64, f64)>; 2]| {
+        let sums = of[0]
+            .iter()
+            .flat_map(|a| of[1].iter().map(|b| (a.0 + b.0, a.1 + b.1)));
+        sums.map(|sum| objective.rank(sum.0, sum.1).0)
+            .fold(f64::INFINITY, f64::min)
+    };
+    let alone = [0, 1].map(|index| {
+        let einsum = &workload.einsums[index];
+        let found = pareto(einsum, tree, Model::ACCELFORGE, &mut |_| false);
+        let cost = |found: &Mapped| (found.cost.energy_pj, found.cost.cycles);
+        found.map_or(Vec::new(), |(found, _)| found.iter().map(cost).collect())
+    });
+    let mut best = least(&alone);
     let mut lists: Vec<Vec<(usize, u64)>> = vec![vec![]];
     for tile in [1, 2] {
         lists.extend([vec![(0, tile)], vec![(1, tile)]]);
@@ -199,27 +201,15 @@ fn exhaustive(workload: &Workload, tree: &Tree, objective: Objective) -> f64 {
         for &(q, k) in &pairs {
             for &(v, o) in &pairs {
                 let (first, second) = ([q, k, None], [None, v, o]);
-                let a = least(
-                    workload,
-                    tree,
-                    0,
-                    &loops,
-                    &first,
+                let other = [
                     taken(workload, 1, &loops, &second),
-                    objective,
-                );
-                let b = least(
-                    workload,
-                    tree,
-                    1,
-                    &loops,
-                    &second,
                     taken(workload, 0, &loops, &first),
-                    objective,
-                );
-                if let (Some(a), Some(b)) = (a, b) {
-                    best = best.min(objective.rank(a.0 + b.0, a.1 + b.1).0);
-                }
+                ];
+                let both = [
+                    costs(workload, tree, 0, &loops, &first, other[0]),
+                    costs(workload, tree, 1, &loops, &second, other[1]),
+                ];
+                best = best.min(least(&both));
             }
         }
     }
@@ -228,7 +218,11 @@ fn exhaustive(workload: &Workload, tree: &Tree, objective: Objective) -> f64 {
 
 #[test]
 fn the_join_finds_what_an_exhaustive_walk_finds() {
-    for objective in [Objective::Energy, Objective::Latency] {
+    for objective in [
+        Objective::Energy,
+        Objective::Latency,
+        Objective::EnergyDelay,
+    ] {
         for values in [4, 6, 8, 11, 14, 18, 24, 40, 64] {
             let (workload, tree) = (chain(), tree(values * 8));
             let found = fused(&workload, &tree, Model::ACCELFORGE, objective);
