@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ir::mapping::Schedule;
 use ir::tree::Tree;
-use ir::workload::{Einsum, Unit, Workload};
+use ir::workload::{Einsum, Workload};
 use mapper::exact::{
     self, Binds, Certificate, Cost, Found, Fused, FusedStep, FusionCertificate, Limits, Model,
     Objective, StopReason,
@@ -98,7 +98,7 @@ pub(crate) fn run(
     let limit = args.time_limit.map(Duration::from_secs_f64);
     let stop = |_| interrupt::requested() || limit.is_some_and(|limit| start.elapsed() > limit);
     if args.fuse {
-        let fused = exact::fuse(&workload, tree, model, objective, &mut |n| stop(n))?;
+        let fused = exact::fuse(&workload, tree, model, objective, &stop)?;
         spinner.finish_and_clear();
         return print_fused(&workload, tree, model, objective, fused.as_ref(), console);
     }
@@ -157,18 +157,19 @@ struct FusedJson {
     modelled_energy_pj: f64,
     modelled_cycles: f64,
     outermost_bits: u64,
+    /// The best nest of each einsum alone, one after the other.
+    modelled_unfused_energy_pj: f64,
+    modelled_unfused_cycles: f64,
     /// Whether the search came to its end.
     proven: bool,
+    /// How far another schedule could be better, as a part of the objective.
+    gap: f64,
     holds: &'static str,
     certificate: FusionCertificate,
-    note: Option<&'static str>,
     /// Einsums that share loops.
     groups: Vec<Vec<String>>,
     einsums: Vec<Value>,
 }
-
-/// What no measurement stands behind.
-const VECTOR_NOTE: &str = "cost model only: no machine of ours runs softmax yet";
 
 fn print_fused(
     workload: &Workload,
@@ -192,7 +193,7 @@ fn print_fused(
             "shared_loops": step.shared_loops, "modelled_cost": step.cost, "mapping": step.mapping.to_string(),
         })
     };
-    let is_vector = workload.einsums.iter().any(|e| e.unit == Unit::Vector);
+    let best = objective.rank(fused.energy_pj, fused.cycles).0;
     let json = FusedJson {
         workload: workload.name.clone(),
         tree: tree.name.clone(),
@@ -202,10 +203,12 @@ fn print_fused(
         modelled_energy_pj: fused.energy_pj,
         modelled_cycles: fused.cycles,
         outermost_bits: fused.outermost_bits,
+        modelled_unfused_energy_pj: fused.unfused.0,
+        modelled_unfused_cycles: fused.unfused.1,
         proven: fused.certificate.stop == StopReason::Exhausted,
+        gap: fused.certificate.gap(best),
         holds: HOLDS,
         certificate: fused.certificate.clone(),
-        note: is_vector.then_some(VECTOR_NOTE),
         groups: fused.groups().map(names).collect(),
         einsums: workload
             .einsums
@@ -243,12 +246,15 @@ fn fused_text(json: &FusedJson, workload: &Workload, fused: &Fused, tree: &Tree)
     }
     let certificate = &fused.certificate;
     let what = match certificate.stop {
-        StopReason::Exhausted => "proven best",
-        StopReason::Stopped => "stopped, the best so far",
+        StopReason::Exhausted => format!("proven best {HOLDS}"),
+        StopReason::Stopped => format!(
+            "stopped, the best so far; {HOLDS} none is more than {:.1} % better",
+            100.0 * json.gap
+        ),
     };
     let _ = writeln!(
         text,
-        "\ncertificate: {what} {HOLDS}: {} keys, {} pruned by bound and {} by capacity, {} searches, {} nodes",
+        "\ncertificate: {what}: {} keys, {} pruned by bound and {} by capacity, {} searches, {} nodes",
         thousands(certificate.keys),
         thousands(certificate.pruned_by_bound),
         thousands(certificate.pruned_by_capacity),
@@ -257,15 +263,18 @@ fn fused_text(json: &FusedJson, workload: &Workload, fused: &Fused, tree: &Tree)
     );
     let _ = writeln!(
         text,
-        "{:.3} uJ and {} cycles in all, {} bits cross `{}` (modelled, one einsum after the other); a tree is for mapping: no design is generated from it",
+        "{:.3} uJ and {} cycles in all, {} bits cross `{}`; each einsum alone: {:.3} uJ and {} cycles",
         fused.energy_pj * 1e-6,
         thousands(fused.cycles.ceil() as u64),
         thousands(fused.outermost_bits),
-        tree.components[0].name()
+        tree.components[0].name(),
+        fused.unfused.0 * 1e-6,
+        thousands(fused.unfused.1.ceil() as u64),
     );
-    if let Some(note) = json.note {
-        let _ = writeln!(text, "{note}");
-    }
+    let _ = writeln!(
+        text,
+        "modelled, one einsum after the other; no design is generated from a tree"
+    );
     text
 }
 

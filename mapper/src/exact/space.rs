@@ -134,7 +134,10 @@ impl Split {
     /// For each fan-out the smallest tile of each rank above it that all copies below have a part of, where each cuts as
     /// evenly as it can; last the tile of one value below all of them.
     pub(crate) fn least_tiles(&self) -> Vec<Vec<u64>> {
-        let n_ranks = self.copies.first().map_or(ir::workload::MAX_RANKS, Vec::len);
+        let n_ranks = self
+            .copies
+            .first()
+            .map_or(ir::workload::MAX_RANKS, Vec::len);
         let mut tiles = vec![vec![1; n_ranks]; self.copies.len() + 1];
         for (fanout, copies) in self.copies.iter().enumerate().rev() {
             for (rank, copies) in copies.iter().enumerate() {

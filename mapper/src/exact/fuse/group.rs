@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use ir::tree::Tree;
 use ir::workload::Workload;
 
+use super::super::Stop;
 use super::super::cost::extent;
 use super::super::nest::{Step, last_loop, tile};
 use super::super::problem::Problem;
 use super::super::search::Point;
-use super::super::Stop;
+use super::FusionCertificate;
 use super::flow::Flow;
 use super::hull::{Corner, Hull};
 use super::part::{Parts, Wanted, operands};
-use super::FusionCertificate;
 
 /// Einsums `first..=last`, beside tensors that are on chip whole before or after.
 pub(crate) struct Group<'a> {
@@ -609,7 +609,11 @@ impl Context<'_, '_, '_> {
                 return;
             }
             let least = |of: fn(&Corner<Point>) -> f64| {
-                points.corners().iter().map(of).fold(f64::INFINITY, f64::min)
+                points
+                    .corners()
+                    .iter()
+                    .map(of)
+                    .fold(f64::INFINITY, f64::min)
             };
             sum = (
                 others.0 + least(|c| c.energy) * repeat,

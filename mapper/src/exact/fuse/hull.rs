@@ -76,7 +76,10 @@ impl<T> Hull<T> {
         let mut at = self.corners.partition_point(|c| c.energy < energy);
         self.corners.insert(at, corner);
         let beaten = |c: &Corner<T>| c.cycles >= cycles;
-        let n_beaten = self.corners[at + 1..].iter().take_while(|c| beaten(c)).count();
+        let n_beaten = self.corners[at + 1..]
+            .iter()
+            .take_while(|c| beaten(c))
+            .count();
         self.corners.drain(at + 1..at + 1 + n_beaten);
         while self.is_between(at + 1) {
             self.corners.remove(at + 1);

@@ -13,9 +13,9 @@ use super::super::problem::{Problem, members};
 use super::super::search::{Frame, Leaf, NO_FLOOR, Point, Scope, least_traffic, search};
 use super::super::space::{Node, Sizes, Split, placements, splits};
 use super::super::{Model, Objective, Stop};
+use super::FusionCertificate;
 use super::flow::Flow;
 use super::hull::Hull;
-use super::FusionCertificate;
 
 /// An einsum with the memory in which each operand is exchanged.
 pub(crate) struct Part {
