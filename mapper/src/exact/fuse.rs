@@ -154,25 +154,40 @@ pub fn fuse(
         return Ok(None);
     };
     let mut best = alone;
-    // The least energy is found fast, and what has it is a good start.
-    let ways = match objective {
-        Objective::EnergyDelay => vec![Objective::Energy, objective],
-        _ => vec![objective],
-    };
-    for way in ways {
+    // Each way is a good start for the next one, and what is left if it is stopped.
+    let mut ways = vec![(Objective::Energy, Sharing::Residents)];
+    if objective != Objective::Energy {
+        ways.push((Objective::Energy, Sharing::Loops));
+    }
+    ways.push((objective, Sharing::Loops));
+    for (way, sharing) in ways {
         let mut certificate = std::mem::take(&mut best.certificate);
-        let join = Join::new(workload, tree, model, way);
+        let join = Join::new(workload, tree, model, way, sharing);
         let found = join.best(&best, &mut certificate, &mut |nodes| stop(nodes));
-        let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles).0;
+        let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
         if let Some(found) = found
-            && (way == objective || rank(&found) < rank(&best))
+            && rank(&found) < rank(&best)
         {
             let unfused = best.unfused;
             best = Fused { unfused, ..found };
         }
         best.certificate = certificate;
+        if best.certificate.stop == StopReason::Stopped {
+            let least = Join::new(workload, tree, model, objective, sharing).rest(0);
+            best.certificate.open_bound = Some(objective.rank(least.0, least.1).0);
+            break;
+        }
     }
     Ok(Some(best))
+}
+
+/// What einsums may share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Whole tensors on chip.
+    Residents,
+    /// Loops too.
+    Loops,
 }
 
 /// The schedule without fusion; none if a search was stopped before it found a nest.
@@ -203,6 +218,7 @@ struct Join<'a> {
     workload: &'a Workload,
     tree: &'a Tree,
     objective: Objective,
+    sharing: Sharing,
     flows: Vec<Flow>,
     parts: Parts<'a>,
     /// What the einsums before each position cost at least.
@@ -210,7 +226,13 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
+    fn new(
+        workload: &'a Workload,
+        tree: &'a Tree,
+        model: Model,
+        objective: Objective,
+        sharing: Sharing,
+    ) -> Join<'a> {
         let flows = flows(workload, tree);
         let mut parts = Parts::new(workload, tree, model, objective);
         let mut before = vec![(0.0, 0.0)];
@@ -223,6 +245,7 @@ impl<'a> Join<'a> {
             workload,
             tree,
             objective,
+            sharing,
             flows,
             parts,
             before,
@@ -263,10 +286,17 @@ impl<'a> Join<'a> {
             here.retain(|_, front| !front.corners().is_empty());
             for (residents, front) in here {
                 for last in first..n {
-                    if last > first && !flow::may_group(&self.flows, self.workload, first, last) {
+                    if last > first
+                        && (self.sharing == Sharing::Residents
+                            || !flow::may_group(&self.flows, self.workload, first, last))
+                    {
                         continue;
                     }
                     for after in flow::after(&self.flows, &residents, first, last) {
+                        if stop(certificate.nodes) {
+                            certificate.stop = StopReason::Stopped;
+                            return None;
+                        }
                         let group = Group {
                             first,
                             last,
@@ -300,10 +330,6 @@ impl<'a> Join<'a> {
             }
         }
         certificate.kept += arena.len() as u64 - 1;
-        if certificate.stop == StopReason::Stopped {
-            let least = self.before[n];
-            certificate.open_bound = Some(objective.rank(least.0, least.1).0);
-        }
         let mut ends = Hull::new(objective);
         for end in states[n].values().flat_map(Hull::corners) {
             ends.add(end.energy, end.cycles, end.item);
