@@ -115,7 +115,7 @@ pub(crate) fn map_layers(
 }
 
 /// Everything that the search of one layer depends on.
-fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> String {
+pub(crate) fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> String {
     let mapspace = ctx.mapspace(index, sums, plan);
     format!(
         "{} arch {:016x} {:?} {:?} {:?} {:?} {:?} {}",

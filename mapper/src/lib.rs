@@ -32,6 +32,7 @@ mod mapping;
 mod op;
 mod order;
 mod plan;
+mod residency;
 mod sums;
 mod sync;
 mod timing;
@@ -47,6 +48,7 @@ pub mod search;
 pub use directives::{Idle, idle};
 pub use error::{Conflict, Elsewhere, MapError};
 pub use fits::{Fits, LayerFit, fits};
+pub use residency::Proof;
 
 use std::collections::BTreeMap;
 
@@ -205,6 +207,8 @@ pub struct Compiled {
     pub program: Program,
     /// The layers, in order.
     pub layers: Vec<LayerReport>,
+    /// What the search of the plan proves, if the space was small enough.
+    pub residency: Option<Proof>,
     cycles: u64,
 }
 
@@ -257,9 +261,36 @@ pub fn compile_with(
         sums: &sums,
         taps: &taps,
     };
-    let (plans, packed, known) = plan_rows(&ctx)?;
-    let packs = |index: usize| packed.contains_key(&index);
-    let mut layers = map_layers(&ctx, &plans, &packs, &known)?;
+    let (plans, given, known) = plan_rows(&ctx)?;
+    let packs = |index: usize| given.packed.contains_key(&index);
+    let layers = map_layers(&ctx, &plans, &packs, &known)?;
+    let first = lowered(&ctx, plans, layers, &packs)?;
+    // The search adds up layers; a program overlaps them. Where the plan that takes what fits has the better program, it
+    // stays.
+    match residency::search(&ctx, &given) {
+        Some((plans, layers, proof)) => {
+            let searched = lowered(&ctx, plans, layers, &packs)?;
+            let key = |compiled: &Compiled| match options.objective {
+                Objective::Cycles => compiled.cycles,
+                Objective::Traffic => compiled.layers.iter().map(|l| l.cost.traffic_words).sum(),
+            };
+            let better = key(&searched) < key(&first);
+            let mut best = if better { searched } else { first };
+            best.residency = Some(proof);
+            Ok(best)
+        }
+        None => Ok(first),
+    }
+}
+
+/// Lowers all einsums with their plans and mappings.
+fn lowered(
+    ctx: &Context,
+    plans: Vec<EinsumPlan>,
+    mut layers: Vec<LayerReport>,
+    packs: &dyn Fn(usize) -> bool,
+) -> Result<Compiled, MapError> {
+    let (network, arch, options) = (ctx.network, ctx.arch, ctx.options);
     let mut work = Vec::new();
     let mut mappings = Vec::new();
     for (index, (plan, layer)) in plans.iter().zip(&layers).enumerate() {
@@ -298,6 +329,7 @@ pub fn compile_with(
         schedule,
         program,
         layers,
+        residency: None,
         cycles,
     })
 }
@@ -394,11 +426,7 @@ fn taps_of<'a>(network: &'a Network, arch: &Arch, index: usize) -> Result<Sums<'
 }
 
 /// The plans of all einsums, which of them pack taps, and the layers that are mapped already.
-type Planned = (
-    Vec<EinsumPlan>,
-    BTreeMap<usize, PackedSize>,
-    BTreeMap<usize, LayerReport>,
-);
+type Planned = (Vec<EinsumPlan>, Given, BTreeMap<usize, LayerReport>);
 
 /// Plans all einsums and decides which of them pack taps.
 ///
@@ -455,5 +483,5 @@ fn plan_rows(ctx: &Context) -> Result<Planned, MapError> {
         }
         found.insert(index, layer);
     }
-    Ok((plans, given.packed, found))
+    Ok((plans, given, found))
 }
