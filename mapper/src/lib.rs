@@ -37,6 +37,12 @@ mod sums;
 mod sync;
 mod timing;
 
+#[cfg(test)]
+extern crate self as mapper;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 pub mod cache;
 pub mod check;
 pub mod cost;
@@ -264,30 +270,37 @@ pub fn compile_with(
     let (plans, given, known) = plan_rows(&ctx)?;
     let packs = |index: usize| given.packed.contains_key(&index);
     let layers = map_layers(&ctx, &plans, &packs, &known)?;
-    let first = lowered(&ctx, plans, layers, &packs)?;
-    // The search adds up layers; a program overlaps them. Where the plan that takes what fits has the better program, it
-    // stays.
-    match residency::search(&ctx, &given) {
-        Some((plans, layers, proof)) => {
-            let searched = lowered(&ctx, plans, layers, &packs)?;
-            let key = |compiled: &Compiled| match options.objective {
-                Objective::Cycles => compiled.cycles,
-                Objective::Traffic => compiled.layers.iter().map(|l| l.cost.traffic_words).sum(),
-            };
-            let better = key(&searched) < key(&first);
-            let mut best = if better { searched } else { first };
-            best.residency = Some(proof);
-            Ok(best)
+    let mapped = (plans, layers);
+    let searched = residency::search(&ctx, &given, &mapped)?;
+    let first = lowered(&ctx, mapped, &packs)?;
+    let Some((mapped, proof)) = searched else {
+        return Ok(first);
+    };
+    // The search adds up layers; a program overlaps them, and needs room for what spills. Where the plan that takes
+    // what fits has the better program, it stays.
+    let searched = match lowered(&ctx, mapped, &packs) {
+        Err(error @ MapError::Check(_)) => return Err(error),
+        searched => searched.ok(),
+    };
+    let key = |compiled: &Compiled| {
+        let words: u64 = compiled.layers.iter().map(|l| l.cost.traffic_words).sum();
+        match options.objective {
+            Objective::Cycles => (compiled.cycles, words),
+            Objective::Traffic => (words, compiled.cycles),
         }
-        None => Ok(first),
-    }
+    };
+    let searched = searched.filter(|searched| key(searched) <= key(&first));
+    let taken = searched.is_some();
+    Ok(Compiled {
+        residency: Some(Proof { taken, ..proof }),
+        ..searched.unwrap_or(first)
+    })
 }
 
 /// Lowers all einsums with their plans and mappings.
 fn lowered(
     ctx: &Context,
-    plans: Vec<EinsumPlan>,
-    mut layers: Vec<LayerReport>,
+    (plans, mut layers): residency::Mapped,
     packs: &dyn Fn(usize) -> bool,
 ) -> Result<Compiled, MapError> {
     let (network, arch, options) = (ctx.network, ctx.arch, ctx.options);
