@@ -4,15 +4,18 @@ CARGO ?= cargo
 # Where the tools from Python packages are, for every command below.
 export TILEWRIGHT_VENV := $(CURDIR)/build/venv
 
-.PHONY: help setup demo test lint fuzz bitstream
+.PHONY: help setup demo test lint bench bitstream fuzz mutants verify
 
 help:
 	@echo "make setup      install yosys, nextpnr, verilator and what else the tests use"
 	@echo "make demo       the whole main job on a bundled network, ending with a report"
 	@echo "make test       every test, RTL lint and formal proof"
 	@echo "make lint       formatting, clippy, documentation, licences, spelling"
+	@echo "make bench      how fast simulator, RTL and mapper are, as ratios of one run"
 	@echo "make bitstream  the bitstream of nano with all its checks; figures to bench/results/"
 	@echo "make fuzz       thousands of random programs and networks on RTL and simulator"
+	@echo "make mutants    faults in a copy of the tree: which of them the tests notice"
+	@echo "make verify     all 360 images of digits on reference, simulator and RTL"
 
 setup:
 	@scripts/setup
@@ -37,10 +40,17 @@ lint: setup
 	@if command -v typos >/dev/null; then typos; \
 	else echo "skipped: typos is not installed (cargo install typos-cli)"; fi
 
-# FUZZ multiplies the numbers of the default run: 40 programs and 6 networks on each of six archs.
-FUZZ ?= 10
 fuzz: setup
-	TILEWRIGHT_FUZZ=$(FUZZ) $(CARGO) test --release -p tilewright-tests --test random_archs -- --nocapture --test-threads=2
+	scripts/fuzz
 
 bitstream: setup
 	scripts/bitstream
+
+bench: setup
+	scripts/bench
+
+mutants: setup
+	scripts/mutants
+
+verify: setup
+	scripts/verify-digits

@@ -17,12 +17,18 @@ fn layers(criterion: &mut Criterion) {
     for (tree, space, model) in trees::SPACES {
         let tree = trees::tree(tree);
         let mut group = criterion.benchmark_group(format!("exact/{}/{space}", tree.name));
-        group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_secs(1));
         for einsum in &workload.einsums {
             group.bench_function(&einsum.name, |bencher| {
                 bencher.iter(|| {
                     let mut stop = |nodes| nodes > trees::NODES;
-                    black_box(map(einsum, &tree, *model, Objective::EnergyDelay, &mut stop).expect("it fits"))
+                    black_box(
+                        map(einsum, &tree, *model, Objective::EnergyDelay, &mut stop)
+                            .expect("it fits"),
+                    )
                 });
             });
         }

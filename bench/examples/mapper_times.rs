@@ -27,7 +27,11 @@ fn time(einsum: &Einsum, tree: &ir::tree::Tree, model: Model) -> (f64, u64, bool
         let ms = cpu_ms() - start;
         let certificate = found.certificate;
         if ms < best.0 {
-            best = (ms, certificate.nodes, certificate.stop == StopReason::Exhausted);
+            best = (
+                ms,
+                certificate.nodes,
+                certificate.stop == StopReason::Exhausted,
+            );
         }
         if ms > 500.0 {
             break;
@@ -44,7 +48,13 @@ fn main() {
          `perfect` is AccelForge's space and model; `machine` has tiles of any size, memories in any order, double buffers and phases.\n",
     );
     let mut slides = layers.einsums.clone();
-    slides.retain(|e| e.ranks.iter().any(|r| e.operands.iter().any(|o| o.slides_over(&r.name) && r.size > 1)));
+    slides.retain(|e| {
+        e.ranks.iter().any(|r| {
+            e.operands
+                .iter()
+                .any(|o| o.slides_over(&r.name) && r.size > 1)
+        })
+    });
     for (name, space, model) in trees::SPACES {
         let tree = trees::tree(name);
         let mut rows = String::new();
@@ -57,7 +67,10 @@ fn main() {
             let _ = writeln!(rows, "| {} | {ms:.3} | {nodes} | {proof} |", einsum.name);
         }
         let _ = writeln!(text, "\n## {name}, {space}\n");
-        for (kind, name) in ["GEMM and 1x1", "convolutions with halo"].into_iter().enumerate() {
+        for (kind, name) in ["GEMM and 1x1", "convolutions with halo"]
+            .into_iter()
+            .enumerate()
+        {
             let mut times = of_kind[kind].clone();
             times.sort_by(|a, b| a.0.total_cmp(&b.0));
             let proven = times.iter().filter(|t| t.1).count();
@@ -78,16 +91,28 @@ fn main() {
         for einsum in &workload.einsums {
             let tree = trees::tree("gemmini_like");
             let mut stop = |nodes| nodes > trees::NODES;
-            let found = map(einsum, &tree, Model::MACHINE, Objective::EnergyDelay, &mut stop).expect("it fits");
+            let found = map(
+                einsum,
+                &tree,
+                Model::MACHINE,
+                Objective::EnergyDelay,
+                &mut stop,
+            )
+            .expect("it fits");
             n_proven += usize::from(found.certificate.stop == StopReason::Exhausted);
         }
         let _ = write!(
             text,
             "{}{name} on gemmini_like, machine: {} einsums, {n_proven} proven, {:.1} ms in all\n",
-            if name == "resnet50" { "\n## Whole networks\n\n" } else { "\n" },
+            if name == "resnet50" {
+                "\n## Whole networks\n\n"
+            } else {
+                "\n"
+            },
             workload.einsums.len(),
             cpu_ms() - start
         );
     }
-    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).expect("standard output is open");
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())
+        .expect("standard output is open");
 }

@@ -2,6 +2,8 @@
 //!
 //! `TILEWRIGHT_FUZZ` multiplies the numbers; `make fuzz` sets it.
 
+#![expect(clippy::print_stdout, reason = "what was met is shown with `--nocapture`")]
+
 #[path = "../../mapper/tests/common/mod.rs"]
 mod common;
 

@@ -26,7 +26,7 @@ fn digits_through_the_serial_line() {
 
     let mut random = Random(7);
     let images: Vec<Vec<Vec<i8>>> = (0..2).map(|_| vec![(0..64).map(|_| random.bits() as i8).collect()]).collect();
-    match netlist::check(&design.files, board.clocks_per_bit, &artifact, &images) {
+    match netlist::check(&design.files, board.clocks_per_bit, &artifact, &images, &mut |_| {}) {
         Ok(run) => assert_eq!((run.images, run.values_compared, run.cycles[0]), (2, 20, run.cycles[1])),
         Err(NetlistError::Build(error)) => {
             let error = Error::from(error);

@@ -18,7 +18,11 @@ pub const SPACES: &[(&str, &str, &Model)] = &[
 pub const NODES: u64 = 2_000_000;
 
 fn example(folder: &str, name: &str) -> (PathBuf, String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(folder).join(name).with_extension("toml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(folder)
+        .join(name)
+        .with_extension("toml");
     let text = std::fs::read_to_string(&path).expect("the example is there");
     (path, text)
 }

@@ -157,8 +157,16 @@ fn replay(
     let mut einsums = Vec::new();
     for mapping in &schedule.mappings {
         let Some(einsum) = workload.einsums.iter().find(|e| e.name == mapping.einsum) else {
-            let message = format!("`{}` maps einsum `{}`, which is not in `{}`", file.display(), mapping.einsum, workload.name);
-            return Err(Failure::usage(message, "replay a schedule with the workload that it was made for"));
+            let message = format!(
+                "`{}` maps einsum `{}`, which is not in `{}`",
+                file.display(),
+                mapping.einsum,
+                workload.name
+            );
+            return Err(Failure::usage(
+                message,
+                "replay a schedule with the workload that it was made for",
+            ));
         };
         let cost = exact::evaluate(einsum, tree, model, mapping)?;
         let _ = writeln!(
@@ -172,7 +180,12 @@ fn replay(
         );
         einsums.push(json!({ "name": einsum.name, "modelled_cost": cost, "bound_by": exact::binds(tree, &cost) }));
     }
-    let replayed = Replayed { workload: workload.name.clone(), tree: tree.name.clone(), model, einsums };
+    let replayed = Replayed {
+        workload: workload.name.clone(),
+        tree: tree.name.clone(),
+        model,
+        einsums,
+    };
     console.result("map", &replayed, || text)?;
     Ok(Outcome::Good)
 }

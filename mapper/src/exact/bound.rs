@@ -204,14 +204,20 @@ impl Form {
                     first * width.partial as f64,
                 ),
             };
-            // Where copies above are summed, all but one of them start anew: at least this part of what is seen comes back.
-            let back = seen / shared_copies(problem, split, node.operand, 0..there);
+            // Old values that come back here, and that are read above: per value of traffic, less those that start.
+            let ((back, starts), (read, starts_above)) = if problem.model.free_first_terms {
+                ((fills, fills), (seen, seen))
+            } else {
+                // Where copies above are summed, all but one of them start anew: at least this part of what is seen.
+                let least = seen / shared_copies(problem, split, node.operand, 0..there);
+                ((least, 1.0), (least, 1.0))
+            };
             let partial = width.partial as f64;
             charge(
                 index,
                 node.memory,
-                per(-n_values * again, drains + back * again),
-                per(-n_values * partial, back * partial),
+                per(-n_values * starts * again, drains + back * again),
+                per(-n_values * starts * partial, back * partial),
             );
             let complete = if nodes[parent].parent.is_none() {
                 up.complete as f64
@@ -221,7 +227,7 @@ impl Form {
             charge(
                 index,
                 above,
-                per(-n_values * spill(up), back * spill(up)),
+                per(-n_values * starts_above * spill(up), read * spill(up)),
                 per(n_values * (complete - spill(up)), seen * spill(up)),
             );
         }

@@ -4,7 +4,8 @@
 //! memory `below` and the one `above` it:
 //!
 //! - *fills*: values written below. A tile is fetched anew whenever a loop over one of its ranks moves on; loops over other
-//!   ranks repeat that, but for those directly above the tile, which find it in place.
+//!   ranks repeat that, but for those directly above the tile, which find it in place. A fan-out, or a memory that stands
+//!   above one, is not passed: loops outside of it fetch again what is inside.
 //! - *reads* above: the same, but copies that want the same value share one read where the fan-out delivers to all.
 //! - Outputs go the other way: *drains* below and writes above; a tile that comes back is filled with what it had.
 //!   Only the innermost memory adds: it reads the old value for each term but a first one.
@@ -173,12 +174,12 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
                 moves.fills = here - starts;
                 moves.drains = here;
             }
+            let inside = &nest[at..below.unwrap_or(nest.len())];
+            let first = starts * first_terms(problem, inside, operand);
+            let again = moves.updates.saturating_sub(first);
             match below {
-                Some(_) => moves.reads = moves.updates - starts,
-                None => {
-                    let first = starts * first_terms(problem, &nest[at..], operand);
-                    moves.add_reads = moves.updates.saturating_sub(first);
-                }
+                Some(_) => moves.reads = again,
+                None => moves.add_reads = again,
             }
         } else {
             moves.fills = if outermost { 0 } else { here };
@@ -199,12 +200,28 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
 
 /// The sums that start in the tiles of step `at`: all others come back from above.
 ///
-/// Of copies that are summed on the way up, one gets what there was, and the others start anew.
+/// Of copies that are summed on the way up, one gets what there was, and the others start anew; where first terms are free,
+/// all of them get it, but for the first time.
 fn starts(problem: &Problem, nest: &[Step], operand: usize, at: usize, copies: Pieces) -> u64 {
     match (copies, parent(&nest[..at], operand)) {
         // Of copies that take turns, the last starts the sums: the first has the most to do.
-        (Pieces::First | Pieces::Whole, _) if takes_turns(problem, &nest[..at], operand) => 0,
+        (Pieces::First | Pieces::Whole, _)
+            if !problem.model.free_first_terms && takes_turns(problem, &nest[..at], operand) =>
+        {
+            0
+        }
         (Pieces::First | Pieces::Whole, _) => distinct(problem, nest, operand, at),
+        (Pieces::All, _) if problem.model.free_first_terms => {
+            let copies = nest[..at].iter().map(|step| match *step {
+                Step::Space { rank, copies, .. }
+                    if problem.operands[operand].ranks >> rank & 1 == 0 =>
+                {
+                    copies
+                }
+                _ => 1,
+            });
+            problem.operands[operand].n_values * copies.product::<u64>()
+        }
         (Pieces::All, None) => problem.operands[operand].n_values,
         (Pieces::All, Some(above)) => {
             let all = |shared| moved(problem, nest, operand, Some(at), copies, shared);
@@ -280,7 +297,10 @@ fn moved(
     let form = &problem.operands[operand];
     let last = match at {
         // With a given order of memories there is no better place for a loop that fetches again for nothing.
-        Some(at) if !problem.model.ordered => last_loop(&nest[..at], form.ranks),
+        Some(at) if !problem.model.ordered => {
+            let indexing = last_loop(&nest[..at], form.ranks);
+            indexing.max(last_loop(&nest[..level(problem, nest, at)], Mask::MAX))
+        }
         // Compute asks again for each operation.
         _ => end.checked_sub(1),
     };
@@ -351,6 +371,20 @@ fn moved(
         })
         .product();
     repeats * values
+}
+
+/// The step below which nothing above step `at` stands further outside than its memory: no fan-out, no memory above one.
+fn level(problem: &Problem, nest: &[Step], at: usize) -> usize {
+    let depth = |memory: usize| problem.memories[memory].below_fanouts;
+    let Step::Keep { memory: here, .. } = nest[at] else {
+        return 0;
+    };
+    let is_outside = |step: &Step| match *step {
+        Step::Keep { memory, .. } => depth(memory) < depth(here),
+        Step::Space { .. } => true,
+        Step::Time { .. } => false,
+    };
+    nest[..at].iter().rposition(is_outside).unwrap_or(0)
 }
 
 /// The loop whose consecutive tiles overlap and whose overlap stays in the memory, if there is such a loop.

@@ -8,9 +8,8 @@
 //!    above a node has only ranks that index its operand.
 //! 2. A loop directly below a tile that it indexes can move above it: the same traffic, a smaller tile. So the block below a
 //!    node has no rank that indexes that node's operand, except where tiles overlap.
-//! 3. Inside a block order matters only for nodes that follow without a further loop of their own: a loop that comes last
-//!    stands directly above them if they do not index it, and where overlap is retained, that along which it is.
-//!    So bounds take the best order for each node, and each leaf is counted in all orders that differ.
+//! 3. Inside a block order does not matter, except which loop is last where overlap is retained: bounds take the best last
+//!    loop for each node, and each leaf is counted with all of them.
 //! 4. It follows from 2 that loops over ranks that index every operand, such as heads or groups, stand outside all tiles.
 //! 5. Nodes without a loop between them can change places, so they come in the order of the placement.
 //!
@@ -304,10 +303,6 @@ struct State {
     counts: [f64; ir::workload::MAX_RANKS],
     /// The traffic of placed nodes, and a lower bound for the others.
     traffic: [f64; MAX_NODES],
-    /// For open nodes, how often the loops run that may end up directly above, where they find the tile in place.
-    in_place: [f64; MAX_NODES],
-    /// The part of it that the block at hand has made.
-    in_block: [f64; MAX_NODES],
     /// At least the cycles of compute.
     compute: f64,
     /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
@@ -317,6 +312,9 @@ struct State {
     fanouts: usize,
     /// Ranks that index a node directly above, with nothing between, and so belong above it.
     above: Mask,
+    /// Ranks of which only the cut in two is left: the first loop above a double buffer halves the tile and doubles the
+    /// buffer, so that with an odd tile it may not fit above. Any other cut makes up for the second buffer.
+    halves: Mask,
     /// The node placed last if no loop came since, for the order of nodes without loops between.
     last: Option<usize>,
 }
@@ -352,13 +350,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
             traffic: [0.0; MAX_NODES],
-            in_place: [1.0; MAX_NODES],
-            in_block: [1.0; MAX_NODES],
             compute: self.form.compute,
             ends: 0.0,
             placed: 0,
             fanouts: 0,
             above: 0,
+            halves: 0,
             last: None,
         };
         for (index, traffic) in least_traffic(self.problem, self.nodes)
@@ -400,7 +397,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
             state.above |= 1 << rank;
             if to > 0 {
-                self.set(state, rank, to, Some(0));
+                self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
             }
         }
@@ -429,7 +426,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             {
                 continue;
             }
-            let above = state.above & !self.better_last(state, index);
+            let last = self.better_last(state);
+            let above = state.above & !last;
             let ranks = self.problem.operands[node.operand].ranks & !above;
             let room = self.room(node.memory);
             if self.least_bits(state, index, ranks, false) > room {
@@ -437,28 +435,38 @@ impl<G: Goal> Walk<'_, '_, G> {
                 continue;
             }
             let mark = self.steps.len();
-            self.cut(state, index, ranks, room)?;
+            let halves = state.halves & !last;
+            self.cut(&State { halves, ..*state }, index, ranks, room)?;
             self.steps.truncate(mark);
         }
         Some(())
     }
 
-    /// The ranks whose loops may have to come last in the block above node `index`, and so cannot move out of it: those along
-    /// which overlap is retained, and those that find the tile of a node further below in place.
-    fn better_last(&self, state: &State, index: usize) -> Mask {
-        let memory_of = |i: usize| &self.problem.memories[self.nodes[i].memory];
+    /// The ranks whose first loop above node `index` would take more room than the whole: half of an odd tile, twice.
+    fn may_outgrow(&self, state: &State, index: usize, changes: bool) -> Mask {
+        let memory = self.nodes[index].memory;
+        if self.problem.model.perfect
+            || changes
+            || self.problem.buffers(memory) == 1
+            || self.problem.memories[memory].size_bits.is_none()
+        {
+            return 0;
+        }
+        let is_odd = |&rank: &usize| {
+            let tile = self.tile_of(state, rank);
+            tile > 1 && tile % 2 == 1
+        };
+        (0..self.problem.sizes.len())
+            .filter(is_odd)
+            .fold(0, |mask, rank| mask | 1 << rank)
+    }
+
+    /// The ranks along which overlap may be retained: their loops may have to come last, and so cannot move out of a block.
+    fn better_last(&self, state: &State) -> Mask {
         let open = (0..self.nodes.len()).filter(|i| state.placed >> i & 1 == 0);
-        open.fold(0, |mask, i| {
-            let operand = &self.problem.operands[self.nodes[i].operand];
-            let retained = if memory_of(i).reuses_overlap {
-                operand.overlaps()
-            } else {
-                0
-            };
-            let is_further = memory_of(i).below_fanouts > memory_of(index).below_fanouts
-                && !self.problem.model.ordered;
-            mask | retained | if is_further { !operand.ranks } else { 0 }
-        })
+        let reuses = |i: &usize| self.problem.memories[self.nodes[*i].memory].reuses_overlap;
+        let overlaps = |i: usize| self.problem.operands[self.nodes[i].operand].overlaps();
+        open.filter(reuses).fold(0, |mask, i| mask | overlaps(i))
     }
 
     /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
@@ -494,9 +502,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             if sizes.values[to as usize] < least {
                 break;
             }
+            let tile = self.tile_of(state, rank);
+            if state.halves >> rank & 1 == 1 && sizes.values[to as usize] != tile.div_ceil(2) {
+                continue;
+            }
             let mut state = *state;
-            let depth = self.problem.memories[self.nodes[index].memory].below_fanouts;
-            self.set(&mut state, rank, to, Some(depth));
+            self.set(&mut state, rank, to);
             if self.is_hopeless(&state) {
                 self.certificate.pruned_by_bound += 1;
                 break;
@@ -557,9 +568,7 @@ impl<G: Goal> Walk<'_, '_, G> {
     }
 
     /// Sets the tile of `rank`, and the least traffic of the nodes still open.
-    ///
-    /// It was cut by a loop above a node below `depth` fan-outs, or unrolled where there is no depth.
-    fn set(&self, state: &mut State, rank: usize, to: u16, depth: Option<usize>) {
+    fn set(&self, state: &mut State, rank: usize, to: u16) {
         let sizes = &self.sizes[rank];
         let copies = self.split.along(rank, 0..state.fanouts);
         // The first of several copies has at least its share; edge tiles may give it less than whole tiles.
@@ -577,36 +586,15 @@ impl<G: Goal> Walk<'_, '_, G> {
                 continue;
             }
             let operand = &self.problem.operands[node.operand];
-            let is_indexed = operand.ranks >> rank & 1 == 1;
-            if !is_indexed {
-                if depth.is_none_or(|depth| self.could_come_first(state, index, depth, rank)) {
-                    state.traffic[index] *= ratio;
-                } else {
-                    state.in_place[index] *= ratio;
-                    state.in_block[index] *= ratio;
-                }
-                continue;
-            }
-            if depth.is_some() {
-                // Loops of the block at hand may still come last in it.
-                state.traffic[index] *= state.in_place[index] / state.in_block[index];
-                state.in_place[index] = state.in_block[index];
-            }
-            if operand.sliding >> rank & 1 == 1
+            if operand.ranks >> rank & 1 == 0 {
+                state.traffic[index] *= ratio;
+            } else if operand.sliding >> rank & 1 == 1
                 && !self.problem.memories[node.memory].reuses_overlap
             {
-                state.traffic[index] = self.repeats(state, index) / state.in_place[index]
-                    * self.values(state, index, least_swept);
+                state.traffic[index] =
+                    self.repeats(state, index) * self.values(state, index, least_swept);
             }
         }
-    }
-
-    /// Whether node `index` could as well stand above a loop over `rank` which it does not index, in the block above a node
-    /// below `depth` fan-outs; if so, a loop that ends up directly above it need not be considered.
-    fn could_come_first(&self, state: &State, index: usize, depth: usize, rank: usize) -> bool {
-        let below = self.problem.memories[self.nodes[index].memory].below_fanouts;
-        self.problem.model.ordered
-            || (below == depth && self.split.along(rank, state.fanouts..depth) == 1)
     }
 
     /// How often loops over other ranks repeat the fills of node `index`.
@@ -677,7 +665,6 @@ impl<G: Goal> Walk<'_, '_, G> {
         if !self.problem.model.perfect || sliding != 0 {
             state.traffic[index] = self.least_fills(index) as f64 / self.form.copies[index];
         }
-        state.in_block = [1.0; MAX_NODES];
         state.placed |= 1 << index;
         let one = if changes {
             bits / self.problem.buffers(node.memory)
@@ -688,20 +675,17 @@ impl<G: Goal> Walk<'_, '_, G> {
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
-            let may_grow =
-                !self.problem.model.perfect && !changes && self.problem.buffers(node.memory) > 1;
-            // The first loop above a double buffer takes up to twice the room, so that it may not fit above it.
-            let plain = if may_grow {
-                0
-            } else {
-                self.problem.operands[node.operand].ranks & !sliding
-            };
+            let plain = self.problem.operands[node.operand].ranks & !sliding;
+            let halved = plain & self.may_outgrow(&state, index, changes);
             // Nodes without a loop between them could also change places.
-            state.above = if follows && !crosses && !self.problem.model.ordered {
-                state.above | plain
+            let joins = follows && !crosses && !self.problem.model.ordered;
+            let (above, halves) = if joins {
+                (state.above, state.halves)
             } else {
-                plain
+                (0, 0)
             };
+            state.above = above | (plain & !halved);
+            state.halves = (halves | halved) & !state.above;
             state.last = Some(index);
             self.next(&state)?;
         }
@@ -709,54 +693,33 @@ impl<G: Goal> Walk<'_, '_, G> {
         Some(())
     }
 
+    fn tile_of(&self, state: &State, rank: usize) -> u64 {
+        self.sizes[rank].values[state.tile[rank] as usize]
+    }
+
     /// The values that move into the tiles of node `index`, which was placed last, for the best order of the loops above.
     fn least_fills(&self, index: usize) -> u64 {
         let at = self.steps.len() - 1;
-        let operand = &self.problem.operands[self.nodes[index].operand];
-        let ranks = if self.problem.model.ordered {
-            Mask::MAX
-        } else {
-            operand.ranks
-        };
         let now = fills(self.problem, &self.steps, at);
-        let Some(last) = last_loop(&self.steps[..at], ranks) else {
+        let node = self.nodes[index];
+        let overlaps = self.problem.operands[node.operand].overlaps();
+        let last = last_loop(&self.steps[..at], Mask::MAX);
+        let Some(last) = last.filter(|_| self.problem.memories[node.memory].reuses_overlap) else {
             return now;
         };
-        let is_time = |step: &&Step| matches!(step, Step::Time { .. });
-        let end = last + self.steps[last..].iter().take_while(is_time).count();
-        let run = self.block(end)..end;
-        let indexes =
-            |step: &Step| matches!(step, Step::Time { rank, .. } if ranks >> rank & 1 == 1);
-        let overlaps = |step: &Step| {
-            self.problem.memories[self.nodes[index].memory].reuses_overlap
-                && matches!(step, Step::Time { rank, .. } if operand.overlaps() >> rank & 1 == 1)
-        };
+        let block = self.block(last + 1)..last + 1;
         let mut least = now;
-        let mut lasts: Vec<Step> = self.steps[run.clone()]
-            .iter()
-            .copied()
-            .filter(overlaps)
-            .collect();
-        if lasts.is_empty() && self.steps[run.clone()].iter().all(indexes) {
-            return now;
-        }
-        lasts.push(self.steps[last]);
-        for last in lasts {
-            let mut nest = self.steps.clone();
-            nest[run.clone()].sort_by_key(|step| match step {
-                step if *step == last => 1,
-                step if indexes(step) => 0,
-                _ => 2,
-            });
-            least = least.min(fills(self.problem, &nest, at));
+        for from in block.clone() {
+            if matches!(self.steps[from], Step::Time { rank, .. } if overlaps >> rank & 1 == 1) {
+                let mut nest = self.steps.clone();
+                nest[from..block.end].rotate_left(1);
+                least = least.min(fills(self.problem, &nest, at));
+            }
         }
         least
     }
 
-    /// Adds the other orders of loops in each block from step `from` on, as far as they differ for a node below.
-    ///
-    /// A loop that stands last in its block is directly above the nodes whose other loops come before it, if these have no
-    /// further loops of their own: their tiles stay in place.
+    /// Adds the other orders of loops in each block from step `from` on, as far as they retain other overlaps.
     fn reorder(&self, from: usize, orders: &mut Vec<Nest>) {
         let is_time = |step: &Step| matches!(step, Step::Time { .. });
         let Some(start) = (from..self.steps.len()).find(|&i| is_time(&self.steps[i])) else {
@@ -804,12 +767,9 @@ impl<G: Goal> Walk<'_, '_, G> {
             let Some(Step::Keep { memory, .. }) = next.map(|i| self.steps[i]) else {
                 continue;
             };
-            if form.ranks >> rank & 1 == 1 && !self.problem.model.ordered {
-                kind |= 1 << operand;
-            }
             let reuses = self.problem.memories[memory].reuses_overlap;
             if reuses && form.overlaps() >> rank & 1 == 1 {
-                kind |= 1 << (self.problem.operands.len() + rank);
+                kind |= 1 << rank;
             }
         }
         kind
@@ -868,7 +828,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             state.compute = (0..self.problem.sizes.len()).map(steps).product();
         }
         for (rank, to) in passed {
-            self.set(state, rank, to, None);
+            self.set(state, rank, to);
         }
         true
     }

@@ -58,7 +58,7 @@ fn pieces(size: u64, perfect: bool) -> Vec<u64> {
     let (mut sizes, mut n) = (Vec::new(), 1);
     while n <= size {
         let piece = size.div_ceil(n);
-        if !perfect || size % n == 0 {
+        if !perfect || size.is_multiple_of(n) {
             sizes.push(piece);
         }
         // The next number of pieces with a smaller size.

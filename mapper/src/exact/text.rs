@@ -116,7 +116,8 @@ pub(crate) fn nest(
     let fanouts: Vec<&str> = tree.fanouts().map(|(_, f)| f.name.as_str()).collect();
     let mut tile = problem.sizes.clone();
     let mut used = vec![1; fanouts.len()];
-    let mut passed = 0;
+    // Fan-outs that loops have passed, and those that kept tiles stand inside of.
+    let (mut passed, mut kept) = (0, 0);
     let mut steps: Nest = Vec::new();
     for node in &mapping.nodes {
         let fault = |reason: String| NestError::Node {
@@ -140,7 +141,7 @@ pub(crate) fn nest(
                         fanouts[passed - 1]
                     )));
                 }
-                passed = above;
+                (passed, kept) = (above, above);
                 for tensor in tensors {
                     let operand = einsum.operands.iter().position(|o| o.tensor == *tensor);
                     let operand = operand
@@ -162,7 +163,7 @@ pub(crate) fn nest(
             }
             Node::For { rank, size, step } => {
                 let rank = rank_of(rank)?;
-                if *size != tile[rank] || step > size {
+                if *size != tile[rank] || step > size || *step == 0 {
                     return Err(fault(format!("the tile at hand is {}", tile[rank])));
                 }
                 tile[rank] = *step;
@@ -174,16 +175,18 @@ pub(crate) fn nest(
                 let fanout = fanouts.iter().position(|f| *f == name);
                 let fanout =
                     fanout.ok_or_else(|| fault(format!("the tree has no fan-out `{name}`")))?;
-                if fanout + 1 < passed {
+                if fanout + 1 < passed || fanout < kept {
                     return Err(fault(format!(
-                        "fan-out `{name}` stands above `{}`",
-                        fanouts[passed - 1]
+                        "fan-out `{name}` stands above what comes before it",
                     )));
                 }
                 if problem.fanouts[fanout].ranks >> rank & 1 == 0 {
                     return Err(fault(format!("`{name}` cannot unroll that rank")));
                 }
-                used[fanout] *= size;
+                if *size == 0 {
+                    return Err(fault("there is no copy".to_owned()));
+                }
+                used[fanout] = u64::saturating_mul(used[fanout], *size);
                 if used[fanout] > problem.fanouts[fanout].size {
                     return Err(fault(format!(
                         "{} copies are used of {}",

@@ -6,7 +6,8 @@
 //! What is walked is a static program, as a machine without tags would run it:
 //!
 //! - Copies run in step: those whose loop has ended, at an edge, wait. A step of all of them is a cycle of compute.
-//! - A tile arrives where the innermost loop over one of its ranks moves on, and is all fetched, whatever was held. Where
+//! - A tile arrives where the innermost loop over one of its ranks moves on, or any loop outside of a fan-out or a memory
+//!   that stands further out than its own, and is all fetched, whatever was held. Where
 //!   the memory reuses overlap, what the tile before in that same loop had stays, unless that rank is also unrolled between
 //!   the loop and the memory, so that the tiles of one copy are no neighbours.
 //! - A tile is all positions between its first and last of each dimension, those that a stride leaves out included.
@@ -64,8 +65,12 @@ struct Lane {
 #[derive(Default)]
 struct Held {
     tile: BTreeSet<Value>,
-    /// Sums of which it has a part, each once, or once for each copy below that starts one of its own.
-    started: BTreeSet<(Value, Copy)>,
+    /// Sums of which it has a part.
+    started: BTreeSet<Value>,
+    /// Sums that it ever had.
+    ever: BTreeSet<Value>,
+    /// Sums that copies below which are not summed on the way up have added to, with which of them.
+    terms: BTreeSet<(Value, Copy)>,
     /// Sums of which a part came from above.
     returned: BTreeSet<Value>,
     moves: Moves,
@@ -130,16 +135,27 @@ impl Walker<'_> {
         }
     }
 
-    /// Whether the tile of step `at` is another one than when it was last passed.
+    /// Whether the tile of step `at` comes anew, instead of being where the step before left it.
     fn moved_on(&self, at: usize, operand: usize) -> bool {
         if self.problem.model.ordered {
             return true;
         }
         let ranks = self.problem.operands[operand].ranks;
-        let mut directly_above = (0..at).rev().take_while(
-            |&above| !matches!(self.nest[above], Step::Time { rank, .. } if ranks >> rank & 1 == 1),
-        );
+        let mut directly_above = (0..at).rev().take_while(|&above| match self.nest[above] {
+            Step::Time { rank, .. } => ranks >> rank & 1 == 0,
+            _ => !self.stands_outside(above, at),
+        });
         directly_above.all(|above| self.trip[above] == 0)
+    }
+
+    /// Whether step `above` is a fan-out, or keeps something further outside than step `at` does.
+    fn stands_outside(&self, above: usize, at: usize) -> bool {
+        let depth = |step: Step| match step {
+            Step::Keep { memory, .. } => self.problem.memories[memory].below_fanouts,
+            _ => usize::MAX,
+        };
+        let is_space = matches!(self.nest[above], Step::Space { .. });
+        is_space || depth(self.nest[above]) < depth(self.nest[at])
     }
 
     /// The tile of every copy at step `at` comes, and leaves in time.
@@ -159,7 +175,7 @@ impl Walker<'_> {
             held.tile = tile;
             let (mine, returned) = (&held.tile, &mut held.returned);
             held.started
-                .retain(|(value, _)| mine.contains(value) && !new.contains(value));
+                .retain(|value| mine.contains(value) && !new.contains(value));
             returned.retain(|value| mine.contains(value) && !new.contains(value));
             let Some(above) = above else { continue };
             if self.problem.operands[operand].is_output {
@@ -176,15 +192,23 @@ impl Walker<'_> {
     /// The sums `new` come from `above` as far as they are started there, and go back.
     fn start_sums(&mut self, above: usize, at: usize, operand: usize, lane: &Lane, new: &[Value]) {
         let asks = self.asks(above, operand, lane);
+        let is_free = self.problem.model.free_first_terms;
         for value in new {
-            self.copy_at(at, lane).moves.drains += 1;
+            let here = self.copy_at(at, lane);
+            here.moves.drains += 1;
+            let comes_back = !here.ever.insert(value.clone());
+            if is_free && comes_back {
+                here.moves.fills += 1;
+            }
             if !asks {
                 continue;
             }
             let source = self.copy_at(above, lane);
             source.moves.updates += 1;
-            let is_first = source.started.insert((value.clone(), Copy::new()));
-            if !is_first || source.returned.contains(value) {
+            let is_first = source.started.insert(value.clone());
+            if is_free {
+                source.moves.reads += u64::from(comes_back);
+            } else if !is_first || source.returned.contains(value) {
                 source.moves.reads += 1;
                 let here = self.copy_at(at, lane);
                 here.moves.fills += 1;
@@ -202,20 +226,25 @@ impl Walker<'_> {
             if !self.asks(above, operand, lane) {
                 continue;
             }
-            let apart = self.apart(above, operand, lane);
             let tile = self.tile(operand, lane);
             let value = tile
                 .into_iter()
                 .next()
                 .expect("an operation takes one value");
             let is_output = self.problem.operands[operand].is_output;
+            let free = self.problem.model.free_first_terms;
+            let apart = free.then(|| self.apart(above, operand, lane));
             let moves = self.copy_at(above, lane);
             if !is_output {
                 moves.moves.reads += 1;
                 continue;
             }
             moves.moves.updates += 1;
-            let is_first = moves.started.insert((value.clone(), apart));
+            let is_new = moves.started.insert(value.clone());
+            let is_first = match &apart {
+                Some(copy) => moves.terms.insert((value.clone(), copy.clone())),
+                None => is_new,
+            };
             if !is_first || moves.returned.contains(&value) {
                 moves.moves.add_reads += 1;
             }
@@ -242,11 +271,8 @@ impl Walker<'_> {
             .all(|(_, index)| index == 0)
     }
 
-    /// The copies below `above` that start sums of their own, where the model lets them.
+    /// Which of the copies below `above` that are not summed on the way up.
     fn apart(&self, above: usize, operand: usize, lane: &Lane) -> Copy {
-        if !self.problem.model.free_first_terms {
-            return Copy::new();
-        }
         let is_apart = |step: &Step| {
             matches!(*step, Step::Space { fanout, .. }
                 if self.problem.fanouts[fanout].shares >> operand & 1 == 0
@@ -287,13 +313,12 @@ impl Walker<'_> {
             unreachable!("only memories keep tiles")
         };
         let form = &self.problem.operands[operand];
-        let mut unrolled = 0;
+        let (mut unrolled, mut is_outside) = (0, self.problem.model.ordered);
         for above in (0..at).rev() {
+            is_outside |= self.stands_outside(above, at);
             match self.nest[above] {
                 Step::Space { rank, .. } => unrolled |= 1 << rank,
-                Step::Time { rank, .. }
-                    if self.problem.model.ordered || form.ranks >> rank & 1 == 1 =>
-                {
+                Step::Time { rank, .. } if is_outside || form.ranks >> rank & 1 == 1 => {
                     return self.problem.memories[memory].reuses_overlap
                         && form.overlaps() >> rank & 1 == 1
                         && unrolled >> rank & 1 == 0
@@ -339,12 +364,7 @@ impl Walker<'_> {
             for held in copies.values() {
                 let mut moves = held.moves;
                 if memory == 0 && self.problem.operands[operand].is_output {
-                    moves.complete = held
-                        .started
-                        .iter()
-                        .map(|(v, _)| v)
-                        .collect::<BTreeSet<_>>()
-                        .len() as u64;
+                    moves.complete = held.started.len() as u64;
                 }
                 for (total, busiest, one) in fields(&mut access, &moves) {
                     *total += one;

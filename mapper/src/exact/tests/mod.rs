@@ -2,8 +2,11 @@
 //!
 //! The default runs are short; `CASES=10000 SEED=1000` counts ten thousand problems from another seed on.
 
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
+
 mod brute;
 mod random;
+mod text;
 mod walked;
 
 /// The seeds of `default` problems, or of `CASES` from `SEED` on.

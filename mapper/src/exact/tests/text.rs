@@ -1,0 +1,75 @@
+//! Mappings in text form that are no nests.
+
+use ir::mapping::Node;
+
+use crate::exact::{Model, evaluate};
+
+const WORKLOAD: &str = "format = 1\nname = \"gemm\"\n[[einsum]]\nname = \"gemm\"\n\
+    equation = \"O[m, n] += I[m, k] * W[k, n]\"\nranks = { m = 4, n = 4, k = 4 }\n";
+
+fn keep(level: &str, tensors: &[&str]) -> Node {
+    Node::Keep {
+        level: level.to_owned(),
+        tensors: tensors.iter().map(|t| (*t).to_owned()).collect(),
+    }
+}
+
+fn space(rank: &str, size: u64) -> Node {
+    Node::Spatial {
+        rank: rank.to_owned(),
+        size,
+        fanout: Some("columns".to_owned()),
+    }
+}
+
+fn time(rank: &str, size: u64, step: u64) -> Node {
+    Node::For {
+        rank: rank.to_owned(),
+        size,
+        step,
+    }
+}
+
+#[track_caller]
+fn check(nodes: Vec<Node>, expect: expect_test::Expect) {
+    let workload = ir::workload::read("gemm", WORKLOAD).expect("a workload");
+    let text = include_str!("../../../../examples/trees/gemmini_like.toml");
+    let tree = ir::tree::read("gemmini_like", text).expect("a tree");
+    let einsum = &workload.einsums[0];
+    let found = crate::exact::map(
+        einsum,
+        &tree,
+        Model::MACHINE,
+        crate::exact::Objective::Energy,
+        &mut |_| false,
+    );
+    let mut mapping = found.expect("it fits").best.expect("not stopped").mapping;
+    mapping.nodes = [
+        keep("dram", &["I", "W", "O"]),
+        keep("scratchpad", &["I", "W"]),
+        keep("accumulator", &["O"]),
+    ]
+    .into_iter()
+    .chain(nodes)
+    .collect();
+    let error = evaluate(einsum, &tree, Model::MACHINE, &mapping).expect_err("no nest");
+    expect.assert_eq(&error.to_string());
+}
+
+#[test]
+fn no_nests() {
+    check(
+        vec![keep("weight_register", &["W"]), space("n", 4)],
+        expect_test::expect![
+            "einsum `gemm`, node `spatial n 4 on columns`: fan-out `columns` stands above what comes before it"
+        ],
+    );
+    check(
+        vec![space("n", 0)],
+        expect_test::expect!["einsum `gemm`, node `spatial n 0 on columns`: there is no copy"],
+    );
+    check(
+        vec![time("n", 4, 0)],
+        expect_test::expect!["einsum `gemm`, node `for n in 0..4 by 0`: the tile at hand is 4"],
+    );
+}
