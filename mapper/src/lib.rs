@@ -213,7 +213,7 @@ pub struct Compiled {
     pub program: Program,
     /// The layers, in order.
     pub layers: Vec<LayerReport>,
-    /// What the search of the plan proves, if the space was small enough.
+    /// What the search of the plan proves; none if its space is too large or has no plan.
     pub residency: Option<Proof>,
     cycles: u64,
 }

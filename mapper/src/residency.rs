@@ -27,7 +27,7 @@ const MAX_STATES: usize = 400;
 /// What the search of a plan proves, in this model and space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// Plans of the network, all of which are excluded by the best; `u64::MAX` stands for more.
+    /// Plans of the network, all of which are excluded by the best; `u64::MAX` stands for that and more.
     pub plans: u64,
     /// States of the banks between einsums, in which those plans meet.
     pub states: usize,
@@ -35,6 +35,8 @@ pub struct Proof {
     pub layers: usize,
     /// Layers whose cost was needed; their bounds excluded the others.
     pub costed: usize,
+    /// What was made small.
+    pub objective: Objective,
     /// The sum of what the layers of the best plan cost alone: cycles or words, by the objective.
     pub best: u64,
     /// Whether the best plan is the one that was taken; if not, another has the better program, in which layers overlap.
@@ -50,23 +52,21 @@ impl Proof {
     /// One sentence that says what is proven and where it holds.
     pub fn sentence(&self) -> String {
         let plans = match self.plans {
-            u64::MAX => "more than 2^64".to_owned(),
+            u64::MAX => "more than 10^19".to_owned(),
             plans => plans.to_string(),
         };
-        let Proof {
-            layers,
-            costed,
-            best,
-            ..
-        } = self;
+        let unit = match self.objective {
+            Objective::Cycles => "cycles",
+            Objective::Traffic => "words",
+        };
         let taken = match self.taken {
             true => "",
-            false => "; not taken, as the program of another plan is better",
+            false => "; not taken, as another has the better program",
         };
         format!(
-            "least sum of layers of {plans} plans in this model and space: {best}, {layers} layers, {costed} costed, {} \
-             pruned, gap 0 %{taken}",
-            self.pruned()
+            "best of {plans} plans in this model and space: {} {unit} as the sum of layers, gap 0 %; {} of {} layer \
+             plans costed{taken}",
+            self.best, self.costed, self.layers
         )
     }
 }
@@ -170,6 +170,7 @@ fn result(ctx: &Context, graph: &Graph, path: &[&Step], weights: &[Weight]) -> (
         states: 1 + graph.iter().map(|level| n_ends(level)).sum::<usize>(),
         layers: used.len(),
         costed: used.iter().filter(is_costed).count(),
+        objective: ctx.options.objective,
         best: path
             .iter()
             .filter_map(|step| weights[step.layer].value)

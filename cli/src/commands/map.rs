@@ -164,7 +164,7 @@ struct Mapped<'a> {
     instructions: usize,
     memory_words: u32,
     directives: Value,
-    /// What is proven of where activations lie; none if there are too many plans.
+    /// What is proven of where activations lie; none if nothing is.
     residency: Option<Value>,
     layers: Vec<Value>,
 }
@@ -237,7 +237,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
 fn residency_json(proof: &Proof) -> Value {
     json!({
         "plans": proof.plans, "states": proof.states, "layers": proof.layers, "costed": proof.costed,
-        "pruned": proof.pruned(), "best": proof.best, "gap_per_mille": 0, "taken": proof.taken,
+        "pruned": proof.pruned(), "objective": proof.objective, "best": proof.best, "gap_per_mille": 0,
+        "taken": proof.taken,
     })
 }
 
@@ -307,7 +308,7 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
     }
     let proven = match &compiled.residency {
         Some(proof) => proof.sentence(),
-        None => "nothing is proven, as there are too many plans".to_owned(),
+        None => "nothing is proven, as the space of plans is too large or has none".to_owned(),
     };
     let _ = writeln!(text, "\nresidency: {proven}");
     let instructions = thousands(mapped.instructions as u64);
