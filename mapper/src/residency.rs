@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use crate::cost::{Cost, CostModel};
-use crate::layers::{Context, map_layer, statement};
+use crate::layers::{Context, explain_layer, search_layer, statement};
 use crate::plan::{self, EinsumPlan, Given, State};
 use crate::sums::Sums;
 use crate::{LayerReport, MapError, Objective};
@@ -129,12 +129,14 @@ pub(crate) fn search(
         let Some(path) = lightest(&graph, weights) else {
             return Ok(None);
         };
-        let open: BTreeSet<usize> = path.iter().map(|step| step.layer).collect();
-        let open: Vec<usize> = open
-            .into_iter()
-            .filter(|layer| weights[*layer].mapped.is_none())
-            .collect();
+        let used: BTreeSet<usize> = path.iter().map(|step| step.layer).collect();
+        let is_open = |layer: &usize| weights[*layer].mapped.is_none();
+        let open: Vec<usize> = used.iter().copied().filter(is_open).collect();
         if open.is_empty() {
+            let layers = weights.par_iter_mut().enumerate();
+            layers
+                .filter(|(layer, _)| used.contains(layer))
+                .for_each(|(_, weight)| explain(ctx, given, weight));
             return Ok(Some(result(ctx, &graph, &path, weights)));
         }
         let found: Vec<Result<LayerReport, MapError>> = open
@@ -144,7 +146,7 @@ pub(crate) fn search(
                     return Err(MapError::Stopped);
                 }
                 let Weight { index, plan, .. } = &weights[*layer];
-                map_layer(ctx, *index, sums(ctx, given, *index), plan)
+                search_layer(ctx, *index, sums(ctx, given, *index), plan)
             })
             .collect();
         for (layer, found) in open.into_iter().zip(found) {
@@ -156,6 +158,17 @@ pub(crate) fn search(
             weights[layer].mapped = found;
         }
     }
+}
+
+fn explain(ctx: &Context, given: &Given, weight: &mut Weight) {
+    let Weight {
+        index,
+        plan,
+        mapped,
+        ..
+    } = weight;
+    let layer = mapped.as_mut().expect("it is costed");
+    explain_layer(ctx, *index, sums(ctx, given, *index), plan, layer);
 }
 
 fn result(ctx: &Context, graph: &Graph, path: &[&Step], weights: &[Weight]) -> (Mapped, Proof) {
@@ -270,7 +283,7 @@ fn weigh(ctx: &Context, given: &Given, index: usize, plan: &EinsumPlan) -> Optio
         mapped,
     };
     let Some(sums) = sums(ctx, given, index) else {
-        let mapped = map_layer(ctx, index, None, plan).ok()?;
+        let mapped = search_layer(ctx, index, None, plan).ok()?;
         return Some(weight(Some(value(ctx, &mapped.cost)), Some(mapped)));
     };
     let mapspace = ctx.mapspace(index, sums, plan);
