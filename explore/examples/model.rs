@@ -76,11 +76,11 @@ fn row(network: &Network, arch: &Arch) -> String {
         Err(_) => "refused | - | -".to_owned(),
     };
     format!(
-        "| {} | {} | {n} | {refused} | {} | {} ({} cycles) | {whole} |",
+        "| {} | {} | {n} | {refused} | {} | {}{} | {whole} |",
         network.name,
         arch.name,
         percent(Some(n / 2)),
         percent(n.checked_sub(1)),
-        worst_cycles.map_or("-".to_owned(), |cycles| cycles.to_string()),
+        worst_cycles.map_or(String::new(), |cycles| format!(" ({cycles} cycles)")),
     )
 }

@@ -415,12 +415,12 @@ mod tests {
             sums: &sums,
             taps: &taps,
         };
-        let Ok((plans, packed, _)) = crate::plan_rows(&ctx) else {
+        let Ok((plans, given, _)) = crate::plan_rows(&ctx) else {
             return 0;
         };
         let mut points = 0;
         for (index, plan) in plans.iter().enumerate() {
-            let Some(sums) = ctx.sums(index, packed.contains_key(&index)) else {
+            let Some(sums) = ctx.sums(index, given.packed.contains_key(&index)) else {
                 continue;
             };
             let mapspace = ctx.mapspace(index, sums, plan);

@@ -115,7 +115,7 @@ pub(crate) fn map_layers(
 }
 
 /// Everything that the search of one layer depends on.
-fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> String {
+pub(crate) fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> String {
     let mapspace = ctx.mapspace(index, sums, plan);
     format!(
         "{} arch {:016x} {:?} {:?} {:?} {:?} {:?} {}",
@@ -130,14 +130,26 @@ fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumPlan) -> Str
     )
 }
 
-/// Maps one layer whose sums are given if it runs on the array.
+/// Maps one layer whose sums are given if it runs on the array, and explains its mapping if that is asked for.
 pub(crate) fn map_layer(
     ctx: &Context,
     index: usize,
     sums: Option<&Sums>,
     plan: &EinsumPlan,
 ) -> Result<LayerReport, MapError> {
-    let (network, arch) = (ctx.network, ctx.arch);
+    let mut layer = search_layer(ctx, index, sums, plan)?;
+    explain_layer(ctx, index, sums, plan, &mut layer);
+    Ok(layer)
+}
+
+/// Maps one layer without an explanation.
+pub(crate) fn search_layer(
+    ctx: &Context,
+    index: usize,
+    sums: Option<&Sums>,
+    plan: &EinsumPlan,
+) -> Result<LayerReport, MapError> {
+    let network = ctx.network;
     let einsum = &network.einsums[index];
     let mut layer = LayerReport {
         name: einsum.name.clone(),
@@ -157,29 +169,52 @@ pub(crate) fn map_layer(
     };
     let mapspace = ctx.mapspace(index, sums, plan);
     let statement = statement(ctx, index, sums, plan);
-    let problem = Problem {
-        mapspace: &mapspace,
-        boundary: boundary(network, arch, index, plan),
-        model: &model,
-        objective: ctx.options.objective,
-        macs: layer.macs,
-    };
     let cached = ctx.hooks.cache.get(&statement);
     let found = match cached.filter(|found| is_of(&mapspace, found)) {
         Some(found) => found,
         None => {
-            let found = BestFirst.find(&problem);
+            let found = BestFirst.find(&problem(ctx, &mapspace, &model));
             let found = found.ok_or_else(|| ctx.settled.no_mapping(network, index, &mapspace))?;
             ctx.hooks.cache.put(&statement, &found);
             found
         }
     };
-    if ctx.options.explain {
-        let strips = strips_of(network, arch, index, plan);
-        layer.explanation = Some(explain(&problem, &found, strips));
-    }
     layer.take(found);
     Ok(layer)
+}
+
+/// Says why the mapping of a layer is the best, if that is asked for and not said yet.
+pub(crate) fn explain_layer(
+    ctx: &Context,
+    index: usize,
+    sums: Option<&Sums>,
+    plan: &EinsumPlan,
+    layer: &mut LayerReport,
+) {
+    let (Some(sums), Some(found)) = (sums, layer.found()) else {
+        return;
+    };
+    if ctx.options.explain && layer.explanation.is_none() {
+        let mapspace = ctx.mapspace(index, sums, plan);
+        let model = ctx.model(index, plan);
+        let strips = strips_of(ctx.network, ctx.arch, index, plan);
+        let problem = problem(ctx, &mapspace, &model);
+        layer.explanation = Some(explain(&problem, &found, strips));
+    }
+}
+
+fn problem<'a>(
+    ctx: &Context,
+    mapspace: &'a Mapspace<'a>,
+    model: &'a Recurrence<'a>,
+) -> Problem<'a> {
+    Problem {
+        mapspace,
+        boundary: boundary(ctx.network, ctx.arch, model.index, model.plan),
+        model,
+        objective: ctx.options.objective,
+        macs: ctx.network.macs(EinsumId(model.index as u32)),
+    }
 }
 
 /// The strips of an einsum, if tensors pass in them.

@@ -32,9 +32,16 @@ mod mapping;
 mod op;
 mod order;
 mod plan;
+mod residency;
 mod sums;
 mod sync;
 mod timing;
+
+#[cfg(test)]
+extern crate self as mapper;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 pub mod cache;
 pub mod check;
@@ -47,6 +54,7 @@ pub mod search;
 pub use directives::{Idle, idle};
 pub use error::{Conflict, Elsewhere, MapError};
 pub use fits::{Fits, LayerFit, fits};
+pub use residency::Proof;
 
 use std::collections::BTreeMap;
 
@@ -205,6 +213,8 @@ pub struct Compiled {
     pub program: Program,
     /// The layers, in order.
     pub layers: Vec<LayerReport>,
+    /// What the search of the plan proves; none if its space is too large or has no plan.
+    pub residency: Option<Proof>,
     cycles: u64,
 }
 
@@ -257,9 +267,43 @@ pub fn compile_with(
         sums: &sums,
         taps: &taps,
     };
-    let (plans, packed, known) = plan_rows(&ctx)?;
-    let packs = |index: usize| packed.contains_key(&index);
-    let mut layers = map_layers(&ctx, &plans, &packs, &known)?;
+    let (plans, given, known) = plan_rows(&ctx)?;
+    let packs = |index: usize| given.packed.contains_key(&index);
+    let layers = map_layers(&ctx, &plans, &packs, &known)?;
+    let mapped = (plans, layers);
+    let searched = residency::search(&ctx, &given, &mapped)?;
+    let first = lowered(&ctx, mapped, &packs)?;
+    let Some((mapped, proof)) = searched else {
+        return Ok(first);
+    };
+    // The search adds up layers; a program overlaps them, and needs room for what spills. Where the plan that takes
+    // what fits has the better program, it stays.
+    let searched = match lowered(&ctx, mapped, &packs) {
+        Err(error @ MapError::Check(_)) => return Err(error),
+        searched => searched.ok(),
+    };
+    let key = |compiled: &Compiled| {
+        let words: u64 = compiled.layers.iter().map(|l| l.cost.traffic_words).sum();
+        match options.objective {
+            Objective::Cycles => (compiled.cycles, words),
+            Objective::Traffic => (words, compiled.cycles),
+        }
+    };
+    let searched = searched.filter(|searched| key(searched) <= key(&first));
+    let taken = searched.is_some();
+    Ok(Compiled {
+        residency: Some(Proof { taken, ..proof }),
+        ..searched.unwrap_or(first)
+    })
+}
+
+/// Lowers all einsums with their plans and mappings.
+fn lowered(
+    ctx: &Context,
+    (plans, mut layers): residency::Mapped,
+    packs: &dyn Fn(usize) -> bool,
+) -> Result<Compiled, MapError> {
+    let (network, arch, options) = (ctx.network, ctx.arch, ctx.options);
     let mut work = Vec::new();
     let mut mappings = Vec::new();
     for (index, (plan, layer)) in plans.iter().zip(&layers).enumerate() {
@@ -298,6 +342,7 @@ pub fn compile_with(
         schedule,
         program,
         layers,
+        residency: None,
         cycles,
     })
 }
@@ -394,11 +439,7 @@ fn taps_of<'a>(network: &'a Network, arch: &Arch, index: usize) -> Result<Sums<'
 }
 
 /// The plans of all einsums, which of them pack taps, and the layers that are mapped already.
-type Planned = (
-    Vec<EinsumPlan>,
-    BTreeMap<usize, PackedSize>,
-    BTreeMap<usize, LayerReport>,
-);
+type Planned = (Vec<EinsumPlan>, Given, BTreeMap<usize, LayerReport>);
 
 /// Plans all einsums and decides which of them pack taps.
 ///
@@ -455,5 +496,5 @@ fn plan_rows(ctx: &Context) -> Result<Planned, MapError> {
         }
         found.insert(index, layer);
     }
-    Ok((plans, given.packed, found))
+    Ok((plans, given, found))
 }

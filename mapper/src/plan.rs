@@ -130,7 +130,7 @@ pub(crate) struct Given {
 }
 
 /// Free room in the banks.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Banks {
     words: u32,
     used: Vec<Vec<Area>>,
@@ -181,6 +181,70 @@ impl Banks {
     }
 }
 
+/// What is on chip between two einsums.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct State {
+    banks: Banks,
+    /// The tensors that stay in a bank.
+    staying: BTreeMap<TensorId, Area>,
+}
+
+impl State {
+    pub(crate) fn empty(arch: &Arch) -> State {
+        State {
+            banks: Banks::new(arch),
+            staying: BTreeMap::new(),
+        }
+    }
+}
+
+/// The plans that the einsum `index` can have after `state`, each with the state that it leaves: operands in memory
+/// loaded whole or in strips, the output staying or not, and where tensors pass, strips of each of the
+/// [`STRIP_HEIGHTS`] tallest heights that fit twice, or the tallest that fits once.
+pub(crate) fn steps(
+    network: &Network,
+    arch: &Arch,
+    keep_all: bool,
+    given: &Given,
+    index: usize,
+    state: &State,
+) -> Vec<(EinsumPlan, State)> {
+    let decided = |place: Residency| {
+        let tensors = given.residency.iter().filter(move |(_, p)| **p == place);
+        tensors.map(|(id, _)| *id).collect::<BTreeSet<_>>()
+    };
+    let planner = Planner {
+        network,
+        arch,
+        keep_all,
+        given,
+        stays: &decided(Residency::Stays),
+        spilled: &decided(Residency::Spills),
+        state: state.clone(),
+    };
+    let mut steps: Vec<(EinsumPlan, State)> = Vec::new();
+    for (fetch, stay) in MODES {
+        for (slots, most) in [(2, STRIP_HEIGHTS), (1, 1)] {
+            let of_slots = planner.strip_choices(index).into_iter();
+            let fitting = of_slots
+                .filter(|choice| choice.1 == slots)
+                .filter_map(|choice| planner.step(index, fetch, stay, &[choice]));
+            for step in fitting.take(most) {
+                if !steps.contains(&step) {
+                    steps.push(step);
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// Strip heights that a search tries.
+const STRIP_HEIGHTS: usize = 3;
+
+/// Whether operands are loaded whole, and whether the output stays; what moves least first.
+const MODES: [(bool, bool); 4] = [(true, true), (false, true), (true, false), (false, false)];
+
 /// Plans all einsums of `network`, as far as they are not given.
 pub(crate) fn plan(
     network: &Network,
@@ -202,8 +266,7 @@ pub(crate) fn plan(
             given,
             stays: &stays,
             spilled: &spilled,
-            banks: Banks::new(arch),
-            staying: BTreeMap::new(),
+            state: State::empty(arch),
         };
         let plans: Result<Vec<EinsumPlan>, usize> = (0..network.einsums.len())
             .map(|i| planner.einsum(i).ok_or(i))
@@ -213,6 +276,7 @@ pub(crate) fn plan(
             Err(stuck) => stuck,
         };
         let victim = planner
+            .state
             .staying
             .iter()
             .filter(|(id, _)| !stays.contains(id))
@@ -222,6 +286,7 @@ pub(crate) fn plan(
             None => {
                 let einsum = &network.einsums[stuck];
                 let of_others = planner
+                    .state
                     .staying
                     .iter()
                     .filter(|(id, _)| !einsum.inputs.contains(id));
@@ -316,21 +381,51 @@ struct Planner<'a> {
     given: &'a Given,
     stays: &'a BTreeSet<TensorId>,
     spilled: &'a BTreeSet<TensorId>,
-    banks: Banks,
-    /// The tensors that stay in a bank at the moment.
-    staying: BTreeMap<TensorId, Area>,
+    /// What is on chip at the moment.
+    state: State,
 }
 
 impl Planner<'_> {
     fn einsum(&mut self, index: usize) -> Option<EinsumPlan> {
+        let strips = self.strip_choices(index);
+        let mut steps = MODES
+            .into_iter()
+            .filter_map(|(fetch, stay)| self.step(index, fetch, stay, &strips));
+        let (plan, state) = steps.next()?;
+        self.state = state;
+        Some(plan)
+    }
+
+    /// Output rows of a strip, and strips at a time; what moves most at once first.
+    fn strip_choices(&self, index: usize) -> Vec<(usize, usize)> {
+        let height = self
+            .network
+            .tensor(self.network.einsums[index].output)
+            .height;
+        let heights = match self.given.strip_rows.get(&index) {
+            Some(rows) => vec![*rows.min(&height)],
+            None => strip_heights(height),
+        };
+        [2, 1]
+            .into_iter()
+            .flat_map(|slots| heights.iter().map(move |rows| (*rows, slots)))
+            .collect()
+    }
+
+    /// The plan of an einsum with the first of `strips` that fits, and the state that it leaves.
+    fn step(
+        &self,
+        index: usize,
+        fetch: bool,
+        stay: bool,
+        strips: &[(usize, usize)],
+    ) -> Option<(EinsumPlan, State)> {
+        let State {
+            mut banks,
+            mut staying,
+        } = self.state.clone();
+        let plan = self.mode(index, &mut banks, (fetch, stay), strips)?;
         let einsum = &self.network.einsums[index];
-        let modes = [(true, true), (false, true), (true, false), (false, false)];
-        let (plan, banks) = modes.into_iter().find_map(|(inputs, output)| {
-            let mut banks = self.banks.clone();
-            self.mode(index, &mut banks, inputs, output)
-                .map(|plan| (plan, banks))
-        })?;
-        self.banks = banks;
         for (&id, access) in einsum
             .inputs
             .iter()
@@ -338,33 +433,30 @@ impl Planner<'_> {
             .chain([(&einsum.output, &plan.output)])
         {
             match access {
-                Access::Bank(area) | Access::Fetch(area) => drop(self.staying.insert(id, *area)),
-                Access::Strips(areas) => areas.iter().for_each(|area| self.banks.release(*area)),
+                Access::Bank(area) | Access::Fetch(area) => drop(staying.insert(id, *area)),
+                Access::Strips(areas) => areas.iter().for_each(|area| banks.release(*area)),
             }
         }
-        plan.packed
-            .iter()
-            .for_each(|area| self.banks.release(*area));
-        let later = |id: &TensorId| {
-            self.network.einsums[index + 1..]
-                .iter()
-                .any(|e| e.inputs.contains(id))
-        };
-        let done: Vec<TensorId> = self
-            .staying
-            .keys()
-            .filter(|id| !later(id))
-            .copied()
-            .collect();
-        for id in done {
-            let area = self.staying.remove(&id).expect("the key is in the map");
-            self.banks.release(area);
-        }
-        Some(plan)
+        plan.packed.iter().for_each(|area| banks.release(*area));
+        let later = &self.network.einsums[index + 1..];
+        staying.retain(|id, area| {
+            let needed = later.iter().any(|e| e.inputs.contains(id));
+            if !needed {
+                banks.release(*area);
+            }
+            needed
+        });
+        Some((plan, State { banks, staying }))
     }
 
     /// Plans with operands in memory loaded whole or not, and the output staying or not.
-    fn mode(&self, index: usize, banks: &mut Banks, fetch: bool, stay: bool) -> Option<EinsumPlan> {
+    fn mode(
+        &self,
+        index: usize,
+        banks: &mut Banks,
+        (fetch, stay): (bool, bool),
+        strips: &[(usize, usize)],
+    ) -> Option<EinsumPlan> {
         let einsum = &self.network.einsums[index];
         let whole = |id: TensorId| {
             let rows = self.network.tensor(id).height as u32;
@@ -377,7 +469,7 @@ impl Planner<'_> {
             if known.contains_key(&id) {
                 continue;
             }
-            let access = match self.staying.get(&id) {
+            let access = match self.state.staying.get(&id) {
                 Some(area) => Access::Bank(*area),
                 None if packed.is_some() => Access::Fetch(self.take(banks, packed?.image_words)?),
                 None if fetch && !self.spilled.contains(&id) => {
@@ -421,14 +513,7 @@ impl Planner<'_> {
                 .iter()
                 .flatten()
                 .for_each(|area| banks.release(*area));
-            let heights = match decided {
-                Some(rows) => vec![rows.min(height)],
-                None => strip_heights(height),
-            };
-            let candidates = [2, 1]
-                .into_iter()
-                .flat_map(|slots| heights.iter().map(move |h| (*h, slots)));
-            let (rows, areas) = candidates.into_iter().find_map(|(rows, slots)| {
+            let (rows, areas) = strips.iter().copied().find_map(|(rows, slots)| {
                 let mut trial = banks.clone();
                 let areas = passing
                     .iter()

@@ -51,11 +51,12 @@ fn digits_on_nano() {
         }
     }
     expect![[r#"
-        conv0: array 4632 of 4966; edge Some((4032, 4608))
-          tile_rows=2 +8 +0 array
-          tile_rows=2 +8 +0 array
-          tile_rows=1 tile_cols=4 group_tiles=4 +168 +0 array
-          tile_rows=4 group_tiles=1 +21 +0 array
+        conv0: array 4632 of 4861; edge Some((4032, 4608))
+          group_tiles=2 +34 +0 array
+          tile_rows=1 group_tiles=2 +116 +0 array
+          tile_rows=1 tile_cols=4 group_tiles=4 +267 +0 array
+          group_tiles=2 +34 +0 array
+          group_tiles=3 order=weights_outer +96 +192 array
         conv1: array 4624 of 4820; edge Some((0, 4608))
           group_tiles=2 +49 +0 array
           tile_rows=2 +65 +0 array

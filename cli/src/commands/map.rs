@@ -8,7 +8,7 @@ use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::network::Network;
 use mapper::explain::{Alternative, Explanation};
-use mapper::{Compiled, Hooks, LayerReport, MapError, Objective};
+use mapper::{Compiled, Hooks, LayerReport, MapError, Objective, Proof};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -164,6 +164,8 @@ struct Mapped<'a> {
     instructions: usize,
     memory_words: u32,
     directives: Value,
+    /// What is proven of where activations lie; none if nothing is.
+    residency: Option<Value>,
     layers: Vec<Value>,
 }
 
@@ -219,6 +221,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         instructions: compiled.program.instructions.len(),
         memory_words: compiled.program.memory_words,
         directives: directed.json,
+        residency: compiled.residency.as_ref().map(residency_json),
         layers: compiled
             .layers
             .iter()
@@ -229,6 +232,14 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     };
     console.result("map", &mapped, || text(&mapped, &compiled, &arch))?;
     Ok(Outcome::Good)
+}
+
+fn residency_json(proof: &Proof) -> Value {
+    json!({
+        "plans": proof.plans, "states": proof.states, "layers": proof.layers, "costed": proof.costed,
+        "pruned": proof.pruned(), "objective": proof.objective, "best": proof.best, "gap_per_mille": 0,
+        "taken": proof.taken,
+    })
 }
 
 fn layer_json(
@@ -295,11 +306,16 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
             let _ = writeln!(text, "  # {line}");
         }
     }
+    let proven = match &compiled.residency {
+        Some(proof) => proof.sentence(),
+        None => "nothing is proven, as the space of plans is too large or has none".to_owned(),
+    };
+    let _ = writeln!(text, "\nresidency: {proven}");
     let instructions = thousands(mapped.instructions as u64);
     let words = thousands(mapped.memory_words.into());
     let _ = writeln!(
         text,
-        "\n{} cycles an image (modelled), {} (simulated); {instructions} instructions, {words} words of memory",
+        "{} cycles an image (modelled), {} (simulated); {instructions} instructions, {words} words of memory",
         thousands(mapped.modelled_cycles),
         thousands(mapped.simulated_cycles)
     );

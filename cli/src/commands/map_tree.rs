@@ -94,6 +94,7 @@ pub(crate) fn run(
     let spinner = console.spinner(&format!("mapping {} to {}", workload.name, tree.name));
     // Ctrl-C is no failure here: the best so far is printed with its gap.
     interrupt::allow(60);
+    #[expect(clippy::disallowed_methods, reason = "a time limit is the user's wish")]
     let start = Instant::now();
     let limit = args.time_limit.map(Duration::from_secs_f64);
     let stop = |_| interrupt::requested() || limit.is_some_and(|limit| start.elapsed() > limit);

@@ -1,9 +1,9 @@
 # conv0
-load.memory address=75
+load.memory address=76
 load.destination address=0 space=0
 load.length words=16
 load
-load.memory address=35
+load.memory address=36
 load.destination address=0 space=2
 load.length words=4
 load
@@ -46,9 +46,13 @@ exec.origin x=-1 y=1
 exec.weights tile=0
 exec wait=2:1 signal=1 +half +output
 vec.group group=1
-requantise wait=1:1 signal=2
+requantise wait=1:1 signal=3 signal=2
+store.memory address=92
+store.source address=256
+store.length words=8
+store wait=3:1
 exec wait=2:1 signal=1 +output
-vec.destination address=264
+vec.destination address=16
 vec.group group=0
 vec.parameters group=0
 requantise wait=1:1 signal=2 +half
@@ -59,13 +63,11 @@ exec wait=2:1 signal=1 +half +output
 vec.group group=1
 requantise wait=1:1 signal=2
 exec wait=2:1 signal=1 +output
-vec.destination address=268
+vec.destination address=20
 vec.group group=0
 vec.parameters group=0
 requantise wait=1:1 +half
 vec.group group=1
 requantise wait=1:1 signal=3
-store.memory address=91
-store.source address=256
-store.length words=16
+store.source address=16
 store wait=3:1
