@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use ir::mapping::Schedule;
 use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
-use mapper::exact::{self, Binds, Certificate, Cost, Found, Limits, Model, Objective, StopReason};
+use mapper::exact::{
+    self, Binds, Certificate, Cost, Found, Fused, FusedStep, FusionCertificate, Limits, Model,
+    Objective, StopReason,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -29,6 +32,9 @@ pub(crate) struct TreeArgs {
     /// Stop the search on a tree after this many seconds and print the best so far with its gap
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<f64>,
+    /// Let einsums share loops and keep tensors on chip between them, on a tree
+    #[arg(long, conflicts_with_all = ["replay", "output"])]
+    fuse: bool,
     /// Count what the nests of this schedule file cost on a tree, instead of searching
     #[arg(long, value_name = "FILE", conflicts_with_all = ["time_limit", "output"])]
     replay: Option<PathBuf>,
@@ -92,6 +98,11 @@ pub(crate) fn run(
     let start = Instant::now();
     let limit = args.time_limit.map(Duration::from_secs_f64);
     let stop = |_| interrupt::requested() || limit.is_some_and(|limit| start.elapsed() > limit);
+    if args.fuse {
+        let fused = exact::fuse(&workload, tree, model, objective, &stop)?;
+        spinner.finish_and_clear();
+        return print_fused(&workload, tree, model, objective, fused.as_ref(), console);
+    }
     let found = exact::map_workload(&workload, tree, model, objective, &stop);
     let mut parts = Vec::new();
     for (einsum, found) in workload.einsums.iter().zip(found) {
@@ -135,6 +146,137 @@ pub(crate) fn run(
     };
     console.result("map", &mapped, || text(&mapped, &parts, tree))?;
     Ok(Outcome::Good)
+}
+
+#[derive(Serialize)]
+struct FusedJson {
+    workload: String,
+    tree: String,
+    tree_hash: String,
+    model: Model,
+    objective: Objective,
+    modelled_energy_pj: f64,
+    modelled_cycles: f64,
+    outermost_bits: u64,
+    /// The best nest of each einsum alone, one after the other.
+    modelled_unfused_energy_pj: f64,
+    modelled_unfused_cycles: f64,
+    /// Whether the search came to its end.
+    proven: bool,
+    /// How far another schedule could be better, as a part of the objective.
+    gap: f64,
+    holds: &'static str,
+    certificate: FusionCertificate,
+    /// Einsums that share loops.
+    groups: Vec<Vec<String>>,
+    einsums: Vec<Value>,
+}
+
+fn print_fused(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    fused: Option<&Fused>,
+    console: &Console,
+) -> Result<Outcome, Failure> {
+    let Some(fused) = fused else {
+        let help = "give `--time-limit` more seconds, or map without `--fuse`";
+        return Err(Failure::usage(
+            "stopped before a nest of each einsum was found",
+            help,
+        ));
+    };
+    let names = |steps: &[FusedStep]| steps.iter().map(|s| s.mapping.einsum.clone()).collect();
+    let einsum = |(einsum, step): (&Einsum, &FusedStep)| {
+        json!({
+            "name": einsum.name, "equation": einsum.equation(), "repeat": einsum.repeat,
+            "shared_loops": step.shared_loops, "modelled_cost": step.cost, "mapping": step.mapping.to_string(),
+        })
+    };
+    let best = objective.rank(fused.energy_pj, fused.cycles).0;
+    let json = FusedJson {
+        workload: workload.name.clone(),
+        tree: tree.name.clone(),
+        tree_hash: format!("{:016x}", tree.hash()),
+        model,
+        objective,
+        modelled_energy_pj: fused.energy_pj,
+        modelled_cycles: fused.cycles,
+        outermost_bits: fused.outermost_bits,
+        modelled_unfused_energy_pj: fused.unfused.0,
+        modelled_unfused_cycles: fused.unfused.1,
+        proven: fused.certificate.stop == StopReason::Exhausted,
+        gap: fused.certificate.gap(best),
+        holds: HOLDS,
+        certificate: fused.certificate.clone(),
+        groups: fused.groups().map(names).collect(),
+        einsums: workload
+            .einsums
+            .iter()
+            .zip(&fused.steps)
+            .map(einsum)
+            .collect(),
+    };
+    console.result("map", &json, || fused_text(&json, workload, fused, tree))?;
+    Ok(Outcome::Good)
+}
+
+fn fused_text(json: &FusedJson, workload: &Workload, fused: &Fused, tree: &Tree) -> String {
+    let mut text = format!(
+        "workload `{}` on tree `{}`, fused\n",
+        json.workload, json.tree
+    );
+    let mut einsums = workload.einsums.iter();
+    for (names, steps) in json.groups.iter().zip(fused.groups()) {
+        let _ = writeln!(text, "\n# group: {}", names.join(", "));
+        for (step, einsum) in steps.iter().zip(&mut einsums) {
+            let times = match einsum.repeat {
+                1 => String::new(),
+                n => format!(", {n} times"),
+            };
+            let _ = writeln!(
+                text,
+                "{}  # {} shared loops; modelled: {:.3} uJ, {} cycles{times}",
+                step.mapping,
+                step.shared_loops,
+                step.cost.energy_pj * 1e-6,
+                thousands(step.cost.cycles.ceil() as u64)
+            );
+        }
+    }
+    let certificate = &fused.certificate;
+    let what = match certificate.stop {
+        StopReason::Exhausted => format!("proven best {HOLDS}"),
+        StopReason::Stopped => format!(
+            "stopped, the best so far; {HOLDS} none is more than {:.1} % better",
+            100.0 * json.gap
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "\ncertificate: {what}: {} keys, {} pruned by bound and {} by capacity, {} searches, {} nodes",
+        thousands(certificate.keys),
+        thousands(certificate.pruned_by_bound),
+        thousands(certificate.pruned_by_capacity),
+        thousands(certificate.searches),
+        thousands(certificate.nodes)
+    );
+    let _ = writeln!(
+        text,
+        "{:.3} uJ and {} cycles in all, {} bits cross `{}`; each einsum alone: {:.3} uJ and {} cycles",
+        fused.energy_pj * 1e-6,
+        thousands(fused.cycles.ceil() as u64),
+        thousands(fused.outermost_bits),
+        tree.components[0].name(),
+        fused.unfused.0 * 1e-6,
+        thousands(fused.unfused.1.ceil() as u64),
+    );
+    let _ = writeln!(
+        text,
+        "modelled, one einsum after the other; no design is generated from a tree"
+    );
+    text
 }
 
 #[derive(Serialize)]

@@ -36,6 +36,14 @@ struct Line {
     of: Vec<f64>,
 }
 
+impl Line {
+    /// Whether this is at least `other`, whatever the traffic.
+    fn covers(&self, other: &Line) -> bool {
+        let mut of = self.of.iter().zip(&other.of);
+        self.constant >= other.constant && of.all(|(a, b)| a >= b)
+    }
+}
+
 /// What one node adds, per value of traffic.
 #[derive(Clone, Copy, Default)]
 struct Per {
@@ -84,6 +92,7 @@ impl Form {
         for index in 0..nodes.len() {
             form.add(problem, nodes, split, index, &port_of_memory);
         }
+        form.drop_idle_ports();
         let is_above = |node: &Node| problem.memories[node.memory].below_fanouts == 0;
         form.above = nodes
             .iter()
@@ -96,6 +105,11 @@ impl Form {
     /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
     pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
         self.bound(traffic, self.compute)
+    }
+
+    /// Energy per value of traffic of each node.
+    pub(crate) fn energy_of(&self) -> &[f64] {
+        &self.energy_of
     }
 
     /// The same where compute takes at least `compute` cycles.
@@ -115,6 +129,20 @@ impl Form {
     /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.
     pub(crate) fn ends(&self, memory: usize, bits: u64) -> f64 {
         bits as f64 * self.ends[memory]
+    }
+
+    /// Drops ports that are never busier than another one or than compute.
+    fn drop_idle_ports(&mut self) {
+        let mut ports: Vec<Line> = Vec::with_capacity(self.ports.len());
+        for port in self.ports.drain(..) {
+            let is_idle = port.constant <= self.compute && port.of.iter().all(|of| *of <= 0.0);
+            if is_idle || ports.iter().any(|other| other.covers(&port)) {
+                continue;
+            }
+            ports.retain(|other| !port.covers(other));
+            ports.push(port);
+        }
+        self.ports = ports;
     }
 
     /// Adds what node `index` does, and what it makes the memory above it do.
@@ -257,7 +285,10 @@ fn dot(of: &[f64], traffic: &[f64]) -> f64 {
 
 fn compute_cycles(problem: &Problem, split: &Split) -> f64 {
     match problem.lanes {
-        Some(lanes) => problem.n_operations().div_ceil(lanes) as f64,
+        Some(lanes) => {
+            let rounds = problem.rounds(&problem.outer);
+            (rounds * (problem.n_operations() / rounds).div_ceil(lanes)) as f64
+        }
         None => (0..problem.sizes.len())
             .map(|rank| {
                 problem.sizes[rank].div_ceil(split.along(rank, 0..problem.fanouts.len())) as f64

@@ -15,7 +15,7 @@
 
 use serde::Serialize;
 
-use super::nest::{Cuts, Pieces, Step, Tiles, cuts, last_loop, parent, tile, tiles};
+use super::nest::{Cuts, Pieces, Step, Tiles, cuts, last_loop, last_shared, parent, tile, tiles};
 use super::problem::{Mask, Problem};
 
 /// Values that move in and out of one memory for one operand, over all copies or for the busiest copy.
@@ -79,13 +79,17 @@ impl Cost {
 /// Counts what `nest` does.
 pub(crate) fn evaluate(problem: &Problem, nest: &[Step]) -> Cost {
     let mut accesses = Vec::new();
+    let mut rounds = Vec::new();
+    let shared = last_shared(problem, nest).map_or(0, |last| last + 1);
     for (at, step) in nest.iter().enumerate() {
         if let Step::Keep { memory, operand } = *step {
             accesses.push(access(problem, nest, at, memory, operand));
+            rounds.push(problem.rounds(&nest[..at.min(shared)]));
         }
     }
+    let all_rounds = problem.rounds(&problem.outer);
     let compute_cycles = match problem.lanes {
-        Some(lanes) => problem.n_operations().div_ceil(lanes),
+        Some(lanes) => all_rounds * (problem.n_operations() / all_rounds).div_ceil(lanes),
         None => (0..problem.sizes.len())
             .map(|rank| tiles(problem, rank, nest, |_| Pieces::All, |_| Pieces::First).count)
             .product(),
@@ -113,7 +117,7 @@ pub(crate) fn evaluate(problem: &Problem, nest: &[Step]) -> Cost {
         busiest_port: None,
         accesses,
     };
-    latency(problem, &mut cost);
+    latency(problem, &rounds, &mut cost);
     cost
 }
 
@@ -194,7 +198,8 @@ fn access(problem: &Problem, nest: &[Step], at: usize, memory: usize, operand: u
         total: of(Pieces::All),
         busiest: of(Pieces::First),
         tile_values: extent(problem, operand, &tile),
-        changes: last_loop(&nest[..at], problem.operands[operand].ranks).is_some(),
+        // What einsums exchange is not filled while it is used.
+        changes: !outermost && last_loop(&nest[..at], problem.operands[operand].ranks).is_some(),
     }
 }
 
@@ -297,9 +302,12 @@ fn moved(
     let form = &problem.operands[operand];
     let last = match at {
         // With a given order of memories there is no better place for a loop that fetches again for nothing.
+        // Other einsums need the memory between iterations of shared loops.
         Some(at) if !problem.model.ordered => {
             let indexing = last_loop(&nest[..at], form.ranks);
-            indexing.max(last_loop(&nest[..level(problem, nest, at)], Mask::MAX))
+            let outside = last_loop(&nest[..level(problem, nest, at)], Mask::MAX);
+            let shared = last_shared(problem, nest).filter(|shared| *shared < at);
+            indexing.max(outside).max(shared)
         }
         // Compute asks again for each operation.
         _ => end.checked_sub(1),
@@ -399,6 +407,9 @@ fn retained(
         return None;
     };
     let last = last_loop(&nest[..last? + 1], Mask::MAX)?;
+    if last_shared(problem, nest).is_some_and(|shared| last <= shared && shared < at) {
+        return None;
+    }
     let Step::Time { rank, .. } = nest[last] else {
         return None;
     };
@@ -411,10 +422,10 @@ fn retained(
 
 /// The extents of a dimension, summed over all tiles of its ranks.
 fn swept(terms: &[(u64, usize)], sizes: impl Fn(usize) -> Cuts) -> u64 {
-    let tiles: Vec<Tiles> = terms.iter().map(|(_, rank)| sizes(*rank).tiles()).collect();
-    if let [only] = tiles.as_slice() {
-        return only.sum;
+    if let [(_, only)] = terms {
+        return sizes(*only).tiles().sum;
     }
+    let tiles: Vec<Tiles> = terms.iter().map(|(_, rank)| sizes(*rank).tiles()).collect();
     let all: u64 = tiles.iter().map(|t| t.count).product();
     let reach =
         |((factor, _), t): (&(u64, usize), &Tiles)| factor * (t.sum - t.count) * (all / t.count);
@@ -468,8 +479,8 @@ fn distinct(problem: &Problem, nest: &[Step], operand: usize, at: usize) -> u64 
         .product()
 }
 
-/// Fills in the cycles.
-fn latency(problem: &Problem, cost: &mut Cost) {
+/// Fills in the cycles; the tiles of access `i` are new in `rounds[i]` iterations of shared loops.
+fn latency(problem: &Problem, rounds: &[u64], cost: &mut Cost) {
     let mut busiest = cost.compute_cycles as f64;
     let mut exposed = 0.0;
     let mut ends = 0.0;
@@ -485,9 +496,12 @@ fn latency(problem: &Problem, cost: &mut Cost) {
             }
         }
         if problem.model.phases {
-            let first: u64 = mine()
-                .filter(|a| a.memory > 0)
-                .map(|a| a.tile_values * memory.bits[a.operand].partial)
+            let first: u64 = cost
+                .accesses
+                .iter()
+                .zip(rounds)
+                .filter(|(a, _)| a.memory == index && a.memory > problem.operands[a.operand].root)
+                .map(|(a, rounds)| rounds * a.tile_values * memory.bits[a.operand].partial)
                 .sum();
             let bandwidth = |wants: fn(&super::problem::Port) -> bool| {
                 memory

@@ -7,6 +7,7 @@
 //! - `space`: what is kept where, how ranks are unrolled, which sizes tiles can have.
 //! - `bound`: lower bounds of cost from loops that are only partly known.
 //! - `search`, `goal`, `certificate`: branch and bound, what it keeps, and what it proves.
+//! - `fuse`: schedules of several einsums, with what stays on chip between them.
 //! - `limits`: what no nest can beat.
 //! - `text`: nests as [`ir::mapping::Mapping`]s, and back.
 //! - `walk`: a second count of what a nest does, that runs its loops.
@@ -17,6 +18,7 @@
 mod bound;
 mod certificate;
 mod cost;
+mod fuse;
 mod goal;
 mod limits;
 mod nest;
@@ -43,6 +45,7 @@ use search::Point;
 
 pub use certificate::{Certificate, StopReason};
 pub use cost::{Access, Cost, Moves};
+pub use fuse::{Fused, FusionCertificate, Step as FusedStep, fuse};
 pub use goal::Objective;
 pub use limits::{Binds, Limits, binds, buffer_bound, limits};
 pub use text::NestError;

@@ -1,12 +1,14 @@
 //! Loop nests in dense form, and how many tiles their loops make.
 
+use arrayvec::ArrayVec;
+
 use super::problem::{Mask, Problem};
 
 /// A loop nest, from the outermost step inwards; below the last step is compute.
 pub(crate) type Nest = Vec<Step>;
 
 /// One step of a nest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// `memory` keeps its tile of `operand` from here on.
     Keep { memory: usize, operand: usize },
@@ -56,6 +58,7 @@ pub(crate) fn tiles(
 }
 
 /// The sizes of those tiles.
+#[inline]
 pub(crate) fn cuts(
     problem: &Problem,
     rank: usize,
@@ -76,7 +79,7 @@ pub(crate) fn cuts(
             _ => continue,
         };
         if counts != Pieces::Whole {
-            pieces = pieces.cut(tile, counts);
+            pieces.cut(tile, counts);
         }
     }
     pieces
@@ -111,10 +114,18 @@ pub(crate) fn last_loop(steps: &[Step], ranks: Mask) -> Option<usize> {
         .find(|&i| matches!(steps[i], Step::Time { rank, .. } if ranks >> rank & 1 == 1))
 }
 
+/// The innermost loop that is shared with other einsums.
+pub(crate) fn last_shared(problem: &Problem, steps: &[Step]) -> Option<usize> {
+    let loops = (0..steps.len()).filter(|i| matches!(steps[*i], Step::Time { .. }));
+    problem
+        .n_shared()
+        .checked_sub(1)
+        .and_then(|n| loops.skip(n).next())
+}
+
 /// Sizes of tiles with how often each occurs: a whole tile and a few remainders.
 pub(crate) struct Cuts {
-    pieces: [(u64, u64); MAX_PIECES],
-    len: usize,
+    pieces: ArrayVec<(u64, u64), MAX_PIECES>,
 }
 
 /// Each loop adds one remainder at most to each size there was; more loops over one rank than this are no use.
@@ -130,47 +141,42 @@ impl Cuts {
     }
 
     fn whole(size: u64) -> Cuts {
-        let mut whole = Cuts::none();
-        whole.add(size, 1);
-        whole
-    }
-
-    fn none() -> Cuts {
-        Cuts {
-            pieces: [(0, 0); MAX_PIECES],
-            len: 0,
-        }
+        let mut pieces = ArrayVec::new();
+        pieces.push((size, 1));
+        Cuts { pieces }
     }
 
     /// The sizes, each with how often it occurs.
     pub(crate) fn all(&self) -> &[(u64, u64)] {
-        &self.pieces[..self.len]
+        &self.pieces
     }
 
-    fn add(&mut self, size: u64, n: u64) {
-        match self.pieces[..self.len].iter_mut().find(|(s, _)| *s == size) {
-            Some((_, count)) => *count += n,
-            None => {
-                self.pieces[self.len] = (size, n);
-                self.len += 1;
-            }
-        }
-    }
-
-    fn cut(&self, tile: u64, counts: Pieces) -> Cuts {
-        let mut cut = Cuts::none();
-        for &(size, n) in self.all() {
-            if counts == Pieces::First {
-                cut.add(size.min(tile), n);
+    /// Cuts all of them.
+    fn cut(&mut self, tile: u64, counts: Pieces) {
+        // What a piece leaves beside whole tiles takes its place, or that of one before it.
+        let (mut whole, mut left) = (0, 0);
+        for at in 0..self.pieces.len() {
+            let (size, n) = self.pieces[at];
+            let (tiles, rest) = match counts {
+                Pieces::First if size < tile => (0, size),
+                Pieces::First => (1, 0),
+                _ => (size / tile, size % tile),
+            };
+            whole += tiles * n;
+            if rest == 0 {
                 continue;
             }
-            if size >= tile {
-                cut.add(tile, size / tile * n);
-            }
-            if size % tile > 0 {
-                cut.add(size % tile, n);
+            match self.pieces[..left].iter_mut().find(|p| p.0 == rest) {
+                Some((_, count)) => *count += n,
+                None => {
+                    self.pieces[left] = (rest, n);
+                    left += 1;
+                }
             }
         }
-        cut
+        self.pieces.truncate(left);
+        if whole > 0 {
+            self.pieces.push((tile, whole));
+        }
     }
 }

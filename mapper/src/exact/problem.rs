@@ -4,6 +4,7 @@ use ir::tree::{Component, Direction, Overlap, Tree};
 use ir::workload::{Einsum, Role};
 
 use super::Model;
+use super::nest::Step;
 
 /// A set of ranks, operands or memories, by position.
 pub(crate) type Mask = u32;
@@ -21,10 +22,14 @@ pub(crate) struct Problem {
     /// Operations a cycle beside the fan-outs, for einsums of the vector engine.
     pub(crate) lanes: Option<u64>,
     pub(crate) model: Model,
+    /// The start of every nest: loops shared with other einsums, and what is kept above and between them.
+    pub(crate) outer: Vec<Step>,
 }
 
 pub(crate) struct Operand {
     pub(crate) is_output: bool,
+    /// The outermost memory that has it.
+    pub(crate) root: usize,
     /// The ranks that index it.
     pub(crate) ranks: Mask,
     /// Those of them that are an index together with another.
@@ -134,6 +139,7 @@ impl Problem {
                 };
                 Operand {
                     is_output: operand.role == Role::Output,
+                    root: 0,
                     ranks: ranks(1),
                     sliding: ranks(2),
                     n_values: dimensions.iter().map(size).product(),
@@ -149,6 +155,7 @@ impl Problem {
             pj_per_operation: tree.compute().pj_per_operation,
             lanes: None,
             model,
+            outer: Vec::new(),
         };
         if einsum.unit == ir::workload::Unit::Vector
             && let Some(vector) = &tree.compute().vector
@@ -253,6 +260,37 @@ impl Problem {
         } else {
             1
         }
+    }
+
+    /// Takes `operand` from `memory`, or leaves it there, with no traffic further out.
+    pub(crate) fn exchange(&mut self, operand: usize, memory: usize, complete_bits: u64) {
+        self.operands[operand].root = memory;
+        for outer in &mut self.memories[..memory] {
+            outer.keeps &= !(1 << operand);
+            outer.may_bypass &= !(1 << operand);
+        }
+        let root = &mut self.memories[memory];
+        root.may_bypass &= !(1 << operand);
+        root.bits[operand].complete = root.bits[operand].complete.min(complete_bits);
+    }
+
+    /// How many loops are shared with other einsums.
+    pub(crate) fn n_shared(&self) -> usize {
+        let is_loop = |step: &&Step| matches!(step, Step::Time { .. });
+        self.outer.iter().filter(is_loop).count()
+    }
+
+    /// How often all loops in time of `outer` run; shared tiles divide their rank.
+    pub(crate) fn rounds(&self, outer: &[Step]) -> u64 {
+        let mut tile = self.sizes.clone();
+        let mut rounds = 1;
+        for step in outer {
+            if let Step::Time { rank, tile: size } = *step {
+                rounds *= tile[rank] / size;
+                tile[rank] = size;
+            }
+        }
+        rounds
     }
 
     pub(crate) fn n_operations(&self) -> u64 {

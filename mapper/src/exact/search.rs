@@ -105,12 +105,16 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
-/// Finds the best nests of `problem` for `goal`.
+/// Finds the best nests of `problem`, of which nothing is given, for `goal`.
 pub(crate) fn search<G: Goal>(
     problem: &Problem,
     goal: &mut G,
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
+    debug_assert!(
+        problem.outer.is_empty(),
+        "bounds of tasks know no given steps"
+    );
     let sizes: Vec<Sizes> = problem
         .sizes
         .iter()
@@ -149,46 +153,29 @@ pub(crate) fn search<G: Goal>(
             continue;
         }
         let nodes = &placements[task.placement];
-        let (split, sizes) = (&splits[task.split], &sizes[..]);
-        let form = Form::new(problem, nodes, split);
+        let split = &splits[task.split];
+        let frame = Frame {
+            problem,
+            sizes: &sizes,
+            nodes,
+            split,
+        };
         // A search that lasts needs a nest to stop with.
         if certificate.leaves == 0 && certificate.nodes > LOOK_AFTER && looks < LOOKS {
             looks += 1;
             let until = certificate.nodes + LOOK_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            let mut walk = Walk {
-                problem,
-                sizes,
-                nodes,
-                split,
-                form: Form::new(problem, nodes, split),
-                floor: Some(0.0),
-                goal,
-                stop: &mut soon,
-                certificate: &mut certificate,
-                steps: Vec::new(),
-            };
-            let _ = walk.start(Scope::All);
+            let _ = frame.walk(Scope::All, NO_FLOOR, goal, &mut soon, &mut certificate);
         }
-        let objective = match task.knows {
-            Knows::Least => goal.objective(),
-            _ => Objective::Energy,
-        };
         let unfinished = if task.knows != Knows::Energy {
-            let mut least = Least::new(objective);
-            let mut walk = Walk {
-                problem,
-                sizes,
-                nodes,
-                split,
-                form,
-                floor: None,
-                goal: &mut least,
-                stop,
-                certificate: &mut certificate,
-                steps: Vec::new(),
+            let objective = match task.knows {
+                Knows::Least => goal.objective(),
+                _ => Objective::Energy,
             };
-            walk.start(Scope::Registers).map(|()| {
+            let mut least = Least::new(objective);
+            let scope = Scope::Registers;
+            let ended = frame.walk(scope, NO_FLOOR, &mut least, stop, &mut certificate);
+            ended.map(|()| {
                 if objective == Objective::Energy {
                     task.energy = task.energy.max(least.rank.0);
                     task.rank = max_rank(task.rank, goal.rank(task.energy, task.cycles));
@@ -200,20 +187,9 @@ pub(crate) fn search<G: Goal>(
                 tasks.push(task);
             })
         } else {
-            let floor = Some(task.energy - form.energy_above(&least_traffic(problem, nodes)));
-            let mut walk = Walk {
-                problem,
-                sizes,
-                nodes,
-                split,
-                form,
-                floor,
-                goal,
-                stop,
-                certificate: &mut certificate,
-                steps: Vec::new(),
-            };
-            walk.start(Scope::All)
+            let form = Form::new(problem, nodes, split);
+            let floor = task.energy - form.energy_above(&least_traffic(problem, nodes));
+            frame.walk(Scope::All, floor, goal, stop, &mut certificate)
         };
         if unfinished.is_none() {
             certificate.stop = StopReason::Stopped;
@@ -244,7 +220,7 @@ fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 }
 
 /// What no loops can avoid.
-fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
+pub(crate) fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
     let least = |node: &Node| match node.parent {
         Some(_) => least_values(problem, node.operand),
         None => 0.0,
@@ -321,12 +297,62 @@ struct State {
 
 /// Which nodes a walk places.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
+pub(crate) enum Scope {
     /// All of them.
     All,
     /// Those below a fan-out only, as if those above it were filled once: what it finds is a bound for the whole, since
     /// loops that stand above a fan-out in the whole nest can stand in the first block of this one.
     Registers,
+}
+
+/// What is decided before a walk: what is kept where and how ranks are unrolled.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    pub(crate) problem: &'a Problem,
+    pub(crate) sizes: &'a [Sizes],
+    pub(crate) nodes: &'a [Node],
+    pub(crate) split: &'a Split,
+}
+
+/// Nothing is known of the least energy of a task; its parts can be negative.
+pub(crate) const NO_FLOOR: f64 = f64::NEG_INFINITY;
+
+impl Frame<'_> {
+    /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
+    ///
+    /// `floor`: the least energy of the task but for what grows with the traffic of nodes above all fan-outs.
+    pub(crate) fn walk<G: Goal>(
+        self,
+        scope: Scope,
+        floor: f64,
+        goal: &mut G,
+        stop: &mut Stop<'_>,
+        certificate: &mut Certificate,
+    ) -> Option<()> {
+        let Frame {
+            problem,
+            sizes,
+            nodes,
+            split,
+        } = self;
+        let mut walk = Walk {
+            problem,
+            sizes,
+            nodes,
+            split,
+            form: Form::new(problem, nodes, split),
+            scope,
+            floor,
+            goal,
+            stop,
+            certificate,
+            steps: Vec::new(),
+            given: 0,
+            rounds: problem.rounds(&problem.outer) as f64,
+            least_tiles: split.least_tiles(),
+        };
+        walk.start()
+    }
 }
 
 struct Walk<'a, 's, G> {
@@ -335,17 +361,23 @@ struct Walk<'a, 's, G> {
     nodes: &'a [Node],
     split: &'a Split,
     form: Form,
-    /// The least energy of the task but for what grows with the traffic of nodes above all fan-outs, if it is known.
-    floor: Option<f64>,
+    scope: Scope,
+    floor: f64,
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
     steps: Vec<Step>,
+    /// How many of the steps are given.
+    given: usize,
+    /// Iterations of shared loops.
+    rounds: f64,
+    /// The least tile of each rank above each fan-out, and below the last.
+    least_tiles: Vec<Vec<u64>>,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
-    /// Walks all nests of the task; none if it was stopped.
-    fn start(&mut self, scope: Scope) -> Option<()> {
+    /// Walks all nests; none if it was stopped.
+    fn start(&mut self) -> Option<()> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
@@ -363,15 +395,24 @@ impl<G: Goal> Walk<'_, '_, G> {
             .enumerate()
         {
             state.traffic[index] = traffic;
-            if self.nodes[index].parent.is_none() {
+            let Node {
+                memory, operand, ..
+            } = self.nodes[index];
+            let keep = Step::Keep { memory, operand };
+            if self.nodes[index].parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
-                let Node {
-                    memory, operand, ..
-                } = self.nodes[index];
-                self.steps.push(Step::Keep { memory, operand });
-            } else if scope == Scope::Registers && self.is_above_fanouts(index) {
+                self.steps.push(keep);
+            } else if self.scope == Scope::Registers && self.is_above_fanouts(index) {
                 state.placed |= 1 << index;
             }
+        }
+        for step in &self.problem.outer {
+            self.give(&mut state, *step);
+        }
+        self.given = self.steps.len();
+        if !self.problem.outer.is_empty() && self.is_hopeless(&state) {
+            self.certificate.pruned_by_bound += 1;
+            return Some(());
         }
         self.cut_common_ranks(&mut state);
         self.next(&state)
@@ -379,6 +420,33 @@ impl<G: Goal> Walk<'_, '_, G> {
 
     fn is_above_fanouts(&self, index: usize) -> bool {
         self.problem.memories[self.nodes[index].memory].below_fanouts == 0
+    }
+
+    /// Takes a step that is given.
+    fn give(&mut self, state: &mut State, step: Step) {
+        self.steps.push(step);
+        match step {
+            Step::Time { rank, tile } => {
+                let to = self.sizes[rank].position(tile);
+                self.set(state, rank, to.expect("shared tiles divide their rank"));
+            }
+            Step::Keep { memory, operand } => {
+                let kept = |n: &Node| n.memory == memory && n.operand == operand;
+                let index = self.nodes.iter().position(kept);
+                let index = index.expect("what is given is kept");
+                state.placed |= 1 << index;
+                if self.nodes[index].parent.is_some() {
+                    if self.problem.operands[operand].sliding != 0 {
+                        let at = self.steps.len() - 1;
+                        state.traffic[index] = fills(self.problem, &self.steps, at) as f64;
+                    }
+                    let bits = self.least_bits(state, index, 0, false);
+                    let rounds: f64 = state.counts.iter().product();
+                    state.ends += rounds * self.form.ends(memory, bits);
+                }
+            }
+            Step::Space { .. } => unreachable!("only loops in time are shared"),
+        }
     }
 
     /// Cuts ranks that index every operand as far as they are not unrolled.
@@ -392,11 +460,14 @@ impl<G: Goal> Walk<'_, '_, G> {
                 continue;
             };
             // The same where tiles that change take twice the room.
-            if !self.problem.model.perfect && to > 0 && 2 * tile > self.problem.sizes[rank] {
+            if !self.problem.model.perfect
+                && to > state.tile[rank]
+                && 2 * tile > self.tile_of(state, rank)
+            {
                 continue;
             }
             state.above |= 1 << rank;
-            if to > 0 {
+            if to > state.tile[rank] {
                 self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
             }
@@ -486,9 +557,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             self.cut(state, index, rest, room)?;
         }
         let sizes = &self.sizes[rank];
-        let least = self
-            .split
-            .least_tile(rank, state.fanouts..self.problem.fanouts.len());
+        let least = self.least_tiles[state.fanouts][rank];
         let cuts = &sizes.cuts[state.tile[rank] as usize];
         let mut cut = *state;
         // Smaller tiles take less room, and make more traffic.
@@ -537,7 +606,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             {
                 let above = &self.steps[..at];
                 let values = extent(self.problem, operand, &tile(self.problem, above));
-                let changes = last_loop(above, self.problem.operands[operand].ranks).is_some();
+                let changes = memory > self.problem.operands[operand].root
+                    && last_loop(above, self.problem.operands[operand].ranks).is_some();
                 room -= self.problem.held_bits(memory, operand, values, changes);
             }
         }
@@ -548,12 +618,14 @@ impl<G: Goal> Walk<'_, '_, G> {
     fn least_bits(&self, state: &State, index: usize, ranks: Mask, changes: bool) -> u64 {
         let node = self.nodes[index];
         let below = self.problem.memories[node.memory].below_fanouts;
-        let fanouts = self.problem.fanouts.len();
         let size = |rank: usize| {
-            let copies = self.split.along(rank, state.fanouts..below);
-            let least = self.split.least_tile(rank, below..fanouts);
-            let tile = self.sizes[rank].values[state.tile[rank] as usize].div_ceil(copies);
-            if ranks >> rank & 1 == 1 { least } else { tile }
+            if ranks >> rank & 1 == 1 {
+                return self.least_tiles[below][rank];
+            }
+            match self.split.along(rank, state.fanouts..below) {
+                1 => self.tile_of(state, rank),
+                copies => self.tile_of(state, rank).div_ceil(copies),
+            }
         };
         let reach = |terms: &Vec<(u64, usize)>| {
             terms.iter().map(|(f, r)| f * (size(*r) - 1)).sum::<u64>() + 1
@@ -625,10 +697,8 @@ impl<G: Goal> Walk<'_, '_, G> {
 
     fn is_hopeless(&self, state: &State) -> bool {
         let traffic = &state.traffic[..self.nodes.len()];
-        let (mut energy, cycles) = self.form.bound(traffic, state.compute);
-        if let Some(floor) = self.floor {
-            energy = energy.max(floor + self.form.energy_above(traffic));
-        }
+        let (energy, cycles) = self.form.bound(traffic, state.compute);
+        let energy = energy.max(self.floor + self.form.energy_above(traffic));
         self.goal.is_hopeless(energy, cycles + state.ends)
     }
 
@@ -671,7 +741,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         } else {
             bits
         };
-        state.ends += self.form.ends(node.memory, one);
+        state.ends += self.rounds * self.form.ends(node.memory, one);
         if self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;
         } else {
@@ -782,7 +852,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             .rev()
             .take_while(|s| matches!(s, Step::Time { .. }))
             .count();
-        end - loops
+        (end - loops).max(self.given)
     }
 
     /// Passes the fan-outs above depth `depth`; false if there is not enough to unroll.
@@ -861,13 +931,14 @@ impl<G: Goal> Walk<'_, '_, G> {
                 }
             }
         }
-        self.certificate.leaves += u64::from(self.floor.is_some());
+        self.certificate.leaves += u64::from(self.scope == Scope::All);
         let (energy, cycles) = self
             .form
             .bound(&state.traffic[..self.nodes.len()], state.compute);
         let bound = (energy, cycles + state.ends);
         let mut orders = vec![self.steps.clone()];
-        self.reorder(0, &mut orders);
+        // Other einsums share the order of the given loops.
+        self.reorder(self.given, &mut orders);
         for nest in &orders {
             self.goal.offer(&Leaf {
                 problem: self.problem,

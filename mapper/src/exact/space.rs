@@ -131,12 +131,21 @@ impl Split {
             .product()
     }
 
-    /// The smallest tile of `rank` that all copies in `fanouts` have a part of, where each cuts as evenly as it can.
-    pub(crate) fn least_tile(&self, rank: usize, fanouts: std::ops::Range<usize>) -> u64 {
-        let copies = self.copies[fanouts].iter().map(|copies| copies[rank]);
-        copies
-            .rev()
-            .fold(1, |inside, copies| copies.max(copies * (inside - 1) + 1))
+    /// For each fan-out the smallest tile of each rank above it that all copies below have a part of, where each cuts as
+    /// evenly as it can; last the tile of one value below all of them.
+    pub(crate) fn least_tiles(&self) -> Vec<Vec<u64>> {
+        let n_ranks = self
+            .copies
+            .first()
+            .map_or(ir::workload::MAX_RANKS, Vec::len);
+        let mut tiles = vec![vec![1; n_ranks]; self.copies.len() + 1];
+        for (fanout, copies) in self.copies.iter().enumerate().rev() {
+            for (rank, copies) in copies.iter().enumerate() {
+                let inside = tiles[fanout + 1][rank];
+                tiles[fanout][rank] = (*copies).max(copies * (inside - 1) + 1);
+            }
+        }
+        tiles
     }
 
     /// The copies in use of all fan-outs in `fanouts`.

@@ -1,0 +1,366 @@
+//! The best fused schedule of a workload, with proof: which tensors stay on chip, below which loops.
+//!
+//! Partial mappings of the einsums are joined in the order of the workload, as in LoopTree and Fast & Fusiest
+//! (arXiv 2602.15166). The space is:
+//!
+//! - A tensor between einsums is *exchanged* in the outermost memory, or in the outermost on-chip memory above all fan-outs
+//!   that keeps it for its producer and all its consumers, and then moves nothing further out.
+//! - A *group* is a run of einsums inside a list of *shared loops*. Each loop is over one rank of each of its einsums, joined
+//!   by position in the tensors that the group exchanges; indices that are sums of ranks, such as convolution halos, join
+//!   nothing. There is at most one loop for each such class of ranks, and its tile divides the bound.
+//!   The first loop holds the whole group, each other one a longest run of einsums in the loop above. A tensor that is
+//!   produced and consumed in a loop is indexed by it, so that nothing is computed twice.
+//! - All tensors that are produced in a group and consumed only there are exchanged on chip, below all loops that hold the
+//!   producer and the consumers. Other tensors cross the group whole: on chip (*resident*), or in the outermost memory.
+//! - The outermost on-chip tile of any other operand may be *held* above shared loops; the rest of each nest, below the
+//!   shared loops, is any nest of [`super::search`], and finds the memories empty in each iteration.
+//! - Room is charged by lifetime. In its own step an einsum has what it keeps; beside that are what others hold above loops
+//!   that contain the step, what is exchanged across the step, and residents.
+//! - Einsums run one after the other inside the shared loops, so energies and cycles add.
+//! - An einsum that occurs several times occurs so one after the other, and exchanges nothing on chip.
+//!
+//! - `flow`: which einsum produces and consumes which tensor.
+//! - `part`: one einsum, given where its operands are exchanged.
+//! - `group`: the best structures of a group.
+//! - `hull`: partial costs that a best whole can be made of.
+//!
+//! Deliberately not here: recomputation, several einsums at once, sibling loops inside a shared one.
+
+mod flow;
+mod group;
+mod hull;
+mod part;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ir::mapping::Mapping;
+use ir::tree::Tree;
+use ir::workload::{Einsum, Workload};
+use serde::{Deserialize, Serialize};
+
+use super::certificate::StopReason;
+use super::cost::Cost;
+use super::{Infeasible, Model, Objective, Stop, map_workload, text};
+use flow::{Flow, flows};
+use group::Group;
+use hull::{Corner, Hull};
+use part::Parts;
+
+/// An einsum of a fused schedule.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The loop nest; its first loops are shared.
+    pub mapping: Mapping,
+    /// How many loops, from the outermost, are shared with other einsums.
+    pub shared_loops: usize,
+    /// What one occurrence costs.
+    pub cost: Cost,
+}
+
+/// What is proven about a fused schedule, in this model and space.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FusionCertificate {
+    /// Compatibility keys: lists of shared loops with tiles and places of exchange that were looked at.
+    pub keys: u64,
+    /// Keys that could not be better than the best.
+    pub pruned_by_bound: u64,
+    /// Choices of held tiles that do not fit.
+    pub pruned_by_capacity: u64,
+    /// Searches of the rest of an einsum's nest.
+    pub searches: u64,
+    /// Nodes of these searches.
+    pub nodes: u64,
+    /// Partial mappings kept.
+    pub kept: u64,
+    /// Why the search ended.
+    pub stop: StopReason,
+    /// The least that any schedule could have of the objective, if the search did not come to its end.
+    pub open_bound: Option<f64>,
+}
+
+impl FusionCertificate {
+    /// How far another schedule could be better than the best, as a part of it; 0 when exhausted.
+    pub fn gap(&self, best: f64) -> f64 {
+        self.open_bound
+            .map_or(0.0, |open| ((best - open) / best).max(0.0))
+    }
+}
+
+/// A fused schedule.
+#[derive(Clone, Debug, Default)]
+pub struct Fused {
+    /// The einsums in order.
+    pub steps: Vec<Step>,
+    /// Where each group of einsums inside shared loops ends.
+    group_ends: Vec<usize>,
+    /// Picojoules in all.
+    pub energy_pj: f64,
+    /// Cycles in all.
+    pub cycles: f64,
+    /// Bits that the outermost memory reads and writes.
+    pub outermost_bits: u64,
+    /// Picojoules and cycles of the best nest of each einsum alone.
+    pub unfused: (f64, f64),
+    /// What is proven.
+    pub certificate: FusionCertificate,
+}
+
+impl Fused {
+    /// Adds the next einsum.
+    fn add(&mut self, einsum: &Einsum, mapping: Mapping, shared_loops: usize, cost: Cost) {
+        self.energy_pj += cost.energy_pj * einsum.repeat as f64;
+        self.cycles += cost.cycles * einsum.repeat as f64;
+        self.outermost_bits += cost.outermost_bits * einsum.repeat;
+        self.steps.push(Step {
+            mapping,
+            shared_loops,
+            cost,
+        });
+    }
+
+    /// The einsums that stand inside the same outermost shared loop, in order; one that shares no loop stands alone.
+    pub fn groups(&self) -> impl Iterator<Item = &[Step]> {
+        let mut ends = self.group_ends.iter();
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let end = *ends.next()?;
+            let group = &self.steps[start..end];
+            start = end;
+            Some(group)
+        })
+    }
+}
+
+/// A partial schedule: the last group, and the position of the one that it extends.
+type Partial = Option<(usize, group::Choice)>;
+
+/// Finds the best fused schedule of `workload` on `tree`.
+///
+/// The same arguments give the same result, if `stop` depends on nothing but the number of nodes.
+/// A stopped search returns the best schedule so far, at worst one without fusion, or none if not even that is known.
+///
+/// # Errors
+/// If tiles of one value of some einsum do not fit.
+pub fn fuse(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &(dyn Fn(u64) -> bool + Sync),
+) -> Result<Option<Fused>, Infeasible> {
+    let Some(alone) = unfused(workload, tree, model, objective, stop)? else {
+        return Ok(None);
+    };
+    let mut best = alone;
+    // Each way is a good start for the next one, and what is left if it is stopped.
+    let mut ways = vec![(Objective::Energy, Sharing::Residents)];
+    if objective != Objective::Energy {
+        ways.push((Objective::Energy, Sharing::Loops));
+    }
+    ways.push((objective, Sharing::Loops));
+    for (way, sharing) in ways {
+        let mut certificate = std::mem::take(&mut best.certificate);
+        let join = Join::new(workload, tree, model, way, sharing);
+        let found = join.best(&best, &mut certificate, &mut |nodes| stop(nodes));
+        let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
+        if let Some(found) = found
+            && rank(&found) < rank(&best)
+        {
+            let unfused = best.unfused;
+            best = Fused { unfused, ..found };
+        }
+        best.certificate = certificate;
+        if best.certificate.stop == StopReason::Stopped {
+            let least = Join::new(workload, tree, model, objective, sharing).rest(0);
+            best.certificate.open_bound = Some(objective.rank(least.0, least.1).0);
+            break;
+        }
+    }
+    Ok(Some(best))
+}
+
+/// What einsums may share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Whole tensors on chip.
+    Residents,
+    /// Loops too.
+    Loops,
+}
+
+/// The schedule without fusion; none if a search was stopped before it found a nest.
+fn unfused(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &(dyn Fn(u64) -> bool + Sync),
+) -> Result<Option<Fused>, Infeasible> {
+    let mut alone = Fused::default();
+    let found = map_workload(workload, tree, model, objective, stop);
+    for (einsum, found) in workload.einsums.iter().zip(found) {
+        let found = found?;
+        alone.certificate.stop = alone.certificate.stop.max(found.certificate.stop);
+        let Some(best) = found.best else {
+            return Ok(None);
+        };
+        alone.add(einsum, best.mapping, 0, best.cost);
+        alone.group_ends.push(alone.steps.len());
+    }
+    alone.unfused = (alone.energy_pj, alone.cycles);
+    Ok(Some(alone))
+}
+
+/// The join of partial schedules over a workload.
+struct Join<'a> {
+    workload: &'a Workload,
+    tree: &'a Tree,
+    objective: Objective,
+    sharing: Sharing,
+    flows: Vec<Flow>,
+    parts: Parts<'a>,
+    /// What the einsums before each position cost at least.
+    before: Vec<(f64, f64)>,
+}
+
+impl<'a> Join<'a> {
+    fn new(
+        workload: &'a Workload,
+        tree: &'a Tree,
+        model: Model,
+        objective: Objective,
+        sharing: Sharing,
+    ) -> Join<'a> {
+        let flows = flows(workload, tree);
+        let mut parts = Parts::new(workload, tree, model, objective);
+        let mut before = vec![(0.0, 0.0)];
+        for index in 0..workload.einsums.len() {
+            let (energy, cycles) = before[index];
+            let least = parts.least(index, &flows);
+            before.push((energy + least.0, cycles + least.1));
+        }
+        Join {
+            workload,
+            tree,
+            objective,
+            sharing,
+            flows,
+            parts,
+            before,
+        }
+    }
+
+    /// What all einsums but `first..=last` cost at least.
+    fn others(&self, first: usize, last: usize) -> (f64, f64) {
+        let all = self.before[self.workload.einsums.len()];
+        let (from, to) = (self.before[first], self.before[last + 1]);
+        (all.0 - (to.0 - from.0), all.1 - (to.1 - from.1))
+    }
+
+    /// What the einsums from `first` on cost at least.
+    fn rest(&self, first: usize) -> (f64, f64) {
+        let all = self.before[self.workload.einsums.len()];
+        (all.0 - self.before[first].0, all.1 - self.before[first].1)
+    }
+
+    /// The best schedule, if it is at least as good as `known`.
+    fn best(
+        mut self,
+        known: &Fused,
+        certificate: &mut FusionCertificate,
+        stop: &mut Stop,
+    ) -> Option<Fused> {
+        let objective = self.objective;
+        let upper = objective.rank(known.energy_pj, known.cycles).0 * (1.0 + 1e-9);
+        let n = self.workload.einsums.len();
+        let mut arena: Vec<Partial> = vec![None];
+        let mut states: Vec<BTreeMap<BTreeSet<usize>, Hull<usize>>> = vec![BTreeMap::new(); n + 1];
+        let mut start = Hull::new(objective);
+        start.add(0.0, 0.0, 0);
+        states[0].insert(BTreeSet::new(), start);
+        let mut memo = BTreeMap::new();
+        for first in 0..n {
+            let mut here = std::mem::take(&mut states[first]);
+            here.retain(|_, front| !front.corners().is_empty());
+            for (residents, front) in here {
+                for last in first..n {
+                    if last > first
+                        && (self.sharing == Sharing::Residents
+                            || !flow::may_group(&self.flows, self.workload, first, last))
+                    {
+                        continue;
+                    }
+                    for after in flow::after(&self.flows, &residents, first, last) {
+                        if stop(certificate.nodes) {
+                            certificate.stop = StopReason::Stopped;
+                            return None;
+                        }
+                        let group = Group {
+                            first,
+                            last,
+                            residents: residents.union(&after).copied().collect(),
+                            flows: &self.flows,
+                        };
+                        let others = self.others(first, last);
+                        let key = group.key(self.workload, self.tree);
+                        let choices: &Hull<group::Choice> = memo.entry(key).or_insert_with(|| {
+                            group::best(&group, &mut self.parts, others, upper, certificate, stop)
+                        });
+                        let rest = self.rest(last + 1);
+                        let to = states[last + 1]
+                            .entry(after)
+                            .or_insert_with(|| Hull::new(objective));
+                        for choice in choices.corners() {
+                            for from in front.corners() {
+                                let energy = from.energy + choice.energy;
+                                let cycles = from.cycles + choice.cycles;
+                                if objective.rank(energy + rest.0, cycles + rest.1).0 > upper
+                                    || to.is_needless(energy, cycles)
+                                {
+                                    continue;
+                                }
+                                to.add(energy, cycles, arena.len());
+                                arena.push(Some((from.item, choice.item.clone())));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        certificate.kept += arena.len() as u64 - 1;
+        let mut ends = Hull::new(objective);
+        for end in states[n].values().flat_map(Hull::corners) {
+            ends.add(end.energy, end.cycles, end.item);
+        }
+        let best = ends.corners().iter().min_by(|a, b| {
+            let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles).0;
+            rank(a).total_cmp(&rank(b))
+        });
+        assert!(
+            best.is_some() || certificate.stop == StopReason::Stopped,
+            "what is known is in the space"
+        );
+        best.map(|best| self.schedule(&arena, best.item))
+    }
+
+    /// The schedule that ends with partial schedule `at`.
+    fn schedule(&self, arena: &[Partial], mut at: usize) -> Fused {
+        let mut groups = Vec::new();
+        while let Some((from, choice)) = &arena[at] {
+            groups.push(choice);
+            at = *from;
+        }
+        let mut fused = Fused::default();
+        for group in groups.iter().rev() {
+            for found in &group.steps {
+                let einsum = &self.workload.einsums[fused.steps.len()];
+                let mapping = text::mapping(einsum, self.tree, &found.point.nest);
+                fused.add(einsum, mapping, found.n_shared, found.point.cost.clone());
+            }
+            fused.group_ends.push(fused.steps.len());
+        }
+        fused
+    }
+}
