@@ -2,18 +2,29 @@
 
 use std::fmt::Write as _;
 
-use ir::workload::Einsum;
-use mapper::exact::{Model, Objective, StopReason, map};
+use ir::workload::{Einsum, Workload};
+use mapper::exact::{Model, Objective, StopReason, fuse, map};
 use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../tests/common/trees.rs"]
 mod trees;
 
 const RUNS: usize = 5;
+/// The longest that fusion of one workload may take, in CPU milliseconds.
+const FUSION_MS: f64 = 60_000.0;
 
 /// CPU milliseconds of this thread.
 fn cpu_ms() -> f64 {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
+    milliseconds(ClockId::ThreadCPUTime)
+}
+
+/// CPU milliseconds of all threads.
+fn process_ms() -> f64 {
+    milliseconds(ClockId::ProcessCPUTime)
+}
+
+fn milliseconds(clock: ClockId) -> f64 {
+    let now = clock_gettime(clock);
     now.tv_sec as f64 * 1e3 + now.tv_nsec as f64 * 1e-6
 }
 
@@ -38,6 +49,27 @@ fn time(einsum: &Einsum, tree: &ir::tree::Tree, model: Model) -> (f64, u64, bool
         }
     }
     best
+}
+
+/// A row of what fusion of `workload` gives.
+fn fused(workload: &Workload, tree: &str, model: (Model, &str), objective: Objective) -> String {
+    let start = process_ms();
+    let over = |_| process_ms() - start > FUSION_MS;
+    let found = fuse(workload, &trees::tree(tree), model.0, objective, &over);
+    let found = found.expect("it fits").expect("a nest of each einsum");
+    let ms = process_ms() - start;
+    let stopped = found.certificate.stop == StopReason::Stopped;
+    format!(
+        "| {} | {tree} | {} | {objective:?} | {ms:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {} | {} |\n",
+        workload.name,
+        model.1,
+        found.unfused.0 * 1e-6,
+        found.energy_pj * 1e-6,
+        found.unfused.1,
+        found.cycles,
+        found.outermost_bits,
+        if stopped { "stopped" } else { "proven" }
+    )
 }
 
 fn main() {
@@ -112,6 +144,32 @@ fn main() {
             workload.einsums.len(),
             cpu_ms() - start
         );
+    }
+    let _ = writeln!(
+        text,
+        "\n## Fused\n\nShared loops and residency; all CPU time of one search.\n\n\
+         | workload | tree | model | objective | ms | alone, uJ | fused, uJ | alone, cycles | fused, cycles | outermost bits | |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|"
+    );
+    let attention = ["attention", "attention_online"].map(trees::workload);
+    let networks = ["resnet8", "mobilenet_v1_025", "mobilenet_v2", "resnet50"];
+    let networks =
+        networks.map(|name| Workload::of(&onnx::zoo::shapes(name, 0).expect("of the zoo")));
+    let models = [
+        (Model::ACCELFORGE, "accelforge"),
+        (Model::MACHINE, "machine"),
+    ];
+    for workload in &attention {
+        for model in models {
+            for objective in [Objective::Energy, Objective::EnergyDelay] {
+                text += &fused(workload, "one_buffer", model, objective);
+            }
+        }
+    }
+    for workload in &networks {
+        for tree in ["gemmini_like", "tpu_like", "edge"] {
+            text += &fused(workload, tree, models[1], Objective::Energy);
+        }
     }
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())
         .expect("standard output is open");

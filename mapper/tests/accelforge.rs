@@ -11,7 +11,7 @@ use std::path::Path;
 use ir::mapping::{Mapping, Node, Projection, RowMapping};
 use ir::tree::{Component, Tree};
 use ir::workload::Einsum;
-use mapper::exact::{Access, Model, Objective, evaluate, map};
+use mapper::exact::{Access, Model, Objective, evaluate, fuse, map};
 use serde_json::Value;
 
 fn read(path: &str) -> String {
@@ -282,4 +282,30 @@ fn check_actions(run: &Value, einsum: &Einsum, tree: &Tree, access: &Access) {
         memory.name,
         operand.tensor
     );
+}
+
+/// `one_buffer` is the arch of its runs on `one_buffer16`; queries, keys, values and outputs cross the outermost memory once.
+#[test]
+fn the_fused_attention_is_the_same() {
+    let file: Value = serde_json::from_str(&read("results/accelforge.json")).expect("results");
+    let mut runs = file["runs"].as_array().expect("a list").iter();
+    let run = runs
+        .find(|r| r["workload"] == "attention" && r["arch"] == "one_buffer16")
+        .expect("it was run");
+    let tree = read("../../examples/trees/one_buffer.toml");
+    let tree = ir::tree::read("one_buffer", &tree).expect("a tree");
+    let workload = read("../../examples/workloads/attention.toml");
+    let workload = ir::workload::read("attention", &workload).expect("a workload");
+    let found = fuse(
+        &workload,
+        &tree,
+        Model::ACCELFORGE,
+        Objective::Energy,
+        &|_| false,
+    );
+    let fused = found.expect("it fits").expect("not stopped");
+    let theirs = run["energy_pj"].as_f64().expect("a number");
+    assert!((fused.energy_pj / theirs - 1.0).abs() < 1e-6);
+    assert_eq!(fused.outermost_bits, 4 * 12 * 512 * 64 * 8);
+    assert_eq!(fused.groups().count(), 1);
 }
