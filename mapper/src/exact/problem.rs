@@ -80,6 +80,9 @@ pub(crate) struct Fanout {
 impl Operand {
     /// The ranks along which neighbouring tiles may overlap: those that slide, and index nothing else.
     pub(crate) fn overlaps(&self) -> Mask {
+        if self.sliding == 0 {
+            return 0;
+        }
         let indexes = |d: &Vec<(u64, usize)>, rank: usize| d.iter().any(|(_, r)| *r == rank);
         let dimensions = |rank: usize| self.dimensions.iter().filter(|d| indexes(d, rank)).count();
         let several = members(self.sliding).filter(|rank| dimensions(*rank) > 1);

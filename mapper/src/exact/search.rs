@@ -165,7 +165,7 @@ pub(crate) fn search<G: Goal>(
             looks += 1;
             let until = certificate.nodes + LOOK_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            let _ = frame.walk(Scope::All, NO_FLOOR, goal, &mut soon, &mut certificate);
+            let _ = frame.walk(Scope::All, NO_BOUND, goal, &mut soon, &mut certificate);
         }
         let unfinished = if task.knows != Knows::Energy {
             let objective = match task.knows {
@@ -174,7 +174,7 @@ pub(crate) fn search<G: Goal>(
             };
             let mut least = Least::new(objective);
             let scope = Scope::Registers;
-            let ended = frame.walk(scope, NO_FLOOR, &mut least, stop, &mut certificate);
+            let ended = frame.walk(scope, NO_BOUND, &mut least, stop, &mut certificate);
             ended.map(|()| {
                 if objective == Objective::Energy {
                     task.energy = task.energy.max(least.rank.0);
@@ -187,9 +187,7 @@ pub(crate) fn search<G: Goal>(
                 tasks.push(task);
             })
         } else {
-            let form = Form::new(problem, nodes, split);
-            let floor = task.energy - form.energy_above(&least_traffic(problem, nodes));
-            frame.walk(Scope::All, floor, goal, stop, &mut certificate)
+            frame.walk(Scope::All, task.energy, goal, stop, &mut certificate)
         };
         if unfinished.is_none() {
             certificate.stop = StopReason::Stopped;
@@ -314,17 +312,17 @@ pub(crate) struct Frame<'a> {
     pub(crate) split: &'a Split,
 }
 
-/// Nothing is known of the least energy of a task; its parts can be negative.
-pub(crate) const NO_FLOOR: f64 = f64::NEG_INFINITY;
+/// Nothing is known of the least energy; the parts of which it is made can be negative.
+pub(crate) const NO_BOUND: f64 = f64::NEG_INFINITY;
 
 impl Frame<'_> {
     /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
     ///
-    /// `floor`: the least energy of the task but for what grows with the traffic of nodes above all fan-outs.
+    /// `energy`: a lower bound of the energy of all of them.
     pub(crate) fn walk<G: Goal>(
         self,
         scope: Scope,
-        floor: f64,
+        energy: f64,
         goal: &mut G,
         stop: &mut Stop<'_>,
         certificate: &mut Certificate,
@@ -335,12 +333,14 @@ impl Frame<'_> {
             nodes,
             split,
         } = self;
+        let form = Form::new(problem, nodes, split);
+        let floor = energy - form.energy_above(&least_traffic(problem, nodes));
         let mut walk = Walk {
             problem,
             sizes,
             nodes,
             split,
-            form: Form::new(problem, nodes, split),
+            form,
             scope,
             floor,
             goal,
@@ -559,12 +559,16 @@ impl<G: Goal> Walk<'_, '_, G> {
         let sizes = &self.sizes[rank];
         let least = self.least_tiles[state.fanouts][rank];
         let cuts = &sizes.cuts[state.tile[rank] as usize];
-        let mut cut = *state;
+        let mut tile = state.tile;
+        let mut is_too_large = |to: &u16| {
+            tile[rank] = *to;
+            self.least_bits_of(&tile, state.fanouts, index, rest, true) > room
+        };
         // Smaller tiles take less room, and make more traffic.
-        let fitting = cuts.partition_point(|to| {
-            cut.tile[rank] = *to;
-            self.least_bits(&cut, index, rest, true) > room
-        });
+        let fitting = match cuts.first() {
+            Some(first) if is_too_large(first) => cuts.partition_point(is_too_large),
+            _ => 0,
+        };
         self.certificate.pruned_by_capacity += u64::from(fitting > 0);
         let mark = self.steps.len();
         for &to in &cuts[fitting..] {
@@ -616,15 +620,28 @@ impl<G: Goal> Walk<'_, '_, G> {
 
     /// The bits that the tile of node `index` takes at least if `ranks` are still to be cut.
     fn least_bits(&self, state: &State, index: usize, ranks: Mask, changes: bool) -> u64 {
+        self.least_bits_of(&state.tile, state.fanouts, index, ranks, changes)
+    }
+
+    /// The same below `fanouts` for tiles by their positions among the sizes.
+    fn least_bits_of(
+        &self,
+        tile: &[u16],
+        fanouts: usize,
+        index: usize,
+        ranks: Mask,
+        changes: bool,
+    ) -> u64 {
         let node = self.nodes[index];
         let below = self.problem.memories[node.memory].below_fanouts;
         let size = |rank: usize| {
             if ranks >> rank & 1 == 1 {
                 return self.least_tiles[below][rank];
             }
-            match self.split.along(rank, state.fanouts..below) {
-                1 => self.tile_of(state, rank),
-                copies => self.tile_of(state, rank).div_ceil(copies),
+            let tile = self.sizes[rank].values[tile[rank] as usize];
+            match self.split.along(rank, fanouts..below) {
+                1 => tile,
+                copies => tile.div_ceil(copies),
             }
         };
         let reach = |terms: &Vec<(u64, usize)>| {

@@ -10,7 +10,7 @@ use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
 use super::super::nest::Step;
 use super::super::problem::{Problem, members};
-use super::super::search::{Frame, Leaf, NO_FLOOR, Point, Scope, least_traffic, search};
+use super::super::search::{Frame, Leaf, NO_BOUND, Point, Scope, least_traffic, search};
 use super::super::space::{Node, Sizes, Split, placements, splits};
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
@@ -371,7 +371,7 @@ impl Part {
                 nodes,
                 split: &self.splits[task.split],
             };
-            let ended = frame.walk(Scope::All, NO_FLOOR, &mut goal, stop, &mut inner);
+            let ended = frame.walk(Scope::All, NO_BOUND, &mut goal, stop, &mut inner);
             if ended.is_none() {
                 certificate.stop = StopReason::Stopped;
                 break;
