@@ -1,5 +1,7 @@
 //! The exact mapper against what is known of published architectures.
 
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
+
 use std::path::Path;
 
 use ir::tree::Tree;

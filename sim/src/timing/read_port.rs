@@ -1,7 +1,5 @@
 //! The read arbiter between LOAD and FETCH: it holds one granted request.
 
-use super::NEVER;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
     Load,
@@ -39,7 +37,7 @@ impl ReadPort {
     pub(crate) fn next(&self, load_from: u64, fetch_from: u64, memory_free_from: u64) -> u64 {
         match self.held {
             Some(granted) => granted.offered_from.max(memory_free_from),
-            None => load_from.min(fetch_from).min(NEVER),
+            None => load_from.min(fetch_from),
         }
     }
 }
