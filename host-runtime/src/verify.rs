@@ -90,14 +90,17 @@ impl Verification {
     }
 }
 
+/// The name of a machine, and the machine or why there is none.
+pub type NamedMachine = (&'static str, Result<Box<dyn Machine>, Error>);
+
 /// What to verify with.
 pub struct Options<'a> {
     /// Memory models; one run with the first where the memory is on chip.
     pub models: &'a [MemoryModel],
     /// Images: for each the inputs in the order of the network's.
     pub images: &'a [Vec<Vec<i8>>],
-    /// Machines to compare with the simulator, each with its name; an `Unavailable` one is reported as skipped.
-    pub machines: Vec<(&'static str, Result<Box<dyn Machine>, Error>)>,
+    /// Machines to compare with the simulator; an `Unavailable` one is reported as skipped.
+    pub machines: Vec<NamedMachine>,
     /// Cycles after which a run is stopped.
     pub cycle_limit: u64,
 }

@@ -46,10 +46,11 @@ fn images(network: &Network) -> Vec<Vec<Vec<i8>>> {
         .collect()
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn agree(arch: &Arch, models: &[MemoryModel]) {
     let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
     if let Err(Error::Unavailable { reason, .. }) = &rtl {
-        println!("skipped: {reason}");
+        eprintln!("skipped: {reason}");
         return;
     }
     let network = onnx::import(

@@ -147,8 +147,10 @@ fn agree(arch: &Arch, network: &Network, seed: u64) -> Option<Result<(), String>
                 ..Default::default()
             },
         )
+        .map(|compiled| compiled.program)
+        .ok()
     };
-    if compile(false).is_err() || compile(true).is_err() {
+    if compile(false).is_none() || compile(true).is_none() {
         return None;
     }
     let mut random = common::Random(seed);
@@ -169,11 +171,7 @@ fn agree(arch: &Arch, network: &Network, seed: u64) -> Option<Result<(), String>
         cycle_limit: 10_000_000,
     };
     let result = verify(network, arch, options, |variant| {
-        Ok::<_, Error>(
-            compile(variant == Variant::KeepAll)
-                .expect("it compiled before")
-                .program,
-        )
+        Ok::<_, Error>(compile(variant == Variant::KeepAll).expect("it compiled before"))
     });
     Some(match result {
         Err(error) => Err(error.to_string()),

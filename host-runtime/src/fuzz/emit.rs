@@ -280,14 +280,14 @@ impl<'a> Emitter<'a> {
         }
         let (mut known, mut edges) = found?;
         // Waits that nothing asks for keep the clocks young, and the semaphores busy.
-        if edges.len() < 2 && random.chance(50) {
-            if let Some(extra) = candidates
+        if edges.len() < 2
+            && random.chance(50)
+            && let Some(extra) = candidates
                 .iter()
                 .find(|c| edges.iter().all(|e| self.producer(e) != self.producer(c)))
-            {
-                known = with(&known, extra);
-                edges.push(*extra);
-            }
+        {
+            known = with(&known, extra);
+            edges.push(*extra);
         }
         random.shuffle(&mut edges);
         Some((known, edges))

@@ -61,6 +61,10 @@ impl Layout {
 }
 
 /// The parts of the banks that programs use: the ends of each bank, as linear ranges, some across two banks.
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "a list of ranges, which may have one"
+)]
 fn windows(arch: &Arch) -> Vec<Range<u32>> {
     let (words, banks) = (arch.activations.words, arch.activations.banks);
     if words * banks <= 512 {

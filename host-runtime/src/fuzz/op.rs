@@ -311,7 +311,9 @@ impl Op {
                 let first = parameters * arch.vector.requantise_lanes;
                 let in_range = first + arch.array.cols <= arch.parameters.channels
                     && group * arch.array.cols < arch.word_bytes();
-                if n_pixels > arch.accumulators.pixels || !in_range || first % arch.array.cols != 0
+                if n_pixels > arch.accumulators.pixels
+                    || !in_range
+                    || !first.is_multiple_of(arch.array.cols)
                 {
                     return None;
                 }
