@@ -35,7 +35,7 @@ pub struct MachineRun {
 
 /// Something that executes programs to the cycle.
 ///
-/// Registers and local memories keep what a run left in them, as on a board, until [`Machine::reset`].
+/// Registers and local memories keep what a run left in them, as on a board, until a reset.
 pub trait Machine: Send {
     /// The device's name.
     fn name(&self) -> &'static str;

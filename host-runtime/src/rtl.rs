@@ -1,6 +1,6 @@
 //! The machine `rtl`: the generated design, verilated, behind the memory model's slave.
 //!
-//! One step of [`Core::cycle`] is one clock cycle: inputs of the cycle are set, the low phase lets them settle, the
+//! One step of `Core::cycle` is one clock cycle: inputs of the cycle are set, the low phase lets them settle, the
 //! outputs of the cycle are looked at, and the high phase ends it.
 
 use std::path::Path;
