@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mapper::exact::{Model, Objective, map};
+use mapper::exact::{Objective, map};
 
 #[path = "../tests/common/trees.rs"]
 mod trees;

@@ -92,7 +92,7 @@ fn main() {
         let mut rows = String::new();
         let mut of_kind = [Vec::new(), Vec::new()];
         for einsum in &layers.einsums {
-            let (ms, nodes, proven) = time(einsum, &tree, **model);
+            let (ms, nodes, proven) = time(einsum, &tree, *model);
             let kind = usize::from(slides.contains(einsum));
             of_kind[kind].push((ms, proven));
             let proof = if proven { "proven" } else { "stopped" };
@@ -133,9 +133,9 @@ fn main() {
             .expect("it fits");
             n_proven += usize::from(found.certificate.stop == StopReason::Exhausted);
         }
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "{}{name} on gemmini_like, machine: {} einsums, {n_proven} proven, {:.1} ms in all\n",
+            "{}{name} on gemmini_like, machine: {} einsums, {n_proven} proven, {:.1} ms in all",
             if name == "resnet50" {
                 "\n## Whole networks\n\n"
             } else {

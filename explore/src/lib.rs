@@ -4,7 +4,7 @@
 //! - [`run`]: every point mapped and simulated in timing mode, in parallel, always with the same result.
 //! - [`alone`]: the cost model against the simulator, for whole programs and each layer alone.
 //! - [`pareto`]: the points that no other point makes pointless.
-//! - [`print`]: points as a table and as JSON lines.
+//! - [`mod@print`]: points as a table and as JSON lines.
 //!
 //! A point that is no legal arch, or on which the network has no program, stays in the result with its reason.
 //! Deliberately not here: where results are kept from run to run, and the hardware of a point; that is `hw`.

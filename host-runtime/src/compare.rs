@@ -85,7 +85,12 @@ impl Difference {
     }
 
     pub(crate) fn text(device: &str, message: &str) -> Difference {
-        Difference { device: device.to_owned(), what: What::Failure { message: message.to_owned() } }
+        Difference {
+            device: device.to_owned(),
+            what: What::Failure {
+                message: message.to_owned(),
+            },
+        }
     }
 }
 
@@ -97,16 +102,49 @@ impl fmt::Display for Difference {
             None => "not run".to_owned(),
         };
         match &self.what {
-            What::Span { index, instruction, layer, expected, actual } => {
-                write!(f, "instruction {index} `{instruction}` of `{layer}`: expected {}, was {}", span(expected), span(actual))
+            What::Span {
+                index,
+                instruction,
+                layer,
+                expected,
+                actual,
+            } => {
+                write!(
+                    f,
+                    "instruction {index} `{instruction}` of `{layer}`: expected {}, was {}",
+                    span(expected),
+                    span(actual)
+                )
             }
-            What::Cycles { expected, actual } => write!(f, "expected {expected} cycles, was {actual}"),
-            What::Counter { name, expected, actual } => write!(f, "counter `{name}`: expected {expected}, was {actual}"),
-            What::Memory { word, byte, expected, actual } => {
-                write!(f, "memory word {word} byte {byte}: expected {expected:#04x}, was {actual:#04x}")
+            What::Cycles { expected, actual } => {
+                write!(f, "expected {expected} cycles, was {actual}")
             }
-            What::Tensor { tensor, index, expected, actual } => {
-                write!(f, "tensor `{tensor}` value {index}: expected {expected}, was {actual}")
+            What::Counter {
+                name,
+                expected,
+                actual,
+            } => write!(f, "counter `{name}`: expected {expected}, was {actual}"),
+            What::Memory {
+                word,
+                byte,
+                expected,
+                actual,
+            } => {
+                write!(
+                    f,
+                    "memory word {word} byte {byte}: expected {expected:#04x}, was {actual:#04x}"
+                )
+            }
+            What::Tensor {
+                tensor,
+                index,
+                expected,
+                actual,
+            } => {
+                write!(
+                    f,
+                    "tensor `{tensor}` value {index}: expected {expected}, was {actual}"
+                )
             }
             What::Failure { message } => write!(f, "{message}"),
         }
@@ -128,7 +166,10 @@ pub struct Differences {
 
 impl Differences {
     fn note(&mut self, device: &str, what: What) {
-        self.first.get_or_insert_with(|| Difference { device: device.to_owned(), what });
+        self.first.get_or_insert_with(|| Difference {
+            device: device.to_owned(),
+            what,
+        });
     }
 
     /// Adds others to these.
@@ -143,11 +184,19 @@ impl Differences {
 }
 
 /// Compares starts, signals, cycles and, where both have them, counters.
-pub fn compare_runs(program: &Program, device: &str, expected: &MachineRun, actual: &MachineRun) -> Differences {
+pub fn compare_runs(
+    program: &Program,
+    device: &str,
+    expected: &MachineRun,
+    actual: &MachineRun,
+) -> Differences {
     let mut found = Differences::default();
     let key = |span: &Span| (span.engine, span.nth);
     let mut differing: Vec<(Option<Span>, Option<Span>)> = Vec::new();
-    let (mut wanted, mut was) = (expected.spans.iter().peekable(), actual.spans.iter().peekable());
+    let (mut wanted, mut was) = (
+        expected.spans.iter().peekable(),
+        actual.spans.iter().peekable(),
+    );
     // Both lists are by engine and number, so one pass pairs them.
     loop {
         let pair = match (wanted.peek(), was.peek()) {
@@ -166,31 +215,68 @@ pub fn compare_runs(program: &Program, device: &str, expected: &MachineRun, actu
         let starts = [pair.0, pair.1].map(|span| span.map_or(u64::MAX, |s| s.start));
         let signals = [pair.0, pair.1].map(|span| span.map_or(u64::MAX, |s| s.signal));
         // Where the starts agree the difference is seen at the signal.
-        if starts[0] == starts[1] { signals[0].min(signals[1]) } else { starts[0].min(starts[1]) }
+        if starts[0] == starts[1] {
+            signals[0].min(signals[1])
+        } else {
+            starts[0].min(starts[1])
+        }
     };
     if let Some((wanted, was)) = differing.iter().copied().min_by_key(time) {
         let span = wanted.or(was).expect("one of the two is there");
         let index = instruction_index(&program.instructions, span.engine, span.nth);
-        let text = index.map_or_else(|| format!("run instruction {} of {}", span.nth, span.engine.name()), |i| program.instructions[i].to_string());
+        let text = index.map_or_else(
+            || format!("run instruction {} of {}", span.nth, span.engine.name()),
+            |i| program.instructions[i].to_string(),
+        );
         let layer = index.and_then(|i| program.layers.get(usize::from(*program.layer_of.get(i)?)));
-        let what = What::Span { index: index.unwrap_or(0), instruction: text, layer: layer.cloned().unwrap_or_default(), expected: wanted, actual: was };
+        let what = What::Span {
+            index: index.unwrap_or(0),
+            instruction: text,
+            layer: layer.cloned().unwrap_or_default(),
+            expected: wanted,
+            actual: was,
+        };
         found.note(device, what);
     }
     if expected.cycles != actual.cycles {
         found.cycles += 1;
-        found.note(device, What::Cycles { expected: expected.cycles, actual: actual.cycles });
+        found.note(
+            device,
+            What::Cycles {
+                expected: expected.cycles,
+                actual: actual.cycles,
+            },
+        );
     }
-    for (wanted, was) in expected.counters.iter().flatten().zip(actual.counters.iter().flatten()) {
+    for (wanted, was) in expected
+        .counters
+        .iter()
+        .flatten()
+        .zip(actual.counters.iter().flatten())
+    {
         if wanted != was {
             found.counters += 1;
-            found.note(device, What::Counter { name: wanted.0.clone(), expected: wanted.1, actual: was.1 });
+            found.note(
+                device,
+                What::Counter {
+                    name: wanted.0.clone(),
+                    expected: wanted.1,
+                    actual: was.1,
+                },
+            );
         }
     }
     found
 }
 
 /// Compares the memories after a run.
-pub fn compare_memory(arch: &Arch, program: &Program, device: &str, expected: &[u8], actual: &[u8]) -> Differences {
+pub fn compare_memory(
+    arch: &Arch,
+    program: &Program,
+    device: &str,
+    expected: &[u8],
+    actual: &[u8],
+) -> Differences {
     let mut found = Differences::default();
     let length = program.memory_words as usize * arch.word_bytes() as usize;
     if expected.len() < length || actual.len() < length {
@@ -201,8 +287,19 @@ pub fn compare_memory(arch: &Arch, program: &Program, device: &str, expected: &[
     for (index, (&wanted, &was)) in expected[..length].iter().zip(&actual[..length]).enumerate() {
         if wanted != was {
             found.bytes += 1;
-            let (word, byte) = (index as u32 / arch.word_bytes(), index as u32 % arch.word_bytes());
-            found.note(device, What::Memory { word, byte, expected: wanted, actual: was });
+            let (word, byte) = (
+                index as u32 / arch.word_bytes(),
+                index as u32 % arch.word_bytes(),
+            );
+            found.note(
+                device,
+                What::Memory {
+                    word,
+                    byte,
+                    expected: wanted,
+                    actual: was,
+                },
+            );
         }
     }
     found

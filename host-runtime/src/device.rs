@@ -11,12 +11,12 @@ use ir::network::{NetworkError, TensorId};
 use ir::program::Checked;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::artifact::Artifact;
 use crate::machine::{Machine, Span, late, memory_image};
 use crate::rtl::RtlMachine;
 use crate::simulated::SimMachine;
 use crate::verilated::Optimise;
-use crate::Error;
 
 /// What the time of an outcome is counted in; figures of two time bases are never compared without their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,11 @@ pub struct Settings {
 impl Default for Settings {
     /// Memory model M1, and a limit of 2^32 cycles: the width of the hardware's counter.
     fn default() -> Settings {
-        Settings { memory: MemoryModel::M1, cycle_limit: 1 << 32, optimise: Optimise::Full }
+        Settings {
+            memory: MemoryModel::M1,
+            cycle_limit: 1 << 32,
+            optimise: Optimise::Full,
+        }
     }
 }
 
@@ -107,14 +111,20 @@ pub trait Session: Send {
     /// # Errors
     /// As [`Session::poll`], and [`Error::Wait`] after `limit`.
     fn wait(&mut self, limit: Duration) -> Result<Outcome, Error> {
-        #[expect(clippy::disallowed_methods, reason = "a limit on waiting is about the host's time")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a limit on waiting is about the host's time"
+        )]
         let begin = Instant::now();
         loop {
             if let Some(outcome) = self.poll()? {
                 return Ok(outcome);
             }
             if begin.elapsed() > limit {
-                return Err(Error::Wait { device: self.name(), seconds: limit.as_secs_f64() });
+                return Err(Error::Wait {
+                    device: self.name(),
+                    seconds: limit.as_secs_f64(),
+                });
             }
         }
     }
@@ -135,7 +145,11 @@ pub trait Session: Send {
 
 /// All devices, in the order in which they are listed.
 pub fn devices(settings: Settings) -> Vec<Box<dyn Device>> {
-    vec![Box::new(Reference), Box::new(Simulator { settings }), Box::new(Verilated { settings })]
+    vec![
+        Box::new(Reference),
+        Box::new(Simulator { settings }),
+        Box::new(Verilated { settings }),
+    ]
 }
 
 /// The reference executor of the network: plain loops, no time. The oracle of all others.
@@ -164,7 +178,10 @@ impl Device for Reference {
 
     fn load(&self, artifact: &Artifact) -> Result<Box<dyn Session>, Error> {
         artifact.check()?;
-        Ok(Box::new(ReferenceSession { network: artifact.network.clone(), inputs: None }))
+        Ok(Box::new(ReferenceSession {
+            network: artifact.network.clone(),
+            inputs: None,
+        }))
     }
 }
 
@@ -180,7 +197,11 @@ impl Device for Simulator {
     fn load(&self, artifact: &Artifact) -> Result<Box<dyn Session>, Error> {
         artifact.check()?;
         let machine = SimMachine::new(&artifact.arch);
-        Ok(Box::new(MachineSession::new(machine, artifact, self.settings)))
+        Ok(Box::new(MachineSession::new(
+            machine,
+            artifact,
+            self.settings,
+        )))
     }
 }
 
@@ -196,7 +217,11 @@ impl Device for Verilated {
     fn load(&self, artifact: &Artifact) -> Result<Box<dyn Session>, Error> {
         artifact.check()?;
         let machine = RtlMachine::of(&artifact.arch, self.settings.optimise)?;
-        Ok(Box::new(MachineSession::new(machine, artifact, self.settings)))
+        Ok(Box::new(MachineSession::new(
+            machine,
+            artifact,
+            self.settings,
+        )))
     }
 }
 
@@ -211,7 +236,11 @@ impl Session for ReferenceSession {
     }
 
     fn submit(&mut self, inputs: &[Vec<i8>]) -> Result<(), Error> {
-        in_order("reference", self.inputs.is_none(), "was given an image while another is under way")?;
+        in_order(
+            "reference",
+            self.inputs.is_none(),
+            "was given an image while another is under way",
+        )?;
         check_inputs(&self.network, inputs)?;
         self.inputs = Some(inputs.to_vec());
         Ok(())
@@ -219,13 +248,32 @@ impl Session for ReferenceSession {
 
     fn poll(&mut self) -> Result<Option<Outcome>, Error> {
         let inputs = self.inputs.take();
-        in_order("reference", inputs.is_some(), "was polled while no image is under way")?;
+        in_order(
+            "reference",
+            inputs.is_some(),
+            "was polled while no image is under way",
+        )?;
         let mut values = self.network.reference(&inputs.unwrap_or_default())?;
-        let outputs: Vec<Vec<i8>> = self.network.outputs.iter().map(|id| values[id.index()].clone()).collect();
-        let between = |id: &TensorId| !self.network.inputs.contains(id) && !self.network.outputs.contains(id);
+        let outputs: Vec<Vec<i8>> = self
+            .network
+            .outputs
+            .iter()
+            .map(|id| values[id.index()].clone())
+            .collect();
+        let between =
+            |id: &TensorId| !self.network.inputs.contains(id) && !self.network.outputs.contains(id);
         let ids = (0..values.len() as u32).map(TensorId).filter(between);
-        let intermediates = ids.map(|id| (id, std::mem::take(&mut values[id.index()]))).collect();
-        Ok(Some(Outcome { outputs, intermediates, cycles: None, time: TimeBase::None, counters: None, spans: None }))
+        let intermediates = ids
+            .map(|id| (id, std::mem::take(&mut values[id.index()])))
+            .collect();
+        Ok(Some(Outcome {
+            outputs,
+            intermediates,
+            cycles: None,
+            time: TimeBase::None,
+            counters: None,
+            spans: None,
+        }))
     }
 }
 
@@ -244,7 +292,12 @@ struct UnderWay {
 
 impl<M: Machine> MachineSession<M> {
     fn new(machine: M, artifact: &Artifact, settings: Settings) -> MachineSession<M> {
-        MachineSession { machine, artifact: artifact.clone(), settings, under_way: None }
+        MachineSession {
+            machine,
+            artifact: artifact.clone(),
+            settings,
+            under_way: None,
+        }
     }
 }
 
@@ -257,18 +310,29 @@ impl<M: Machine> Session for MachineSession<M> {
     }
 
     fn submit(&mut self, inputs: &[Vec<i8>]) -> Result<(), Error> {
-        in_order(self.machine.name(), self.under_way.is_none(), "was given an image while another is under way")?;
+        in_order(
+            self.machine.name(),
+            self.under_way.is_none(),
+            "was given an image while another is under way",
+        )?;
         check_inputs(&self.artifact.network, inputs)?;
         let program = loaded(&self.artifact);
         let memory = memory_with_inputs(&self.artifact, inputs);
         self.machine.begin(program, self.settings.memory);
-        self.under_way = Some(UnderWay { memory, cycles_left: self.settings.cycle_limit });
+        self.under_way = Some(UnderWay {
+            memory,
+            cycles_left: self.settings.cycle_limit,
+        });
         Ok(())
     }
 
     fn poll(&mut self) -> Result<Option<Outcome>, Error> {
         let run = self.under_way.take();
-        in_order(self.machine.name(), run.is_some(), "was polled while no image is under way")?;
+        in_order(
+            self.machine.name(),
+            run.is_some(),
+            "was polled while no image is under way",
+        )?;
         let Some(mut run) = run else { return Ok(None) };
         let program = loaded(&self.artifact);
         let slice = run.cycles_left.min(SLICE);
@@ -287,7 +351,9 @@ impl<M: Machine> Session for MachineSession<M> {
             outputs: outputs(&self.artifact, &run.memory),
             intermediates: intermediates(&self.artifact, &run.memory),
             cycles: Some(result.cycles),
-            time: TimeBase::CyclesAt { hz: self.artifact.arch.clock_hz },
+            time: TimeBase::CyclesAt {
+                hz: self.artifact.arch.clock_hz,
+            },
             counters: result.counters,
             spans: Some(result.spans),
         }))
@@ -296,7 +362,10 @@ impl<M: Machine> Session for MachineSession<M> {
 
 /// The program of an artifact that `load` has checked.
 fn loaded(artifact: &Artifact) -> Checked<'_> {
-    Checked { program: &artifact.program, arch: &artifact.arch }
+    Checked {
+        program: &artifact.program,
+        arch: &artifact.arch,
+    }
 }
 
 /// The memory before a run, inputs included. The inputs fit the network.
@@ -304,7 +373,12 @@ pub(crate) fn memory_with_inputs(artifact: &Artifact, inputs: &[Vec<i8>]) -> Vec
     let mut memory = memory_image(loaded(artifact));
     let word_bytes = artifact.arch.word_bytes();
     for (id, values) in artifact.network.inputs.iter().zip(inputs) {
-        for image in artifact.program.inputs.iter().filter(|image| image.tensor == id.0) {
+        for image in artifact
+            .program
+            .inputs
+            .iter()
+            .filter(|image| image.tensor == id.0)
+        {
             let bytes = image.pack(word_bytes, values);
             memory[(image.word * word_bytes) as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
@@ -316,35 +390,57 @@ pub(crate) fn memory_with_inputs(artifact: &Artifact, inputs: &[Vec<i8>]) -> Vec
 pub(crate) fn outputs(artifact: &Artifact, memory: &[u8]) -> Vec<Vec<i8>> {
     let places = &artifact.program.outputs;
     let ids = artifact.network.outputs.iter();
-    ids.filter_map(|id| places.iter().find(|image| image.tensor == id.0)).map(|image| unpack(artifact, image, memory)).collect()
+    ids.filter_map(|id| places.iter().find(|image| image.tensor == id.0))
+        .map(|image| unpack(artifact, image, memory))
+        .collect()
 }
 
 /// The tensors between layers that are in memory after a run.
 pub(crate) fn intermediates(artifact: &Artifact, memory: &[u8]) -> Vec<(TensorId, Vec<i8>)> {
     let places = artifact.program.intermediates.iter();
-    places.map(|image| (TensorId(image.tensor), unpack(artifact, image, memory))).collect()
+    places
+        .map(|image| (TensorId(image.tensor), unpack(artifact, image, memory)))
+        .collect()
 }
 
 fn unpack(artifact: &Artifact, image: &ir::program::TensorImage, memory: &[u8]) -> Vec<i8> {
     let word_bytes = artifact.arch.word_bytes();
-    image.unpack(word_bytes, &memory[image.word as usize * word_bytes as usize..])
+    image.unpack(
+        word_bytes,
+        &memory[image.word as usize * word_bytes as usize..],
+    )
 }
 
 fn check_inputs(network: &ir::network::Network, inputs: &[Vec<i8>]) -> Result<(), Error> {
     if inputs.len() != network.inputs.len() {
-        return Err(NetworkError::InputCount { expected: network.inputs.len(), given: inputs.len() }.into());
+        return Err(NetworkError::InputCount {
+            expected: network.inputs.len(),
+            given: inputs.len(),
+        }
+        .into());
     }
     for (id, values) in network.inputs.iter().zip(inputs) {
         let tensor = network.tensor(*id);
         if values.len() != tensor.n_values() {
-            let (expected, given) = (format!("{} int8 values", tensor.n_values()), values.len().to_string());
-            return Err(NetworkError::Boundary { tensor: tensor.name.clone(), expected, given }.into());
+            let (expected, given) = (
+                format!("{} int8 values", tensor.n_values()),
+                values.len().to_string(),
+            );
+            return Err(NetworkError::Boundary {
+                tensor: tensor.name.clone(),
+                expected,
+                given,
+            }
+            .into());
         }
     }
     Ok(())
 }
 
 fn in_order(device: &'static str, holds: bool, what: &'static str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::Order { device, what }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::Order { device, what })
+    }
 }
-

@@ -30,7 +30,10 @@ pub enum Error {
     Network(#[from] NetworkError),
     /// The program runs longer than the limit.
     #[error("device `{device}` was stopped in cycle {cycle}: {state}")]
-    #[diagnostic(code(device::timeout), help("raise the cycle limit if the program is really that long"))]
+    #[diagnostic(
+        code(device::timeout),
+        help("raise the cycle limit if the program is really that long")
+    )]
     Timeout {
         /// The device.
         device: &'static str,
@@ -105,12 +108,18 @@ impl Error {
     pub fn unavailable(&self) -> Option<String> {
         match self {
             Error::Unavailable { reason, .. } => Some(reason.clone()),
-            Error::Build(BuildError::Tool(error @ hw::flow::ToolError::Missing { .. })) => Some(error.to_string()),
+            Error::Build(BuildError::Tool(error @ hw::flow::ToolError::Missing { .. })) => {
+                Some(error.to_string())
+            }
             _ => None,
         }
     }
 
     pub(crate) fn port(device: &'static str, fault: PortFault) -> Error {
-        Error::Fault { device, cycle: fault.cycle, what: fault.what }
+        Error::Fault {
+            device,
+            cycle: fault.cycle,
+            what: fault.what,
+        }
     }
 }

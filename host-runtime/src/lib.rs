@@ -11,8 +11,8 @@ pub mod netlist;
 pub mod rtl;
 pub mod simulated;
 pub mod slave;
-pub mod verilated;
 pub mod verify;
+pub mod verilated;
 
 pub use artifact::Artifact;
 pub use device::{Device, Outcome, Session, Settings, TimeBase, devices};

@@ -2,9 +2,9 @@
 //!
 //! Devices, `verify` and the random programs all stand on [`Machine`]; it knows no networks.
 
+use ir::MemoryModel;
 use ir::isa::{Engine, Instruction};
 use ir::program::Checked;
-use ir::MemoryModel;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -35,7 +35,7 @@ pub struct MachineRun {
 
 /// Something that executes programs to the cycle.
 ///
-/// Registers and local memories keep what a run left in them, as on a board, until [`Machine::reset`].
+/// Registers and local memories keep what a run left in them, as on a board, until a reset.
 pub trait Machine: Send {
     /// The device's name.
     fn name(&self) -> &'static str;
@@ -49,7 +49,12 @@ pub trait Machine: Send {
     ///
     /// # Errors
     /// What is wrong with program or machine, which is then reset.
-    fn advance(&mut self, program: Checked, memory: &mut Vec<u8>, cycles: u64) -> Result<Option<MachineRun>, Error>;
+    fn advance(
+        &mut self,
+        program: Checked,
+        memory: &mut Vec<u8>,
+        cycles: u64,
+    ) -> Result<Option<MachineRun>, Error>;
 
     /// Ends a run under way; the reason says in which cycle and what each engine was doing.
     fn stop(&mut self, program: Checked) -> Error;
@@ -58,7 +63,13 @@ pub trait Machine: Send {
     ///
     /// # Errors
     /// [`Error::Timeout`] after `cycle_limit` cycles; otherwise as [`Machine::advance`].
-    fn run(&mut self, program: Checked, memory: &mut Vec<u8>, model: MemoryModel, cycle_limit: u64) -> Result<MachineRun, Error> {
+    fn run(
+        &mut self,
+        program: Checked,
+        memory: &mut Vec<u8>,
+        model: MemoryModel,
+        cycle_limit: u64,
+    ) -> Result<MachineRun, Error> {
         self.begin(program, model);
         match self.advance(program, memory, cycle_limit)? {
             Some(run) if run.cycles > cycle_limit => Err(late(self.name(), run.cycles)),
@@ -70,7 +81,11 @@ pub trait Machine: Send {
 
 /// The error of a run that ended beyond its limit, on a machine that cannot be stopped in between.
 pub(crate) fn late(device: &'static str, cycle: u64) -> Error {
-    Error::Timeout { device, cycle, state: "the run ended there, beyond its limit".to_owned() }
+    Error::Timeout {
+        device,
+        cycle,
+        state: "the run ended there, beyond its limit".to_owned(),
+    }
 }
 
 /// The memory before a run: the program's image, and zeros up to the program's `memory_words`.
@@ -84,5 +99,10 @@ pub fn memory_image(program: Checked) -> Vec<u8> {
 /// Index in the program of the `nth` run instruction of `engine`.
 pub fn instruction_index(instructions: &[Instruction], engine: Engine, nth: u32) -> Option<usize> {
     let is_run = |instruction: &Instruction| matches!(instruction, Instruction::Run(run) if run.opcode.engine() == engine);
-    instructions.iter().enumerate().filter(|(_, instruction)| is_run(instruction)).nth(nth as usize).map(|(index, _)| index)
+    instructions
+        .iter()
+        .enumerate()
+        .filter(|(_, instruction)| is_run(instruction))
+        .nth(nth as usize)
+        .map(|(index, _)| index)
 }

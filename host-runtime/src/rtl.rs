@@ -1,6 +1,6 @@
 //! The machine `rtl`: the generated design, verilated, behind the memory model's slave.
 //!
-//! One step of [`Core::cycle`] is one clock cycle: inputs of the cycle are set, the low phase lets them settle, the
+//! One step of `Core::cycle` is one clock cycle: inputs of the cycle are set, the low phase lets them settle, the
 //! outputs of the cycle are looked at, and the high phase ends it.
 
 use std::path::Path;
@@ -99,24 +99,38 @@ impl Core {
             Attachment::OnChip => {
                 let (memory, words) = model.memory(MEMORY, word_bits)?;
                 if words != arch.memory.words as usize {
-                    return Err(LoadError::Missing { what: "memory", name: format!("{MEMORY} of {} words", arch.memory.words) });
+                    return Err(LoadError::Missing {
+                        what: "memory",
+                        name: format!("{MEMORY} of {} words", arch.memory.words),
+                    });
                 }
                 Attached::OnChip { memory }
             }
         };
         let counters = match arch.counters {
-            ir::arch::Counters::Full => Some(model.port("counters_o", 32 * sim::Counters::NAMES.len() as u32)?),
+            ir::arch::Counters::Full => {
+                Some(model.port("counters_o", 32 * sim::Counters::NAMES.len() as u32)?)
+            }
             ir::arch::Counters::Basic => None,
         };
         let word_bytes = arch.word_bytes() as usize;
-        let mut core = Core { model, ports, attached, counters, word_bytes, arch: arch.clone() };
+        let mut core = Core {
+            model,
+            ports,
+            attached,
+            counters,
+            word_bytes,
+            arch: arch.clone(),
+        };
         core.reset();
         Ok(core)
     }
 
     /// Resets the machine; memories keep what they hold.
     pub fn reset(&mut self) {
-        let Ports { clk, rst_n, start, .. } = self.ports;
+        let Ports {
+            clk, rst_n, start, ..
+        } = self.ports;
         // Without one evaluation at low clock first, the first rising edge would be none.
         self.model.set(clk, 0);
         self.model.set(start, 0);
@@ -139,7 +153,12 @@ impl Core {
     ///
     /// The memory has `words` words; bursts beyond it are faults.
     pub fn start(&mut self, chunks: u32, words: u32, model: MemoryModel) -> Run {
-        let Ports { start, prog_base, prog_chunks, .. } = self.ports;
+        let Ports {
+            start,
+            prog_base,
+            prog_chunks,
+            ..
+        } = self.ports;
         self.model.set(prog_base, 0);
         self.model.set(prog_chunks, u64::from(chunks));
         self.model.set(start, 1);
@@ -174,13 +193,18 @@ impl Core {
                 }
                 model.set(self.ports.clk, 0);
                 model.eval();
-                let request = |valid, addr, len| (model.get(valid) == 1).then(|| (model.get(addr) as u32, model.get(len) as u32));
+                let request = |valid, addr, len| {
+                    (model.get(valid) == 1).then(|| (model.get(addr) as u32, model.get(len) as u32))
+                };
                 let seen = Seen {
                     read: request(channels.rd_valid, channels.rd_addr, channels.rd_len),
                     write: request(channels.wr_valid, channels.wr_addr, channels.wr_len),
-                    write_data: (model.get(channels.wdata_valid) == 1).then(|| model.bytes(channels.wdata)),
+                    write_data: (model.get(channels.wdata_valid) == 1)
+                        .then(|| model.bytes(channels.wdata)),
                 };
-                run.slave.finish(cycle, drive, seen, memory).map_err(|fault| Error::port(NAME, fault))?;
+                run.slave
+                    .finish(cycle, drive, seen, memory)
+                    .map_err(|fault| Error::port(NAME, fault))?;
             }
         }
         let trace = self.model.get(self.ports.trace);
@@ -201,7 +225,12 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::Fault`] when the machine breaks a rule of its port or raises its fault line.
-    pub fn advance(&mut self, run: &mut Run, memory: &mut [u8], cycles: u64) -> Result<Option<MachineRun>, Error> {
+    pub fn advance(
+        &mut self,
+        run: &mut Run,
+        memory: &mut [u8],
+        cycles: u64,
+    ) -> Result<Option<MachineRun>, Error> {
         if let (0, Attached::OnChip { memory: port }) = (run.cycle, &self.attached) {
             self.model.bytes_mut(*port)[..memory.len()].copy_from_slice(memory);
         }
@@ -218,33 +247,66 @@ impl Core {
     }
 
     fn result(&mut self, run: &mut Run) -> Result<MachineRun, Error> {
-        let fault = |what: String| Error::Fault { device: NAME, cycle: run.cycle - 1, what };
+        let fault = |what: String| Error::Fault {
+            device: NAME,
+            cycle: run.cycle - 1,
+            what,
+        };
         if self.model.get(self.ports.fault) != 0 {
-            return Err(fault("the fault line is high: a semaphore overflowed".to_owned()));
+            return Err(fault(
+                "the fault line is high: a semaphore overflowed".to_owned(),
+            ));
         }
         if !run.slave.is_quiet() {
-            return Err(fault("the machine is quiet while memory bursts are under way".to_owned()));
+            return Err(fault(
+                "the machine is quiet while memory bursts are under way".to_owned(),
+            ));
         }
         let cycles = self.model.get(self.ports.cycles);
         if cycles != run.cycle - 2 {
-            return Err(fault(format!("the cycle counter shows {cycles}, the last busy cycle was {}", run.cycle - 2)));
+            return Err(fault(format!(
+                "the cycle counter shows {cycles}, the last busy cycle was {}",
+                run.cycle - 2
+            )));
         }
         let mut spans = Vec::new();
         for engine in Engine::ALL {
             let (starts, signals) = (&run.starts[engine.index()], &run.signals[engine.index()]);
             if starts.len() != signals.len() {
-                return Err(fault(format!("{} started {} run instructions and signalled {}", engine.name(), starts.len(), signals.len())));
+                return Err(fault(format!(
+                    "{} started {} run instructions and signalled {}",
+                    engine.name(),
+                    starts.len(),
+                    signals.len()
+                )));
             }
             let pairs = starts.iter().zip(signals).enumerate();
-            spans.extend(pairs.map(|(nth, (&start, &signal))| Span { engine, nth: nth as u32, start, signal }));
+            spans.extend(pairs.map(|(nth, (&start, &signal))| Span {
+                engine,
+                nth: nth as u32,
+                start,
+                signal,
+            }));
         }
-        Ok(MachineRun { cycles, counters: self.counters(), spans })
+        Ok(MachineRun {
+            cycles,
+            counters: self.counters(),
+            spans,
+        })
     }
 
     fn counters(&self) -> Option<Vec<(String, u64)>> {
         let bytes = self.model.bytes(self.counters?);
-        let values = bytes.chunks_exact(4).map(|b| u64::from(u32::from_le_bytes(b.try_into().expect("four bytes"))));
-        Some(sim::Counters::NAMES.iter().map(|name| (*name).to_owned()).zip(values).collect())
+        let values = bytes
+            .chunks_exact(4)
+            .map(|b| u64::from(u32::from_le_bytes(b.try_into().expect("four bytes"))));
+        Some(
+            sim::Counters::NAMES
+                .iter()
+                .map(|name| (*name).to_owned())
+                .zip(values)
+                .collect(),
+        )
     }
 }
 
@@ -290,18 +352,32 @@ impl Run {
     pub fn state(&self, instructions: &[Instruction]) -> String {
         let mut parts = Vec::new();
         for engine in Engine::ALL {
-            let runs = instructions.iter().enumerate().filter(|(_, i)| matches!(i, Instruction::Run(r) if r.opcode.engine() == engine));
+            let runs = instructions
+                .iter()
+                .enumerate()
+                .filter(|(_, i)| matches!(i, Instruction::Run(r) if r.opcode.engine() == engine));
             let runs: Vec<(usize, &Instruction)> = runs.collect();
-            let (started, signalled) = (self.starts[engine.index()].len(), self.signals[engine.index()].len());
+            let (started, signalled) = (
+                self.starts[engine.index()].len(),
+                self.signals[engine.index()].len(),
+            );
             let doing = match runs.get(signalled.min(started)) {
-                Some((index, text)) if started > signalled => format!(", runs instruction {index} `{text}`"),
+                Some((index, text)) if started > signalled => {
+                    format!(", runs instruction {index} `{text}`")
+                }
                 Some((index, text)) => format!(", next is instruction {index} `{text}`"),
                 None => String::new(),
             };
-            parts.push(format!("{} signalled {signalled} of {} run instructions{doing}", engine.name(), runs.len()));
+            parts.push(format!(
+                "{} signalled {signalled} of {} run instructions{doing}",
+                engine.name(),
+                runs.len()
+            ));
         }
         let [read, write] = self.slave.accepted();
-        parts.push(format!("memory accepted {read} read and {write} write bursts"));
+        parts.push(format!(
+            "memory accepted {read} read and {write} write bursts"
+        ));
         parts.join("; ")
     }
 }
@@ -318,16 +394,33 @@ impl RtlMachine {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when a tool is missing, [`Error::Build`] and [`Error::Load`] when the design is at fault.
-    pub fn new(arch: &Arch, files: &[(String, String)], optimise: Optimise) -> Result<RtlMachine, Error> {
-        let rtl = Rtl { top: TOP, files: files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect() };
+    pub fn new(
+        arch: &Arch,
+        files: &[(String, String)],
+        optimise: Optimise,
+    ) -> Result<RtlMachine, Error> {
+        let rtl = Rtl {
+            top: TOP,
+            files: files
+                .iter()
+                .map(|(name, text)| (name.as_str(), text.as_str()))
+                .collect(),
+        };
         let built = build(&rtl, optimise).map_err(|error| {
             let error = Error::from(error);
             match error.unavailable() {
-                Some(reason) => Error::Unavailable { device: NAME, reason },
+                Some(reason) => Error::Unavailable {
+                    device: NAME,
+                    reason,
+                },
                 None => error,
             }
         })?;
-        Ok(RtlMachine { core: Core::load(arch, &built.path)?, built, run: None })
+        Ok(RtlMachine {
+            core: Core::load(arch, &built.path)?,
+            built,
+            run: None,
+        })
     }
 
     /// The generated design of `arch`.
@@ -352,10 +445,18 @@ impl Machine for RtlMachine {
 
     fn begin(&mut self, program: Checked, model: MemoryModel) {
         let Checked { program, arch } = program;
-        self.run = Some(self.core.start(program.chunks(arch), program.memory_words, model));
+        self.run = Some(
+            self.core
+                .start(program.chunks(arch), program.memory_words, model),
+        );
     }
 
-    fn advance(&mut self, _: Checked, memory: &mut Vec<u8>, cycles: u64) -> Result<Option<MachineRun>, Error> {
+    fn advance(
+        &mut self,
+        _: Checked,
+        memory: &mut Vec<u8>,
+        cycles: u64,
+    ) -> Result<Option<MachineRun>, Error> {
         let mut run = self.run.take().expect("a run is under way");
         match self.core.advance(&mut run, memory, cycles) {
             Ok(None) => {
@@ -373,6 +474,10 @@ impl Machine for RtlMachine {
     fn stop(&mut self, program: Checked) -> Error {
         let run = self.run.take().expect("a run is under way");
         self.core.reset();
-        Error::Timeout { device: NAME, cycle: run.cycles(), state: run.state(&program.program.instructions) }
+        Error::Timeout {
+            device: NAME,
+            cycle: run.cycles(),
+            state: run.state(&program.program.instructions),
+        }
     }
 }

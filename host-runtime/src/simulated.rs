@@ -20,7 +20,11 @@ pub struct SimMachine {
 impl SimMachine {
     /// A machine after reset.
     pub fn new(arch: &Arch) -> SimMachine {
-        SimMachine { state: State::new(arch), fresh: State::new(arch), begun: None }
+        SimMachine {
+            state: State::new(arch),
+            fresh: State::new(arch),
+            begun: None,
+        }
     }
 }
 
@@ -34,9 +38,16 @@ impl Machine for SimMachine {
     }
 
     /// The whole run at once, however few `cycles` are asked for: a program that was checked ends.
-    fn advance(&mut self, program: Checked, memory: &mut Vec<u8>, _: u64) -> Result<Option<MachineRun>, Error> {
+    fn advance(
+        &mut self,
+        program: Checked,
+        memory: &mut Vec<u8>,
+        _: u64,
+    ) -> Result<Option<MachineRun>, Error> {
         let model = self.begun.take().expect("a run is under way");
-        let mut image = sim::Memory { bytes: std::mem::take(memory) };
+        let mut image = sim::Memory {
+            bytes: std::mem::take(memory),
+        };
         let timing = MemoryTiming::of(program.arch, model);
         let result = sim::simulate_from(&mut self.state, program, &mut image, timing, Mode::Full);
         *memory = image.bytes;
@@ -48,17 +59,34 @@ impl Machine for SimMachine {
         let mut spans: Vec<Span> = Vec::with_capacity(outcome.instructions.len());
         for span in &outcome.instructions {
             let count = &mut nth[span.engine.index()];
-            spans.push(Span { engine: span.engine, nth: *count, start: span.start, signal: span.signal });
+            spans.push(Span {
+                engine: span.engine,
+                nth: *count,
+                start: span.start,
+                signal: span.signal,
+            });
             *count += 1;
         }
         spans.sort();
         let values = outcome.counters.values();
-        let counters = Counters::NAMES.iter().map(|name| (*name).to_owned()).zip(values).collect();
-        Ok(Some(MachineRun { cycles: outcome.cycles, counters: Some(counters), spans }))
+        let counters = Counters::NAMES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .zip(values)
+            .collect();
+        Ok(Some(MachineRun {
+            cycles: outcome.cycles,
+            counters: Some(counters),
+            spans,
+        }))
     }
 
     fn stop(&mut self, _: Checked) -> Error {
         self.begun = None;
-        Error::Timeout { device: NAME, cycle: 0, state: "not started".to_owned() }
+        Error::Timeout {
+            device: NAME,
+            cycle: 0,
+            state: "not started".to_owned(),
+        }
     }
 }

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use ir::memory::Channel;
 use ir::MemoryModel;
+use ir::memory::Channel;
 
 /// What the slave drives during one cycle, apart from the read data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,13 @@ pub struct Slave {
 impl Slave {
     /// A slave in front of a memory of `words` words of `word_bytes` bytes, for bursts of at most `burst_words`.
     pub fn new(model: MemoryModel, word_bytes: u32, words: u32, burst_words: u32) -> Slave {
-        let state = |channel| ChannelState { channel, accepted: 0, ready_from: 0, beat_from: 0, bursts: VecDeque::new() };
+        let state = |channel| ChannelState {
+            channel,
+            accepted: 0,
+            ready_from: 0,
+            beat_from: 0,
+            bursts: VecDeque::new(),
+        };
         Slave {
             model,
             word_bytes: word_bytes as usize,
@@ -104,7 +110,13 @@ impl Slave {
     /// What is driven during `cycle`; called once for each cycle, before [`Slave::finish`].
     #[inline]
     pub fn drive(&self, cycle: u64) -> Drive {
-        let due = |state: &ChannelState| state.bursts.front().filter(|burst| burst.next_beat <= cycle).map(|burst| burst.next_word);
+        let due = |state: &ChannelState| {
+            state
+                .bursts
+                .front()
+                .filter(|burst| burst.next_beat <= cycle)
+                .map(|burst| burst.next_word)
+        };
         Drive {
             read_ready: cycle >= self.read.ready_from,
             read_beat: due(&self.read),
@@ -119,7 +131,13 @@ impl Slave {
     /// # Errors
     /// [`PortFault`].
     #[inline]
-    pub fn finish(&mut self, cycle: u64, drive: Drive, seen: Seen, memory: &mut [u8]) -> Result<(), PortFault> {
+    pub fn finish(
+        &mut self,
+        cycle: u64,
+        drive: Drive,
+        seen: Seen,
+        memory: &mut [u8],
+    ) -> Result<(), PortFault> {
         if drive.write_done {
             self.responses.pop_front();
         }
@@ -140,10 +158,19 @@ impl Slave {
         Ok(())
     }
 
-    fn write_beat(&mut self, cycle: u64, data: Option<&[u8]>, memory: &mut [u8]) -> Result<(), PortFault> {
-        let data = data.ok_or_else(|| PortFault { cycle, what: "a write beat is taken and no data are valid".to_owned() })?;
+    fn write_beat(
+        &mut self,
+        cycle: u64,
+        data: Option<&[u8]>,
+        memory: &mut [u8],
+    ) -> Result<(), PortFault> {
+        let data = data.ok_or_else(|| PortFault {
+            cycle,
+            what: "a write beat is taken and no data are valid".to_owned(),
+        })?;
         let word = self.write.bursts.front().expect("a beat is due").next_word as usize;
-        memory[word * self.word_bytes..][..self.word_bytes].copy_from_slice(&data[..self.word_bytes]);
+        memory[word * self.word_bytes..][..self.word_bytes]
+            .copy_from_slice(&data[..self.word_bytes]);
         if let Some(response) = self.write.beat(cycle) {
             let after_last = self.responses.back().map_or(0, |last| last + 1);
             self.responses.push_back((cycle + response).max(after_last));
@@ -152,7 +179,12 @@ impl Slave {
     }
 
     fn check_burst(&self, cycle: u64, word: u32, beats: u32) -> Result<(), PortFault> {
-        let fault = |rule: &str| Err(PortFault { cycle, what: format!("a burst of {beats} words from word {word} {rule}") });
+        let fault = |rule: &str| {
+            Err(PortFault {
+                cycle,
+                what: format!("a burst of {beats} words from word {word} {rule}"),
+            })
+        };
         if beats == 0 || beats > self.burst_words {
             return fault(&format!("is not of 1 to {} words", self.burst_words));
         }
@@ -207,17 +239,28 @@ mod tests {
     fn run(model: MemoryModel, channel: Channel, offers: &[(u64, u32, u32)]) -> Log {
         let mut slave = Slave::new(model, 8, 1024, 16);
         let mut memory = vec![0; 8192];
-        let mut log = Log { accepted: Vec::new(), beats: Vec::new(), done: Vec::new() };
+        let mut log = Log {
+            accepted: Vec::new(),
+            beats: Vec::new(),
+            done: Vec::new(),
+        };
         for cycle in 0..2000 {
             let drive = slave.drive(cycle);
-            let offer = offers.get(log.accepted.len()).filter(|(from, ..)| *from <= cycle).map(|(_, word, beats)| (*word, *beats));
+            let offer = offers
+                .get(log.accepted.len())
+                .filter(|(from, ..)| *from <= cycle)
+                .map(|(_, word, beats)| (*word, *beats));
             let reading = channel == Channel::Read;
             let seen = Seen {
                 read: offer.filter(|_| reading),
                 write: offer.filter(|_| !reading),
                 write_data: Some(&[7; 8]),
             };
-            let ready = if reading { drive.read_ready } else { drive.write_ready };
+            let ready = if reading {
+                drive.read_ready
+            } else {
+                drive.write_ready
+            };
             if offer.is_some() && ready {
                 log.accepted.push(cycle);
             }
@@ -235,7 +278,11 @@ mod tests {
 
     /// The rules of timing.md as a recurrence over bursts, written independently of the cycle-by-cycle slave.
     fn expected(model: MemoryModel, channel: Channel, offers: &[(u64, u32, u32)]) -> Log {
-        let mut log = Log { accepted: Vec::new(), beats: Vec::new(), done: Vec::new() };
+        let mut log = Log {
+            accepted: Vec::new(),
+            beats: Vec::new(),
+            done: Vec::new(),
+        };
         for (number, &(offered, _, beats)) in offers.iter().enumerate() {
             let t = model.burst(channel, number as u64);
             // The bursts are offered one after the other, each from the cycle after the previous acceptance at the earliest.
@@ -245,7 +292,8 @@ mod tests {
             };
             let first = (accepted + t.latency).max(log.beats.last().map_or(0, |last| last + 1));
             log.accepted.push(accepted);
-            log.beats.extend((0..u64::from(beats)).map(|beat| first + beat * t.beat_gap));
+            log.beats
+                .extend((0..u64::from(beats)).map(|beat| first + beat * t.beat_gap));
             if channel == Channel::Write {
                 let response = log.beats.last().unwrap() + t.response;
                 let in_order = response.max(log.done.last().map_or(0, |last| last + 1));
@@ -261,8 +309,14 @@ mod tests {
             MemoryModel::Ideal,
             MemoryModel::M1,
             MemoryModel::M2,
-            MemoryModel::Fixed { latency: 3, beat_gap: 2 },
-            MemoryModel::Jitter { latency: 1, seed: 99 },
+            MemoryModel::Fixed {
+                latency: 3,
+                beat_gap: 2,
+            },
+            MemoryModel::Jitter {
+                latency: 1,
+                seed: 99,
+            },
         ];
         for model in models {
             for channel in [Channel::Read, Channel::Write] {
@@ -276,8 +330,14 @@ mod tests {
                             (cycle, n as u32 * 16, beats)
                         })
                         .collect();
-                    let (found, wanted) = (run(model, channel, &offers), expected(model, channel, &offers));
-                    assert_eq!(found.accepted, wanted.accepted, "{model:?} {channel:?} {seed}");
+                    let (found, wanted) = (
+                        run(model, channel, &offers),
+                        expected(model, channel, &offers),
+                    );
+                    assert_eq!(
+                        found.accepted, wanted.accepted,
+                        "{model:?} {channel:?} {seed}"
+                    );
                     assert_eq!(found.beats, wanted.beats, "{model:?} {channel:?} {seed}");
                     assert_eq!(found.done, wanted.done, "{model:?} {channel:?} {seed}");
                 }
@@ -289,26 +349,48 @@ mod tests {
     fn bursts_that_break_the_rules_are_faults() {
         let check = |word, beats| {
             let mut slave = Slave::new(MemoryModel::Ideal, 8, 1000, 16);
-            let seen = Seen { read: Some((word, beats)), ..Seen::default() };
+            let seen = Seen {
+                read: Some((word, beats)),
+                ..Seen::default()
+            };
             let drive = slave.drive(5);
-            slave.finish(5, drive, seen, &mut []).map_err(|fault| fault.to_string())
+            slave
+                .finish(5, drive, seen, &mut [])
+                .map_err(|fault| fault.to_string())
         };
         assert_eq!(check(0, 16), Ok(()));
-        assert_eq!(check(8, 9).unwrap_err(), "cycle 5: a burst of 9 words from word 8 crosses a multiple of 16 words");
-        assert_eq!(check(0, 0).unwrap_err(), "cycle 5: a burst of 0 words from word 0 is not of 1 to 16 words");
-        assert_eq!(check(992, 10).unwrap_err(), "cycle 5: a burst of 10 words from word 992 ends beyond the memory of 1000 words");
+        assert_eq!(
+            check(8, 9).unwrap_err(),
+            "cycle 5: a burst of 9 words from word 8 crosses a multiple of 16 words"
+        );
+        assert_eq!(
+            check(0, 0).unwrap_err(),
+            "cycle 5: a burst of 0 words from word 0 is not of 1 to 16 words"
+        );
+        assert_eq!(
+            check(992, 10).unwrap_err(),
+            "cycle 5: a burst of 10 words from word 992 ends beyond the memory of 1000 words"
+        );
     }
 
     #[test]
     fn write_beat_without_data_is_a_fault() {
         let mut slave = Slave::new(MemoryModel::Ideal, 8, 64, 16);
         let mut memory = vec![0; 512];
-        let offer = Seen { write: Some((0, 2)), ..Seen::default() };
+        let offer = Seen {
+            write: Some((0, 2)),
+            ..Seen::default()
+        };
         let drive = slave.drive(1);
         slave.finish(1, drive, offer, &mut memory).unwrap();
         let drive = slave.drive(2);
         assert!(drive.write_data_ready);
-        let fault = slave.finish(2, drive, Seen::default(), &mut memory).unwrap_err();
-        assert_eq!(fault.to_string(), "cycle 2: a write beat is taken and no data are valid");
+        let fault = slave
+            .finish(2, drive, Seen::default(), &mut memory)
+            .unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "cycle 2: a write beat is taken and no data are valid"
+        );
     }
 }

@@ -10,12 +10,12 @@ use ir::network::{Network, TensorId};
 use ir::program::Program;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::artifact::Artifact;
 use crate::compare::{Difference, Differences, What, compare_memory, compare_runs};
 use crate::device::{intermediates, memory_with_inputs, outputs};
 use crate::machine::Machine;
 use crate::simulated::SimMachine;
-use crate::Error;
 
 /// Which of the two programs of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,9 +85,13 @@ pub struct Verification {
 impl Verification {
     /// Whether all devices that took part agree in everything.
     pub fn agrees(&self) -> bool {
-        self.first.is_none() && self.bit_mismatches + self.cycle_differences + self.counter_differences == 0
+        self.first.is_none()
+            && self.bit_mismatches + self.cycle_differences + self.counter_differences == 0
     }
 }
+
+/// The name of a machine, and the machine or why there is none.
+pub type NamedMachine = (&'static str, Result<Box<dyn Machine>, Error>);
 
 /// What to verify with.
 pub struct Options<'a> {
@@ -95,8 +99,8 @@ pub struct Options<'a> {
     pub models: &'a [MemoryModel],
     /// Images: for each the inputs in the order of the network's.
     pub images: &'a [Vec<Vec<i8>>],
-    /// Machines to compare with the simulator, each with its name; an `Unavailable` one is reported as skipped.
-    pub machines: Vec<(&'static str, Result<Box<dyn Machine>, Error>)>,
+    /// Machines to compare with the simulator; an `Unavailable` one is reported as skipped.
+    pub machines: Vec<NamedMachine>,
     /// Cycles after which a run is stopped.
     pub cycle_limit: u64,
 }
@@ -120,19 +124,35 @@ pub fn verify<E: From<Error>>(
         match machine {
             Ok(machine) => machines.push(machine),
             Err(error) => match error.unavailable() {
-                Some(reason) => skipped.push(Skipped { device: device.to_owned(), reason }),
+                Some(reason) => skipped.push(Skipped {
+                    device: device.to_owned(),
+                    reason,
+                }),
                 None => return Err(error.into()),
             },
         }
     }
-    let references = options.images.iter().map(|image| network.reference(image)).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
+    let references = options
+        .images
+        .iter()
+        .map(|image| network.reference(image))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Error::from)?;
     let on_chip = arch.memory.attachment == Attachment::OnChip;
-    let models = if on_chip { &options.models[..options.models.len().min(1)] } else { options.models };
+    let models = if on_chip {
+        &options.models[..options.models.len().min(1)]
+    } else {
+        options.models
+    };
     let mut configs = Vec::new();
     // One simulator beside one of each machine: what earlier runs left in unused lanes of the banks is then the same.
     let mut simulator = SimMachine::new(arch);
     for variant in [Variant::Plain, Variant::KeepAll] {
-        let artifact = Artifact { network: network.clone(), arch: arch.clone(), program: compile(variant)? };
+        let artifact = Artifact {
+            network: network.clone(),
+            arch: arch.clone(),
+            program: compile(variant)?,
+        };
         artifact.check()?;
         for &model in models {
             let memory = if on_chip { "on_chip" } else { model.name() }.to_owned();
@@ -146,29 +166,48 @@ pub fn verify<E: From<Error>>(
                 differences: Differences::default(),
             };
             for (image, reference) in options.images.iter().zip(&references) {
-                run_image(&artifact, image, reference, model, options.cycle_limit, &mut simulator, &mut machines, &mut config)?;
+                run_image(
+                    &artifact,
+                    image,
+                    reference,
+                    model,
+                    options.cycle_limit,
+                    &mut simulator,
+                    &mut machines,
+                    &mut config,
+                )?;
             }
             configs.push(config);
         }
     }
-    let sum = |of: fn(&Differences) -> u64| configs.iter().map(|config| of(&config.differences)).sum();
+    let sum =
+        |of: fn(&Differences) -> u64| configs.iter().map(|config| of(&config.differences)).sum();
     let names = machines.iter().map(|machine| machine.name());
     Ok(Verification {
         network: network.name.clone(),
         arch: arch.name.clone(),
         arch_hash: arch.hash(),
-        devices: ["reference", "sim"].into_iter().chain(names).map(str::to_owned).collect(),
+        devices: ["reference", "sim"]
+            .into_iter()
+            .chain(names)
+            .map(str::to_owned)
+            .collect(),
         skipped,
         images: options.images.len(),
         bit_mismatches: sum(|d| d.bytes),
         cycle_differences: sum(|d| d.cycles),
         counter_differences: sum(|d| d.counters),
-        first: configs.iter().find_map(|config| config.differences.first.clone()),
+        first: configs
+            .iter()
+            .find_map(|config| config.differences.first.clone()),
         configs,
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the one step of all loops of `verify`")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one step of all loops of `verify`"
+)]
 fn run_image(
     artifact: &Artifact,
     image: &[Vec<i8>],
@@ -193,13 +232,29 @@ fn run_image(
     compare_tensors(artifact, "sim", reference, &expected_memory, config);
     for machine in machines {
         let mut memory = begin.clone();
-        match machine.run(program, &mut memory, model, cycle_limit.min(expected.cycles.saturating_mul(4) + 10_000)) {
+        match machine.run(
+            program,
+            &mut memory,
+            model,
+            cycle_limit.min(expected.cycles.saturating_mul(4) + 10_000),
+        ) {
             Err(error) => config.differences.add(failure(machine.name(), &error)),
             Ok(run) => {
                 compare_tensors(artifact, machine.name(), reference, &memory, config);
                 config.spans_compared += run.spans.len() as u64;
-                config.differences.add(compare_runs(&artifact.program, machine.name(), &expected, &run));
-                config.differences.add(compare_memory(&artifact.arch, &artifact.program, machine.name(), &expected_memory, &memory));
+                config.differences.add(compare_runs(
+                    &artifact.program,
+                    machine.name(),
+                    &expected,
+                    &run,
+                ));
+                config.differences.add(compare_memory(
+                    &artifact.arch,
+                    &artifact.program,
+                    machine.name(),
+                    &expected_memory,
+                    &memory,
+                ));
             }
         }
     }
@@ -207,23 +262,66 @@ fn run_image(
 }
 
 fn failure(device: &str, error: &Error) -> Differences {
-    Differences { first: Some(*Difference::failure(device, error)), cycles: 1, ..Differences::default() }
-}
-
-fn compare_tensors(artifact: &Artifact, device: &str, reference: &[Vec<i8>], memory: &[u8], config: &mut Config) {
-    let network = &artifact.network;
-    let outputs = network.outputs.iter().copied().zip(outputs(artifact, memory));
-    for (id, values) in outputs.chain(intermediates(artifact, memory)) {
-        config.values_compared += values.len() as u64;
-        config.differences.add(compare_tensor(network, device, id, &reference[id.index()], &values));
+    Differences {
+        first: Some(*Difference::failure(device, error)),
+        cycles: 1,
+        ..Differences::default()
     }
 }
 
-fn compare_tensor(network: &Network, device: &str, id: TensorId, expected: &[i8], actual: &[i8]) -> Differences {
-    let differing = || expected.iter().zip(actual).enumerate().filter(|(_, (a, b))| a != b);
-    let first = differing().next().map(|(index, (&expected, &actual))| Difference {
-        device: device.to_owned(),
-        what: What::Tensor { tensor: network.tensor(id).name.clone(), index, expected, actual },
-    });
-    Differences { bytes: differing().count() as u64, first, ..Differences::default() }
+fn compare_tensors(
+    artifact: &Artifact,
+    device: &str,
+    reference: &[Vec<i8>],
+    memory: &[u8],
+    config: &mut Config,
+) {
+    let network = &artifact.network;
+    let outputs = network
+        .outputs
+        .iter()
+        .copied()
+        .zip(outputs(artifact, memory));
+    for (id, values) in outputs.chain(intermediates(artifact, memory)) {
+        config.values_compared += values.len() as u64;
+        config.differences.add(compare_tensor(
+            network,
+            device,
+            id,
+            &reference[id.index()],
+            &values,
+        ));
+    }
+}
+
+fn compare_tensor(
+    network: &Network,
+    device: &str,
+    id: TensorId,
+    expected: &[i8],
+    actual: &[i8],
+) -> Differences {
+    let differing = || {
+        expected
+            .iter()
+            .zip(actual)
+            .enumerate()
+            .filter(|(_, (a, b))| a != b)
+    };
+    let first = differing()
+        .next()
+        .map(|(index, (&expected, &actual))| Difference {
+            device: device.to_owned(),
+            what: What::Tensor {
+                tensor: network.tensor(id).name.clone(),
+                index,
+                expected,
+                actual,
+            },
+        });
+    Differences {
+        bytes: differing().count() as u64,
+        first,
+        ..Differences::default()
+    }
 }

@@ -18,7 +18,10 @@ fn file_gives_back_what_was_written() {
     artifact.write(&path).unwrap();
     assert_eq!(Artifact::read(&path).unwrap(), artifact);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-    assert!(matches!(Artifact::read(directory.path()), Err(Error::Artifact { .. })));
+    assert!(matches!(
+        Artifact::read(directory.path()),
+        Err(Error::Artifact { .. })
+    ));
 }
 
 #[test]
@@ -38,7 +41,12 @@ fn contents_that_lie_are_refused() {
     check(|a| a.program.constants = vec![0; 8 * 64]);
     check(|a| a.program.constants_word = 1);
     check(|a| a.program.memory_words = u32::MAX);
-    check(|a| a.program.instructions[0] = ir::isa::Instruction::Configure { register: ir::isa::Register::LoadMemory, value: u32::MAX });
+    check(|a| {
+        a.program.instructions[0] = ir::isa::Instruction::Configure {
+            register: ir::isa::Register::LoadMemory,
+            value: u32::MAX,
+        }
+    });
     check(|a| a.network.tensors[0].height = usize::MAX);
     check(|a| a.network.inputs[0].0 = 99);
     check(|a| a.network.outputs[0].0 = 99);

@@ -27,20 +27,31 @@ fn each_device(settings: Settings, check: impl Fn(&dyn Device, &Artifact)) {
 #[test]
 fn outputs_equal_the_reference_for_one_image_after_the_other() {
     for memory in [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2] {
-        each_device(Settings { memory, ..Settings::default() }, |device, artifact| {
-            let mut session = device.load(artifact).unwrap();
-            let mut cycles = None;
-            for seed in 0..3 {
-                let inputs = pool::image(seed);
-                let expected = artifact.network.reference(&inputs).unwrap();
-                let outcome = session.run(&inputs).unwrap();
-                assert_eq!(outcome.outputs, [expected[1].clone()], "{} {memory:?}", device.name());
-                assert_eq!(outcome.cycles.is_some(), outcome.time != TimeBase::None);
-                assert!(outcome.spans.is_none_or(|spans| spans.len() == 3));
-                // Nothing depends on data.
-                assert_eq!(*cycles.get_or_insert(outcome.cycles), outcome.cycles);
-            }
-        });
+        each_device(
+            Settings {
+                memory,
+                ..Settings::default()
+            },
+            |device, artifact| {
+                let mut session = device.load(artifact).unwrap();
+                let mut cycles = None;
+                for seed in 0..3 {
+                    let inputs = pool::image(seed);
+                    let expected = artifact.network.reference(&inputs).unwrap();
+                    let outcome = session.run(&inputs).unwrap();
+                    assert_eq!(
+                        outcome.outputs,
+                        [expected[1].clone()],
+                        "{} {memory:?}",
+                        device.name()
+                    );
+                    assert_eq!(outcome.cycles.is_some(), outcome.time != TimeBase::None);
+                    assert!(outcome.spans.is_none_or(|spans| spans.len() == 3));
+                    // Nothing depends on data.
+                    assert_eq!(*cycles.get_or_insert(outcome.cycles), outcome.cycles);
+                }
+            },
+        );
     }
 }
 
@@ -50,7 +61,10 @@ fn submit_poll_and_wait_keep_their_order() {
         let mut session = device.load(artifact).unwrap();
         assert!(matches!(session.poll(), Err(Error::Order { .. })));
         session.submit(&pool::image(1)).unwrap();
-        assert!(matches!(session.submit(&pool::image(2)), Err(Error::Order { .. })));
+        assert!(matches!(
+            session.submit(&pool::image(2)),
+            Err(Error::Order { .. })
+        ));
         assert!(session.wait(Duration::from_secs(60)).is_ok());
         assert!(matches!(session.poll(), Err(Error::Order { .. })));
     });
@@ -61,7 +75,10 @@ fn wrong_inputs_are_refused_and_harmless() {
     each_device(Settings::default(), |device, artifact| {
         let mut session = device.load(artifact).unwrap();
         assert!(matches!(session.run(&[]), Err(Error::Network(_))));
-        assert!(matches!(session.run(&[vec![0; 79]]), Err(Error::Network(_))));
+        assert!(matches!(
+            session.run(&[vec![0; 79]]),
+            Err(Error::Network(_))
+        ));
         assert!(session.run(&pool::image(1)).is_ok());
     });
 }
@@ -77,19 +94,29 @@ fn program_for_another_arch_is_refused() {
 
 #[test]
 fn run_beyond_the_cycle_limit_is_stopped_and_the_session_lives() {
-    each_device(Settings { cycle_limit: 30, ..Settings::default() }, |device, artifact| {
-        let mut session = device.load(artifact).unwrap();
-        for _ in 0..2 {
-            match (device.name(), session.run(&pool::image(1))) {
-                ("reference", result) => assert!(result.is_ok()),
-                (name, Err(Error::Timeout { device, state, .. })) => {
-                    assert_eq!(name, device);
-                    assert!(name != "rtl" || state.contains("load signalled 0 of 1 run instructions"), "{state}");
+    each_device(
+        Settings {
+            cycle_limit: 30,
+            ..Settings::default()
+        },
+        |device, artifact| {
+            let mut session = device.load(artifact).unwrap();
+            for _ in 0..2 {
+                match (device.name(), session.run(&pool::image(1))) {
+                    ("reference", result) => assert!(result.is_ok()),
+                    (name, Err(Error::Timeout { device, state, .. })) => {
+                        assert_eq!(name, device);
+                        assert!(
+                            name != "rtl"
+                                || state.contains("load signalled 0 of 1 run instructions"),
+                            "{state}"
+                        );
+                    }
+                    (name, result) => panic!("{name}: {result:?}"),
                 }
-                (name, result) => panic!("{name}: {result:?}"),
             }
-        }
-    });
+        },
+    );
 }
 
 #[test]
@@ -101,12 +128,26 @@ fn devices_agree_in_everything() {
     let options = Options {
         models: &[MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2],
         images: &images,
-        machines: vec![("rtl", machine.map(|machine| Box::new(machine) as Box<dyn Machine>))],
+        machines: vec![(
+            "rtl",
+            machine.map(|machine| Box::new(machine) as Box<dyn Machine>),
+        )],
         cycle_limit: 1_000_000,
     };
-    let result = verify::<Error>(&artifact.network, &arch, options, |_: Variant| Ok(artifact.program.clone())).unwrap();
-    result.skipped.iter().for_each(|skipped| common::skip(&skipped.reason));
+    let result = verify::<Error>(&artifact.network, &arch, options, |_: Variant| {
+        Ok(artifact.program.clone())
+    })
+    .unwrap();
+    result
+        .skipped
+        .iter()
+        .for_each(|skipped| common::skip(&skipped.reason));
     assert!(result.agrees(), "{}", result.first.unwrap());
     assert_eq!(result.configs.len(), 6);
-    assert!(result.configs.iter().all(|config| config.cycles.len() == 3 && config.values_compared > 0));
+    assert!(
+        result
+            .configs
+            .iter()
+            .all(|config| config.cycles.len() == 3 && config.values_compared > 0)
+    );
 }

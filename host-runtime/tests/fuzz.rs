@@ -13,7 +13,10 @@ const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryMod
 #[track_caller]
 fn check(arch: &Arch, other: Option<&mut dyn Machine>, seed: u64, n: usize) {
     let report = fuzz(arch, other, &MODELS, seed, n).unwrap();
-    println!("{}: {} cases, {} instructions, {} cycles\n{}", arch.name, report.cases, report.instructions, report.cycles, report.coverage);
+    println!(
+        "{}: {} cases, {} instructions, {} cycles\n{}",
+        arch.name, report.cases, report.instructions, report.cycles, report.coverage
+    );
     if let Some(failure) = report.failure {
         let program = failure.case.program(arch);
         panic!(
@@ -53,6 +56,8 @@ fn nano_rtl_equals_simulator() {
 }
 
 fn rtl(arch: &Arch) {
-    let Some(mut machine) = common::rtl_or_skip(arch) else { return };
+    let Some(mut machine) = common::rtl_or_skip(arch) else {
+        return;
+    };
     check(arch, Some(&mut machine), 1000, 40);
 }

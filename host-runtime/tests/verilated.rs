@@ -70,33 +70,65 @@ fn built_or_skip<T>(result: Result<T, BuildError>) -> Option<T> {
 fn stand_in_obeys_the_memory_model_to_the_cycle() {
     let cache = tempfile::tempdir().unwrap();
     let arch: Arch = ir::arch::read("stand_in.toml", ARCH).unwrap();
-    let rtl = Rtl { top: "tilewright_core", files: vec![("tilewright_core.sv", CORE)] };
-    let Some(first) = built_or_skip(build_in(cache.path(), &rtl, Optimise::Full)) else { return };
+    let rtl = Rtl {
+        top: "tilewright_core",
+        files: vec![("tilewright_core.sv", CORE)],
+    };
+    let Some(first) = built_or_skip(build_in(cache.path(), &rtl, Optimise::Full)) else {
+        return;
+    };
     assert!(!first.cached && first.runs.len() == 2);
     let second = build_in(cache.path(), &rtl, Optimise::Full).unwrap();
     assert!(second.cached && second.path == first.path && second.runs == first.runs);
 
     let mut core = Core::load(&arch, &first.path).unwrap();
-    for model in [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2, MemoryModel::Jitter { latency: 3, seed: 5 }] {
+    for model in [
+        MemoryModel::Ideal,
+        MemoryModel::M1,
+        MemoryModel::M2,
+        MemoryModel::Jitter {
+            latency: 3,
+            seed: 5,
+        },
+    ] {
         for words in [1u32, 7, 16] {
             let mut memory: Vec<u8> = (0..1024 * 16).map(|i| (i * 7 % 251) as u8).collect();
             let before = memory.clone();
             let mut run = core.start(words, 1024, model);
-            assert!(core.advance(&mut run, &mut memory, 3).unwrap().is_none(), "a slice is no run");
+            assert!(
+                core.advance(&mut run, &mut memory, 3).unwrap().is_none(),
+                "a slice is no run"
+            );
             let result = core.advance(&mut run, &mut memory, 1000).unwrap().unwrap();
 
             let beats = u64::from(words - 1);
-            let (read, write) = (model.burst(Channel::Read, 0), model.burst(Channel::Write, 0));
+            let (read, write) = (
+                model.burst(Channel::Read, 0),
+                model.burst(Channel::Write, 0),
+            );
             let read_end = 1 + read.latency + beats * read.beat_gap;
             let write_end = read_end + 1 + write.latency + beats * write.beat_gap + write.response;
             assert_eq!(result.cycles, write_end, "{model:?} {words}");
-            let spans: Vec<_> = result.spans.iter().map(|s| (s.engine.name(), s.start, s.signal)).collect();
-            assert_eq!(spans, [("load", 1, read_end), ("store", read_end + 1, write_end)], "{model:?} {words}");
+            let spans: Vec<_> = result
+                .spans
+                .iter()
+                .map(|s| (s.engine.name(), s.start, s.signal))
+                .collect();
+            assert_eq!(
+                spans,
+                [("load", 1, read_end), ("store", read_end + 1, write_end)],
+                "{model:?} {words}"
+            );
             assert_eq!(result.counters.unwrap()[3].1, write_end + 3);
 
             let bytes = words as usize * 16;
             assert_eq!(memory[..256], before[..256]);
-            assert!(memory[256..256 + bytes].iter().zip(&before).all(|(new, old)| *new == !old));
+            assert!(
+                memory[256..256 + bytes]
+                    .iter()
+                    .zip(&before)
+                    .all(|(new, old)| *new == !old)
+            );
             assert_eq!(memory[256 + bytes..], before[256 + bytes..]);
         }
     }
@@ -105,7 +137,13 @@ fn stand_in_obeys_the_memory_model_to_the_cycle() {
 #[test]
 fn build_errors_show_the_first_lines_and_keep_the_log() {
     let cache = tempfile::tempdir().unwrap();
-    let rtl = Rtl { top: "broken", files: vec![("broken.sv", "module broken (output logic x);\n  missing u_missing();\nendmodule\n")] };
+    let rtl = Rtl {
+        top: "broken",
+        files: vec![(
+            "broken.sv",
+            "module broken (output logic x);\n  missing u_missing();\nendmodule\n",
+        )],
+    };
     match build_in(cache.path(), &rtl, Optimise::Quick) {
         Err(BuildError::Tool(error @ ToolError::Missing { .. })) => {
             #[expect(clippy::print_stderr, reason = "a skipped test says why")]
@@ -116,7 +154,9 @@ fn build_errors_show_the_first_lines_and_keep_the_log() {
         Err(error @ BuildError::Compile { .. }) => {
             let text = error.to_string();
             assert!(text.contains("broken.sv:2"), "{text}");
-            let BuildError::Compile { log, .. } = error else { unreachable!("matched above") };
+            let BuildError::Compile { log, .. } = error else {
+                unreachable!("matched above")
+            };
             assert!(log.exists());
         }
         other => panic!("{other:?}"),
@@ -126,22 +166,38 @@ fn build_errors_show_the_first_lines_and_keep_the_log() {
 /// Printed by `cargo test --release -- --ignored --nocapture`: the figures in the crate's notes.
 #[test]
 #[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a measurement"
+)]
 fn speed_of_the_stand_in() {
     let cache = tempfile::tempdir().unwrap();
     let arch: Arch = ir::arch::read("stand_in.toml", ARCH).unwrap();
-    let rtl = Rtl { top: "tilewright_core", files: vec![("tilewright_core.sv", CORE)] };
+    let rtl = Rtl {
+        top: "tilewright_core",
+        files: vec![("tilewright_core.sv", CORE)],
+    };
     for optimise in [Optimise::Quick, Optimise::Full] {
         let clock = Instant::now();
-        let Some(built) = built_or_skip(build_in(cache.path(), &rtl, optimise)) else { return };
+        let Some(built) = built_or_skip(build_in(cache.path(), &rtl, optimise)) else {
+            return;
+        };
         println!("{optimise:?}: built in {:?}", clock.elapsed());
         let mut core = Core::load(&arch, &built.path).unwrap();
         let mut memory = vec![0; 1024 * 16];
         let (mut cycles, clock) = (0, Instant::now());
         for _ in 0..20_000 {
             let mut run = core.start(16, 1024, MemoryModel::M2);
-            cycles += core.advance(&mut run, &mut memory, 1000).unwrap().unwrap().cycles;
+            cycles += core
+                .advance(&mut run, &mut memory, 1000)
+                .unwrap()
+                .unwrap()
+                .cycles;
         }
-        println!("{optimise:?}: {:.2} M cycles/s", cycles as f64 / clock.elapsed().as_secs_f64() / 1e6);
+        println!(
+            "{optimise:?}: {:.2} M cycles/s",
+            cycles as f64 / clock.elapsed().as_secs_f64() / 1e6
+        );
     }
 }

@@ -197,7 +197,9 @@ fn prim_clock_of_ice40() {
         "read_verilog -lib +/ice40/cells_sim.v; read_verilog -sv {}; \
          chparam -set DivR 1 -set DivF 2 -set DivQ 3 -set FilterRange 4 prim_clock; \
          hierarchy -top prim_clock; proc; write_json {}",
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("rtl/ice40/prim_clock.sv").display(),
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("rtl/ice40/prim_clock.sv")
+            .display(),
         json.display(),
     );
     let ran = match Command::new("yosys").args(["-q", "-p", &script]).output() {
@@ -207,21 +209,37 @@ fn prim_clock_of_ice40() {
             return;
         }
     };
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
     let netlist: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(json).expect("yosys wrote it")).expect("yosys writes JSON");
+        serde_json::from_slice(&std::fs::read(json).expect("yosys wrote it"))
+            .expect("yosys writes JSON");
     let module = &netlist["modules"]["prim_clock"];
     let cells = module["cells"].as_object().expect("cells by name");
     assert_eq!(cells.len(), 1);
     let pll = cells.values().next().expect("one cell");
     assert_eq!(pll["type"], "SB_PLL40_PAD");
-    for (parameter, value) in
-        [("DIVR", "0001"), ("DIVF", "0000010"), ("DIVQ", "011"), ("FILTER_RANGE", "100"), ("FEEDBACK_PATH", "SIMPLE")]
-    {
+    for (parameter, value) in [
+        ("DIVR", "0001"),
+        ("DIVF", "0000010"),
+        ("DIVQ", "011"),
+        ("FILTER_RANGE", "100"),
+        ("FEEDBACK_PATH", "SIMPLE"),
+    ] {
         assert_eq!(pll["parameters"][parameter], value, "{parameter}");
     }
-    for (pin, port) in [("PACKAGEPIN", "clk_i"), ("PLLOUTGLOBAL", "clk_o"), ("LOCK", "locked_o")] {
-        assert_eq!(pll["connections"][pin], module["ports"][port]["bits"], "{pin}");
+    for (pin, port) in [
+        ("PACKAGEPIN", "clk_i"),
+        ("PLLOUTGLOBAL", "clk_o"),
+        ("LOCK", "locked_o"),
+    ] {
+        assert_eq!(
+            pll["connections"][pin], module["ports"][port]["bits"],
+            "{pin}"
+        );
     }
     // The reset is active low.
     for (pin, level) in [("RESETB", "1"), ("BYPASS", "0")] {

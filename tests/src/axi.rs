@@ -103,7 +103,13 @@ enum Memory {
 struct Stable(Option<Vec<u8>>);
 
 impl Stable {
-    fn check(&mut self, name: &str, valid: bool, ready: bool, payload: &[u8]) -> Result<(), String> {
+    fn check(
+        &mut self,
+        name: &str,
+        valid: bool,
+        ready: bool,
+        payload: &[u8],
+    ) -> Result<(), String> {
         if let Some(waiting) = &self.0 {
             if !valid {
                 return Err(format!("{name}: valid fell before ready came"));
@@ -137,25 +143,88 @@ struct Ports {
 
 impl Ports {
     fn find(model: &mut Model, word_bits: u32) -> Result<Ports, LoadError> {
-        fn all<const N: usize>(model: &mut Model, ports: [(&str, u32); N]) -> Result<[Port; N], LoadError> {
-            let found: Result<Vec<Port>, LoadError> = ports.iter().map(|(name, bits)| model.port(name, *bits)).collect();
-            Ok(found?.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for")))
+        fn all<const N: usize>(
+            model: &mut Model,
+            ports: [(&str, u32); N],
+        ) -> Result<[Port; N], LoadError> {
+            let found: Result<Vec<Port>, LoadError> = ports
+                .iter()
+                .map(|(name, bits)| model.port(name, *bits))
+                .collect();
+            Ok(found?
+                .try_into()
+                .unwrap_or_else(|_| unreachable!("as many as were asked for")))
         }
         let [clk, rst_n, s_rresp] = all(model, [("clk_i", 1), ("rst_ni", 1), ("s_rresp_o", 2)])?;
         Ok(Ports {
             clk,
             rst_n,
-            s_aw: all(model, [("s_awvalid_i", 1), ("s_awready_o", 1), ("s_awaddr_i", 8)])?,
-            s_w: all(model, [("s_wvalid_i", 1), ("s_wready_o", 1), ("s_wdata_i", 32)])?,
-            s_b: all(model, [("s_bvalid_o", 1), ("s_bready_i", 1), ("s_bresp_o", 2)])?,
-            s_ar: all(model, [("s_arvalid_i", 1), ("s_arready_o", 1), ("s_araddr_i", 8)])?,
-            s_r: all(model, [("s_rvalid_o", 1), ("s_rready_i", 1), ("s_rdata_o", 32)])?,
+            s_aw: all(
+                model,
+                [("s_awvalid_i", 1), ("s_awready_o", 1), ("s_awaddr_i", 8)],
+            )?,
+            s_w: all(
+                model,
+                [("s_wvalid_i", 1), ("s_wready_o", 1), ("s_wdata_i", 32)],
+            )?,
+            s_b: all(
+                model,
+                [("s_bvalid_o", 1), ("s_bready_i", 1), ("s_bresp_o", 2)],
+            )?,
+            s_ar: all(
+                model,
+                [("s_arvalid_i", 1), ("s_arready_o", 1), ("s_araddr_i", 8)],
+            )?,
+            s_r: all(
+                model,
+                [("s_rvalid_o", 1), ("s_rready_i", 1), ("s_rdata_o", 32)],
+            )?,
             s_rresp,
-            m_ar: all(model, [("m_arvalid_o", 1), ("m_arready_i", 1), ("m_araddr_o", 64), ("m_arlen_o", 8), ("m_arsize_o", 3), ("m_arburst_o", 2)])?,
-            m_aw: all(model, [("m_awvalid_o", 1), ("m_awready_i", 1), ("m_awaddr_o", 64), ("m_awlen_o", 8), ("m_awsize_o", 3), ("m_awburst_o", 2)])?,
-            m_r: all(model, [("m_rvalid_i", 1), ("m_rready_o", 1), ("m_rdata_i", word_bits), ("m_rresp_i", 2)])?,
-            m_w: all(model, [("m_wvalid_o", 1), ("m_wready_i", 1), ("m_wdata_o", word_bits), ("m_wstrb_o", word_bits / 8), ("m_wlast_o", 1)])?,
-            m_b: all(model, [("m_bvalid_i", 1), ("m_bready_o", 1), ("m_bresp_i", 2)])?,
+            m_ar: all(
+                model,
+                [
+                    ("m_arvalid_o", 1),
+                    ("m_arready_i", 1),
+                    ("m_araddr_o", 64),
+                    ("m_arlen_o", 8),
+                    ("m_arsize_o", 3),
+                    ("m_arburst_o", 2),
+                ],
+            )?,
+            m_aw: all(
+                model,
+                [
+                    ("m_awvalid_o", 1),
+                    ("m_awready_i", 1),
+                    ("m_awaddr_o", 64),
+                    ("m_awlen_o", 8),
+                    ("m_awsize_o", 3),
+                    ("m_awburst_o", 2),
+                ],
+            )?,
+            m_r: all(
+                model,
+                [
+                    ("m_rvalid_i", 1),
+                    ("m_rready_o", 1),
+                    ("m_rdata_i", word_bits),
+                    ("m_rresp_i", 2),
+                ],
+            )?,
+            m_w: all(
+                model,
+                [
+                    ("m_wvalid_o", 1),
+                    ("m_wready_i", 1),
+                    ("m_wdata_o", word_bits),
+                    ("m_wstrb_o", word_bits / 8),
+                    ("m_wlast_o", 1),
+                ],
+            )?,
+            m_b: all(
+                model,
+                [("m_bvalid_i", 1), ("m_bready_o", 1), ("m_bresp_i", 2)],
+            )?,
         })
     }
 }
@@ -226,8 +295,24 @@ impl Axi {
     /// # Panics
     /// When a valid is high in reset.
     pub fn reset(&mut self) {
-        let Ports { clk, rst_n, s_aw, s_w, s_b, s_ar, s_r, m_ar, m_aw, m_r, m_w, m_b, .. } = self.ports;
-        let inputs = [s_aw[0], s_w[0], s_b[1], s_ar[0], s_r[1], m_ar[1], m_aw[1], m_r[0], m_w[1], m_b[0]];
+        let Ports {
+            clk,
+            rst_n,
+            s_aw,
+            s_w,
+            s_b,
+            s_ar,
+            s_r,
+            m_ar,
+            m_aw,
+            m_r,
+            m_w,
+            m_b,
+            ..
+        } = self.ports;
+        let inputs = [
+            s_aw[0], s_w[0], s_b[1], s_ar[0], s_r[1], m_ar[1], m_aw[1], m_r[0], m_w[1], m_b[0],
+        ];
         inputs.iter().for_each(|port| self.model.set(*port, 0));
         self.model.set(clk, 0);
         self.model.set(rst_n, 1);
@@ -238,7 +323,10 @@ impl Axi {
                 self.model.set(clk, level);
                 self.model.eval();
                 let outputs = [s_b[0], s_r[0], m_ar[0], m_aw[0], m_w[0]];
-                assert!(outputs.iter().all(|port| self.model.get(*port) == 0), "a valid is high in reset");
+                assert!(
+                    outputs.iter().all(|port| self.model.get(*port) == 0),
+                    "a valid is high in reset"
+                );
             }
         }
         self.model.set(clk, 0);
@@ -259,7 +347,9 @@ impl Axi {
             ..Master::default()
         };
         let limit = self.cycle + 200 + 100 * (writes.len() + addresses.len()) as u64;
-        while self.master.written[2] < writes.len() as u64 || self.master.values.len() < addresses.len() {
+        while self.master.written[2] < writes.len() as u64
+            || self.master.values.len() < addresses.len()
+        {
             if self.cycle > limit {
                 return Err("registers: accesses do not end".to_owned());
             }
@@ -290,13 +380,26 @@ impl Axi {
     ///
     /// # Errors
     /// The broken rule, or that the run does not end within `limit` cycles.
-    pub fn run(&mut self, word: u32, chunks: u32, answer: Answer, limit: u64) -> Result<(MachineRun, u32), String> {
+    pub fn run(
+        &mut self,
+        word: u32,
+        chunks: u32,
+        answer: Answer,
+        limit: u64,
+    ) -> Result<(MachineRun, u32), String> {
         // High bits and carries between word and base.
         self.base = (self.random.bits() & 0x00ff_ffff_ffff_f000) | 0x8000_0000;
         let words = (self.memory.len() / self.arch.word_bytes() as usize) as u32;
         self.behind = match answer {
-            Answer::Contract(model) => Memory::Contract(Box::new(Slave::new(model, self.arch.word_bytes(), words, self.arch.memory.burst_words))),
-            Answer::Rough { order, errors } => Memory::Rough(Box::new(Rough::new(order, errors, self.random.bits()))),
+            Answer::Contract(model) => Memory::Contract(Box::new(Slave::new(
+                model,
+                self.arch.word_bytes(),
+                words,
+                self.arch.memory.burst_words,
+            ))),
+            Answer::Rough { order, errors } => {
+                Memory::Rough(Box::new(Rough::new(order, errors, self.random.bits())))
+            }
         };
         let settings = [
             (register::BASE, word),
@@ -334,10 +437,25 @@ impl Axi {
         }
         let cycles = u64::from(self.read(register::CYCLES)?);
         let names = sim_counters(&self.arch);
-        let addresses: Vec<u8> = (0..names.len()).map(|n| register::COUNTERS + 4 * n as u8).collect();
+        let addresses: Vec<u8> = (0..names.len())
+            .map(|n| register::COUNTERS + 4 * n as u8)
+            .collect();
         let values = self.access(&[], &addresses)?;
-        let counters = (!names.is_empty()).then(|| names.iter().map(|name| (*name).to_owned()).zip(values.iter().map(|v| u64::from(*v))).collect());
-        Ok((MachineRun { cycles, counters, spans: Vec::new() }, status))
+        let counters = (!names.is_empty()).then(|| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .zip(values.iter().map(|v| u64::from(*v)))
+                .collect()
+        });
+        Ok((
+            MachineRun {
+                cycles,
+                counters,
+                spans: Vec::new(),
+            },
+            status,
+        ))
     }
 
     fn is_quiet(&self) -> bool {
@@ -373,10 +491,18 @@ impl Axi {
             Memory::Contract(slave) => {
                 let from = slave.drive(self.cycle);
                 let data = offered.data.as_ref().map(|(bytes, _)| bytes.as_slice());
-                let seen = Seen { read: offered.read, write: offered.write, write_data: data };
-                slave.finish(self.cycle, from, seen, &mut self.memory).map_err(|error| error.to_string())?;
+                let seen = Seen {
+                    read: offered.read,
+                    write: offered.write,
+                    write_data: data,
+                };
+                slave
+                    .finish(self.cycle, from, seen, &mut self.memory)
+                    .map_err(|error| error.to_string())?;
             }
-            Memory::Rough(rough) => rough.finish(drive, offered, &mut self.memory).map_err(fault(self.cycle))?,
+            Memory::Rough(rough) => rough
+                .finish(drive, offered, &mut self.memory)
+                .map_err(fault(self.cycle))?,
         }
         self.model.set(self.ports.clk, 1);
         self.model.eval();
@@ -408,8 +534,17 @@ impl Axi {
 
     /// An offer once made is kept until it is taken.
     fn drive_master(&mut self) {
-        let (model, ports, master, random) = (&mut self.model, &self.ports, &mut self.master, &mut self.random);
-        let present = [!master.addresses.is_empty(), !master.data.is_empty(), !master.reads.is_empty()];
+        let (model, ports, master, random) = (
+            &mut self.model,
+            &self.ports,
+            &mut self.master,
+            &mut self.random,
+        );
+        let present = [
+            !master.addresses.is_empty(),
+            !master.data.is_empty(),
+            !master.reads.is_empty(),
+        ];
         for (offer, present) in master.offers.iter_mut().zip(present) {
             *offer = present && (*offer || random.chance(40));
         }
@@ -418,15 +553,35 @@ impl Axi {
         model.set(ports.s_w[0], u64::from(master.offers[1]));
         model.set(ports.s_ar[0], u64::from(master.offers[2]));
         let head = |offer: bool, value: Option<u64>| value.filter(|_| offer).unwrap_or(noise);
-        model.set(ports.s_aw[2], head(master.offers[0], master.addresses.front().map(|v| u64::from(*v))));
-        model.set(ports.s_w[2], head(master.offers[1], master.data.front().map(|v| u64::from(*v))));
-        model.set(ports.s_ar[2], head(master.offers[2], master.reads.front().map(|v| u64::from(*v))));
+        model.set(
+            ports.s_aw[2],
+            head(
+                master.offers[0],
+                master.addresses.front().map(|v| u64::from(*v)),
+            ),
+        );
+        model.set(
+            ports.s_w[2],
+            head(master.offers[1], master.data.front().map(|v| u64::from(*v))),
+        );
+        model.set(
+            ports.s_ar[2],
+            head(
+                master.offers[2],
+                master.reads.front().map(|v| u64::from(*v)),
+            ),
+        );
         model.set(ports.s_b[1], random.below(2));
         model.set(ports.s_r[1], random.below(2));
     }
 
     fn finish_master(&mut self) -> Result<(), String> {
-        let Axi { model, ports, master, .. } = self;
+        let Axi {
+            model,
+            ports,
+            master,
+            ..
+        } = self;
         let shaken = |channel: &[Port; 3]| model.get(channel[0]) == 1 && model.get(channel[1]) == 1;
         if shaken(&ports.s_aw) {
             master.addresses.pop_front();
@@ -466,26 +621,61 @@ impl Axi {
 
     /// The rules that the machine keeps on each channel, and what it offers.
     fn observe(&mut self) -> Result<Offered, String> {
-        let Axi { model, ports, stable, arch, .. } = self;
+        let Axi {
+            model,
+            ports,
+            stable,
+            arch,
+            ..
+        } = self;
         let word_bytes = arch.word_bytes() as usize;
-        let bits = |channel: &[Port], from: usize| -> Vec<u8> { channel[from..].iter().flat_map(|port| model.get(*port).to_le_bytes()).collect() };
+        let bits = |channel: &[Port], from: usize| -> Vec<u8> {
+            channel[from..]
+                .iter()
+                .flat_map(|port| model.get(*port).to_le_bytes())
+                .collect()
+        };
         let high = |port: Port| model.get(port) == 1;
         let [ar, aw, w, b, r] = stable;
-        ar.check("AR", high(ports.m_ar[0]), high(ports.m_ar[1]), &bits(&ports.m_ar, 2))?;
-        aw.check("AW", high(ports.m_aw[0]), high(ports.m_aw[1]), &bits(&ports.m_aw, 2))?;
+        ar.check(
+            "AR",
+            high(ports.m_ar[0]),
+            high(ports.m_ar[1]),
+            &bits(&ports.m_ar, 2),
+        )?;
+        aw.check(
+            "AW",
+            high(ports.m_aw[0]),
+            high(ports.m_aw[1]),
+            &bits(&ports.m_aw, 2),
+        )?;
         let mut beat = model.bytes(ports.m_w[2])[..word_bytes].to_vec();
         beat.extend(bits(&ports.m_w, 3));
         w.check("W", high(ports.m_w[0]), high(ports.m_w[1]), &beat)?;
-        b.check("B of the registers", high(ports.s_b[0]), high(ports.s_b[1]), &bits(&ports.s_b, 2))?;
+        b.check(
+            "B of the registers",
+            high(ports.s_b[0]),
+            high(ports.s_b[1]),
+            &bits(&ports.s_b, 2),
+        )?;
         let mut value = bits(&ports.s_r, 2);
         value.push(model.get(ports.s_rresp) as u8);
-        r.check("R of the registers", high(ports.s_r[0]), high(ports.s_r[1]), &value)?;
+        r.check(
+            "R of the registers",
+            high(ports.s_r[0]),
+            high(ports.s_r[1]),
+            &value,
+        )?;
         if high(ports.m_r[0]) && !high(ports.m_r[1]) || high(ports.m_b[0]) && !high(ports.m_b[1]) {
             return Err("a beat or a response is not taken at once".to_owned());
         }
         let [reads, writes] = [high(ports.m_ar[0]), high(ports.m_aw[0])];
-        let read = reads.then(|| self.burst("AR", &self.ports.m_ar)).transpose()?;
-        let write = writes.then(|| self.burst("AW", &self.ports.m_aw)).transpose()?;
+        let read = reads
+            .then(|| self.burst("AR", &self.ports.m_ar))
+            .transpose()?;
+        let write = writes
+            .then(|| self.burst("AW", &self.ports.m_aw))
+            .transpose()?;
         self.observe_write(write)?;
         let data = self.write_beat()?;
         Ok(Offered { read, write, data })
@@ -496,14 +686,21 @@ impl Axi {
         let [address, length, size, kind] = [2, 3, 4, 5].map(|n| self.model.get(channel[n]));
         let (word_bytes, beats) = (u64::from(self.arch.word_bytes()), length + 1);
         if kind != 1 || 1 << size != word_bytes || address % word_bytes != 0 {
-            return Err(format!("{name}: burst kind {kind}, size {size}, address {address:#x}"));
+            return Err(format!(
+                "{name}: burst kind {kind}, size {size}, address {address:#x}"
+            ));
         }
         if address % 4096 + beats * word_bytes > 4096 {
-            return Err(format!("{name}: {beats} beats from {address:#x} cross 4 KiB"));
+            return Err(format!(
+                "{name}: {beats} beats from {address:#x} cross 4 KiB"
+            ));
         }
         let end = self.base + self.memory.len() as u64;
         if address < self.base || address + beats * word_bytes > end {
-            return Err(format!("{name}: {beats} beats from {address:#x} lie outside of {:#x}..{end:#x}", self.base));
+            return Err(format!(
+                "{name}: {beats} beats from {address:#x} lie outside of {:#x}..{end:#x}",
+                self.base
+            ));
         }
         if beats > u64::from(self.arch.memory.burst_words) {
             return Err(format!("{name}: {beats} beats"));
@@ -513,7 +710,9 @@ impl Axi {
 
     /// Notes a write burst when it is first offered: its data may be taken before its address is.
     fn observe_write(&mut self, write: Option<(u32, u32)>) -> Result<(), String> {
-        let Some((_, beats)) = write else { return Ok(()) };
+        let Some((_, beats)) = write else {
+            return Ok(());
+        };
         if !self.aw_pending {
             self.last.push_back(beats);
         }
@@ -530,7 +729,9 @@ impl Axi {
         if self.model.get(strobes) != (1 << word_bytes) - 1 {
             return Err("W: not all bytes are written".to_owned());
         }
-        let Some(left) = self.last.front_mut() else { return Err("W: data before any address was offered".to_owned()) };
+        let Some(left) = self.last.front_mut() else {
+            return Err("W: data before any address was offered".to_owned());
+        };
         let is_last = self.model.get(last) == 1;
         if is_last != (*left == 1) {
             return Err(format!("W: last is {is_last} with {left} beats left"));
@@ -541,7 +742,10 @@ impl Axi {
                 self.last.pop_front();
             }
         }
-        Ok(Some((self.model.bytes(data)[..word_bytes].to_vec(), is_last)))
+        Ok(Some((
+            self.model.bytes(data)[..word_bytes].to_vec(),
+            is_last,
+        )))
     }
 }
 
@@ -566,10 +770,16 @@ impl Expected {
         for model in [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2] {
             after = before.clone();
             let checked = program.check(arch).map_err(|error| error.to_string())?;
-            let run = SimMachine::new(arch).run(checked, &mut after, model, u64::MAX).map_err(|error| error.to_string())?;
+            let run = SimMachine::new(arch)
+                .run(checked, &mut after, model, u64::MAX)
+                .map_err(|error| error.to_string())?;
             runs.push((model, run));
         }
-        Ok(Expected { program, memory: [before, after], runs })
+        Ok(Expected {
+            program,
+            memory: [before, after],
+            runs,
+        })
     }
 }
 
@@ -580,40 +790,76 @@ impl Expected {
 /// The first difference or broken rule.
 pub fn check(axi: &mut Axi, programs: &[Expected]) -> Result<(), String> {
     let arch = axi.arch.clone();
-    let hash = axi.access(&[(register::HASH_LOW, 1), (0x24, 1)], &[register::HASH_LOW, register::HASH_HIGH, 0x24, 0xfc])?;
+    let hash = axi.access(
+        &[(register::HASH_LOW, 1), (0x24, 1)],
+        &[register::HASH_LOW, register::HASH_HIGH, 0x24, 0xfc],
+    )?;
     if hash != [arch.hash() as u32, (arch.hash() >> 32) as u32, 0, 0] {
         return Err(format!("the hash is {hash:x?}"));
     }
     for (nth, expected) in programs.iter().enumerate() {
         for (model, wanted) in &expected.runs {
-            let run = run(axi, expected, 0, Answer::Contract(*model), 0).map_err(|error| format!("program {nth}, {}: {error}", model.name()))?;
-            if run.cycles != wanted.cycles || axi.arch.counters == Counters::Full && run.counters != wanted.counters {
-                return Err(format!("program {nth}, {}: {run:?}, not {} cycles, {:?}", model.name(), wanted.cycles, wanted.counters));
+            let run = run(axi, expected, 0, Answer::Contract(*model), 0)
+                .map_err(|error| format!("program {nth}, {}: {error}", model.name()))?;
+            if run.cycles != wanted.cycles
+                || axi.arch.counters == Counters::Full && run.counters != wanted.counters
+            {
+                return Err(format!(
+                    "program {nth}, {}: {run:?}, not {} cycles, {:?}",
+                    model.name(),
+                    wanted.cycles,
+                    wanted.counters
+                ));
             }
         }
         for order in [Order::Any, Order::DataFirst, Order::AddressFirst] {
-            let answer = Answer::Rough { order, errors: [None; 2] };
-            run(axi, expected, 1, answer, 0).map_err(|error| format!("program {nth}, {order:?}: {error}"))?;
+            let answer = Answer::Rough {
+                order,
+                errors: [None; 2],
+            };
+            run(axi, expected, 1, answer, 0)
+                .map_err(|error| format!("program {nth}, {order:?}: {error}"))?;
         }
     }
     for errors in [[Some(5), None], [None, Some(0)], [None; 2]] {
         let status = if errors == [None; 2] { 0 } else { 4 };
-        run(axi, &programs[0], 0, Answer::Rough { order: Order::Any, errors }, status).map_err(|error| format!("{errors:?}: {error}"))?;
+        run(
+            axi,
+            &programs[0],
+            0,
+            Answer::Rough {
+                order: Order::Any,
+                errors,
+            },
+            status,
+        )
+        .map_err(|error| format!("{errors:?}: {error}"))?;
     }
     overflow(axi)
 }
 
 /// Runs a program that lies `offset` bursts behind its memory, or in its place if that is 0.
-fn run(axi: &mut Axi, expected: &Expected, offset: u32, answer: Answer, status: u32) -> Result<MachineRun, String> {
+fn run(
+    axi: &mut Axi,
+    expected: &Expected,
+    offset: u32,
+    answer: Answer,
+    status: u32,
+) -> Result<MachineRun, String> {
     let arch = axi.arch.clone();
     let [before, after] = &expected.memory;
     let burst = arch.memory.burst_words;
-    let word = if offset == 0 { 0 } else { expected.program.memory_words.div_ceil(burst) * burst + (offset - 1) * burst };
+    let word = if offset == 0 {
+        0
+    } else {
+        expected.program.memory_words.div_ceil(burst) * burst + (offset - 1) * burst
+    };
     let word_bytes = arch.word_bytes() as usize;
     axi.memory.clone_from(before);
     if word > 0 {
         // The copy is the only one: what is fetched from word 0 would be seen.
-        let length = instruction_words(&arch, expected.program.instructions.len()) as usize * word_bytes;
+        let length =
+            instruction_words(&arch, expected.program.instructions.len()) as usize * word_bytes;
         axi.memory.resize(word as usize * word_bytes, 0);
         let copy = axi.memory[..length].to_vec();
         axi.memory[..length].fill(0);
@@ -624,7 +870,11 @@ fn run(axi: &mut Axi, expected: &Expected, offset: u32, answer: Answer, status: 
     if found != status {
         return Err(format!("the status is {found}, not {status}"));
     }
-    let skipped = if word > 0 { instruction_words(&arch, expected.program.instructions.len()) as usize * word_bytes } else { 0 };
+    let skipped = if word > 0 {
+        instruction_words(&arch, expected.program.instructions.len()) as usize * word_bytes
+    } else {
+        0
+    };
     let end = after.len();
     let differs = (skipped..end).find(|at| axi.memory[*at] != after[*at]);
     differs.map_or(Ok(run), |at| Err(format!("memory differs at byte {at:#x}")))
@@ -633,23 +883,45 @@ fn run(axi: &mut Axi, expected: &Expected, offset: u32, answer: Answer, status: 
 /// More tokens than a semaphore holds: the fault bit, until reset.
 fn overflow(axi: &mut Axi) -> Result<(), String> {
     let arch = axi.arch.clone();
-    let signal = Instruction::Run(Run { signals: [Some(Semaphore(1)), None], ..Run::new(Opcode::Load) });
+    let signal = Instruction::Run(Run {
+        signals: [Some(Semaphore(1)), None],
+        ..Run::new(Opcode::Load)
+    });
     let set = |register: Register, values: &[i64]| register.pack(values).expect("small numbers");
-    let mut instructions = vec![set(Register::LoadMemory, &[0]), set(Register::LoadDestination, &[0, 0]), set(Register::LoadLength, &[1])];
+    let mut instructions = vec![
+        set(Register::LoadMemory, &[0]),
+        set(Register::LoadDestination, &[0, 0]),
+        set(Register::LoadLength, &[1]),
+    ];
     instructions.extend(std::iter::repeat_n(signal, 1 << arch.semaphores.bits));
     let words = instruction_words(&arch, instructions.len());
     let per_word = arch.instructions_per_word() as usize;
     instructions.resize(words as usize * per_word, Instruction::Nop);
-    axi.memory = instructions.iter().flat_map(|instruction| instruction.encode().to_le_bytes()).collect();
+    axi.memory = instructions
+        .iter()
+        .flat_map(|instruction| instruction.encode().to_le_bytes())
+        .collect();
     // The address of LOAD advances.
-    axi.memory.resize(axi.memory.len() + (arch.word_bytes() << arch.semaphores.bits) as usize, 0);
-    let answer = Answer::Rough { order: Order::Any, errors: [None; 2] };
+    axi.memory.resize(
+        axi.memory.len() + (arch.word_bytes() << arch.semaphores.bits) as usize,
+        0,
+    );
+    let answer = Answer::Rough {
+        order: Order::Any,
+        errors: [None; 2],
+    };
     axi.run(0, words / arch.fetch.chunk_words, answer, 100_000)?;
     // The fault shows two cycles after the last signal, when a host that polls may have seen the end already; it stays.
     let status = axi.read(register::STATUS)?;
     axi.reset();
     let after = axi.read(register::STATUS)?;
-    if [status, after] == [2, 0] { Ok(()) } else { Err(format!("after an overflow the status is {status}, after reset {after}")) }
+    if [status, after] == [2, 0] {
+        Ok(())
+    } else {
+        Err(format!(
+            "after an overflow the status is {status}, after reset {after}"
+        ))
+    }
 }
 
 /// The names of the counters of `arch`, in the order of their registers.
@@ -679,20 +951,33 @@ impl Rough {
     }
 
     fn is_quiet(&self) -> bool {
-        self.reads.is_empty() && self.beat.is_none() && self.writes.is_empty() && self.data.is_empty() && self.done == 0 && self.response.is_none()
+        self.reads.is_empty()
+            && self.beat.is_none()
+            && self.writes.is_empty()
+            && self.data.is_empty()
+            && self.done == 0
+            && self.response.is_none()
     }
 
     fn drive(&mut self) -> Drive {
         if self.beat.is_none() && self.random.chance(60) {
             self.beat = self.reads.pop_front().map(|word| (word, 0));
             if let Some((_, response)) = &mut self.beat {
-                *response = if self.errors[0] == Some(self.n_beats) { 2 } else { 0 };
+                *response = if self.errors[0] == Some(self.n_beats) {
+                    2
+                } else {
+                    0
+                };
                 self.n_beats += 1;
             }
         }
         if self.response.is_none() && self.done > 0 && self.random.chance(40) {
             self.done -= 1;
-            self.response = Some(if self.errors[1] == Some(self.n_done) { 3 } else { 0 });
+            self.response = Some(if self.errors[1] == Some(self.n_done) {
+                3
+            } else {
+                0
+            });
             self.n_done += 1;
         }
         let address = match self.order {
@@ -714,7 +999,8 @@ impl Rough {
         self.beat = None;
         self.response = None;
         if let Some((word, beats)) = offered.read.filter(|_| drive.ar_ready) {
-            self.reads.extend((word..word + beats).map(|word| word as usize));
+            self.reads
+                .extend((word..word + beats).map(|word| word as usize));
         }
         if let Some(burst) = offered.write.filter(|_| drive.aw_ready) {
             self.writes.push_back(burst);
@@ -724,9 +1010,13 @@ impl Rough {
             self.data.push_back((bytes, last));
         }
         while self.ends > 0 {
-            let Some((word, beats)) = self.writes.pop_front() else { break };
+            let Some((word, beats)) = self.writes.pop_front() else {
+                break;
+            };
             for beat in 0..beats {
-                let Some((bytes, last)) = self.data.pop_front() else { return Err("W: a burst lacks beats".to_owned()) };
+                let Some((bytes, last)) = self.data.pop_front() else {
+                    return Err("W: a burst lacks beats".to_owned());
+                };
                 if last != (beat + 1 == beats) {
                     return Err("W: last in the wrong beat".to_owned());
                 }

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use host_runtime::verilated::Optimise;
 use host_runtime::verify::{Options, Variant, verify};
+use host_runtime::verilated::Optimise;
 use host_runtime::{Error, Machine, RtlMachine};
 use ir::Arch;
 use ir::arch::{Attachment, Counters, Host};
@@ -21,36 +21,68 @@ fn file(path: &str) -> PathBuf {
 
 fn arch(name: &str) -> Arch {
     let path = file(&format!("examples/archs/{name}.toml"));
-    ir::arch::read(name, &std::fs::read_to_string(path).expect("the preset is there")).expect("presets are legal")
+    ir::arch::read(
+        name,
+        &std::fs::read_to_string(path).expect("the preset is there"),
+    )
+    .expect("presets are legal")
 }
 
 fn images(network: &Network) -> Vec<Vec<Vec<i8>>> {
-    let data = onnx::dataset::read_npz(&file("examples/networks/digits/digits_test.npz"), "images").expect("the data");
+    let data = onnx::dataset::read_npz(&file("examples/networks/digits/digits_test.npz"), "images")
+        .expect("the data");
     let pixels = data.to_f32();
     let input = network.tensor(network.inputs[0]);
     let image = |values: &[f32]| {
         let scaled = values.iter().map(|v| v / 16.0).collect();
-        input.from_host(&HostValues::Float32(scaled)).expect("64 pixels")
+        input
+            .from_host(&HostValues::Float32(scaled))
+            .expect("64 pixels")
     };
-    pixels.chunks(64).take(IMAGES).map(|values| vec![image(values)]).collect()
+    pixels
+        .chunks(64)
+        .take(IMAGES)
+        .map(|values| vec![image(values)])
+        .collect()
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn agree(arch: &Arch, models: &[MemoryModel]) {
     let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
     if let Err(Error::Unavailable { reason, .. }) = &rtl {
-        println!("skipped: {reason}");
+        eprintln!("skipped: {reason}");
         return;
     }
-    let network = onnx::import(&file("examples/networks/digits_int8.onnx"), &onnx::Options::default()).expect("digits");
+    let network = onnx::import(
+        &file("examples/networks/digits_int8.onnx"),
+        &onnx::Options::default(),
+    )
+    .expect("digits");
     let images = images(&network);
-    let options = Options { models, images: &images, machines: vec![("rtl", rtl)], cycle_limit: 1_000_000 };
+    let options = Options {
+        models,
+        images: &images,
+        machines: vec![("rtl", rtl)],
+        cycle_limit: 1_000_000,
+    };
     let result = verify(&network, arch, options, |variant| {
-        let options = mapper::Options { keep_all: variant == Variant::KeepAll, ..Default::default() };
-        Ok::<_, Error>(mapper::compile(&network, arch, &options).expect("digits fits").program)
+        let options = mapper::Options {
+            keep_all: variant == Variant::KeepAll,
+            ..Default::default()
+        };
+        Ok::<_, Error>(
+            mapper::compile(&network, arch, &options)
+                .expect("digits fits")
+                .program,
+        )
     })
     .unwrap_or_else(|e| panic!("{}: {e}", arch.name));
     assert_eq!(result.devices, ["reference", "sim", "rtl"]);
-    assert!(result.agrees(), "{}", result.first.expect("a first difference"));
+    assert!(
+        result.agrees(),
+        "{}",
+        result.first.expect("a first difference")
+    );
 }
 
 const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2];

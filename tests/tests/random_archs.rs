@@ -2,15 +2,18 @@
 //!
 //! `TILEWRIGHT_FUZZ` multiplies the numbers; `make fuzz` sets it.
 
-#![expect(clippy::print_stdout, reason = "what was met is shown with `--nocapture`")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was met is shown with `--nocapture`"
+)]
 
 #[path = "../../mapper/tests/common/mod.rs"]
 mod common;
 
 use std::path::Path;
 
-use host_runtime::verilated::Optimise;
 use host_runtime::verify::{Options, Variant, verify};
+use host_runtime::verilated::Optimise;
 use host_runtime::{Error, Machine, RtlMachine, fuzz};
 use ir::Arch;
 use ir::memory::MemoryModel;
@@ -28,7 +31,10 @@ fn arch(path: &str) -> Arch {
 }
 
 fn times() -> usize {
-    std::env::var("TILEWRIGHT_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+    std::env::var("TILEWRIGHT_FUZZ")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1)
 }
 
 fn machine(arch: &Arch) -> Option<RtlMachine> {
@@ -44,9 +50,15 @@ fn machine(arch: &Arch) -> Option<RtlMachine> {
 
 fn check(path: &str) {
     let arch = arch(path);
-    let Some(mut rtl) = machine(&arch) else { return };
-    let report = fuzz::fuzz(&arch, Some(&mut rtl), &MODELS, 5000, PROGRAMS * times()).expect("the fuzz runs");
-    println!("{}: {} programs, {} instructions, {} cycles", arch.name, report.cases, report.instructions, report.cycles);
+    let Some(mut rtl) = machine(&arch) else {
+        return;
+    };
+    let report = fuzz::fuzz(&arch, Some(&mut rtl), &MODELS, 5000, PROGRAMS * times())
+        .expect("the fuzz runs");
+    println!(
+        "{}: {} programs, {} instructions, {} cycles",
+        arch.name, report.cases, report.instructions, report.cycles
+    );
     println!("{}", report.coverage);
     if let Some(failure) = report.failure {
         panic!(
@@ -60,26 +72,47 @@ fn check(path: &str) {
             failure.case.program(&arch).disassembly()
         );
     }
-    assert_eq!(report.coverage.empty_cells(), Vec::<String>::new(), "{}: what no program met", arch.name);
+    assert_eq!(
+        report.coverage.empty_cells(),
+        Vec::<String>::new(),
+        "{}: what no program met",
+        arch.name
+    );
     let (mut ran, mut seed) = (0, 0);
     while ran < NETWORKS * times() as u64 {
         seed += 1;
-        let network = common::random_network(seed, 4, arch.vector.max_pool && arch.vector.table_lanes > 0);
+        let network =
+            common::random_network(seed, 4, arch.vector.max_pool && arch.vector.table_lanes > 0);
         match agree(&arch, &network, seed) {
             None => {}
             Some(Ok(())) => ran += 1,
             Some(Err(difference)) => {
                 let (left, difference) = shrink(&arch, &network, difference, seed);
                 let einsums = network.einsums.iter().take(left).map(|einsum| {
-                    format!("{} -> {:?}\n", einsum.name, network.tensor(einsum.output).shape())
+                    format!(
+                        "{} -> {:?}\n",
+                        einsum.name,
+                        network.tensor(einsum.output).shape()
+                    )
                 });
                 let (all, einsums) = (network.einsums.len(), einsums.collect::<String>());
-                panic!("{} network {seed}: {difference}\n{left} of {all} einsums left:\n{einsums}", arch.name);
+                panic!(
+                    "{} network {seed}: {difference}\n{left} of {all} einsums left:\n{einsums}",
+                    arch.name
+                );
             }
         }
-        assert!(seed < 40 * NETWORKS * times() as u64, "{}: only {ran} of {seed} networks fit", arch.name);
+        assert!(
+            seed < 40 * NETWORKS * times() as u64,
+            "{}: only {ran} of {seed} networks fit",
+            arch.name
+        );
     }
-    println!("{}: {ran} networks, {} others refused by name", arch.name, seed - ran);
+    println!(
+        "{}: {ran} networks, {} others refused by name",
+        arch.name,
+        seed - ran
+    );
 }
 
 /// The least number of einsums from the start on which the devices still differ.
@@ -95,23 +128,50 @@ fn shrink(arch: &Arch, network: &Network, difference: String, seed: u64) -> (usi
 /// The network up to and with its einsum number `n`, whose output it gives.
 fn start_of(network: &Network, n: usize) -> Network {
     let einsums = network.einsums[..n].to_vec();
-    Network { outputs: vec![einsums[n - 1].output], einsums, host_tail: Vec::new(), ..network.clone() }
+    Network {
+        outputs: vec![einsums[n - 1].output],
+        einsums,
+        host_tail: Vec::new(),
+        ..network.clone()
+    }
 }
 
 /// Whether all devices agree on the network; `None` if it does not fit `arch`.
 fn agree(arch: &Arch, network: &Network, seed: u64) -> Option<Result<(), String>> {
-    let compile = |keep_all| mapper::compile(network, arch, &mapper::Options { keep_all, ..Default::default() });
-    if compile(false).is_err() || compile(true).is_err() {
+    let compile = |keep_all| {
+        mapper::compile(
+            network,
+            arch,
+            &mapper::Options {
+                keep_all,
+                ..Default::default()
+            },
+        )
+        .map(|compiled| compiled.program)
+        .ok()
+    };
+    if compile(false).is_none() || compile(true).is_none() {
         return None;
     }
     let mut random = common::Random(seed);
-    let inputs: Vec<Vec<i8>> =
-        network.inputs.iter().map(|id| (0..network.tensor(*id).n_values()).map(|_| random.next() as i8).collect()).collect();
+    let inputs: Vec<Vec<i8>> = network
+        .inputs
+        .iter()
+        .map(|id| {
+            (0..network.tensor(*id).n_values())
+                .map(|_| random.next() as i8)
+                .collect()
+        })
+        .collect();
     let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
-    let options =
-        Options { models: &MODELS, images: &[inputs.clone(), inputs], machines: vec![("rtl", rtl)], cycle_limit: 10_000_000 };
+    let options = Options {
+        models: &MODELS,
+        images: &[inputs.clone(), inputs],
+        machines: vec![("rtl", rtl)],
+        cycle_limit: 10_000_000,
+    };
     let result = verify(network, arch, options, |variant| {
-        Ok::<_, Error>(compile(variant == Variant::KeepAll).expect("it compiled before").program)
+        Ok::<_, Error>(compile(variant == Variant::KeepAll).expect("it compiled before"))
     });
     Some(match result {
         Err(error) => Err(error.to_string()),

@@ -7,15 +7,15 @@ use ir::workload::Workload;
 use mapper::exact::Model;
 
 /// Tree, name of the space, model.
-pub const SPACES: &[(&str, &str, &Model)] = &[
-    ("gemmini_like", "perfect", &Model::ACCELFORGE),
-    ("gemmini_like", "machine", &Model::MACHINE),
-    ("eyeriss_like", "perfect", &Model::ACCELFORGE),
-    ("eyeriss_like", "machine", &Model::MACHINE),
+pub(crate) const SPACES: &[(&str, &str, Model)] = &[
+    ("gemmini_like", "perfect", Model::ACCELFORGE),
+    ("gemmini_like", "machine", Model::MACHINE),
+    ("eyeriss_like", "perfect", Model::ACCELFORGE),
+    ("eyeriss_like", "machine", Model::MACHINE),
 ];
 
 /// A search of more nodes than this is stopped and said to be unproven.
-pub const NODES: u64 = 2_000_000;
+pub(crate) const NODES: u64 = 2_000_000;
 
 fn example(folder: &str, name: &str) -> (PathBuf, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,13 +28,13 @@ fn example(folder: &str, name: &str) -> (PathBuf, String) {
 }
 
 /// The tree `examples/trees/NAME.toml`.
-pub fn tree(name: &str) -> Tree {
+pub(crate) fn tree(name: &str) -> Tree {
     let (path, text) = example("trees", name);
     ir::tree::read(&path.display().to_string(), &text).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The workload `examples/workloads/NAME.toml`.
-pub fn workload(name: &str) -> Workload {
+pub(crate) fn workload(name: &str) -> Workload {
     let (path, text) = example("workloads", name);
     ir::workload::read(&path.display().to_string(), &text).unwrap_or_else(|e| panic!("{e}"))
 }

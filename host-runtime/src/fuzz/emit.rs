@@ -68,8 +68,18 @@ const REACH: u32 = 10;
 
 impl<'a> Emitter<'a> {
     /// A program without instructions, on `semaphores` and with memory words for which `initial` holds.
-    pub(super) fn new(arch: &'a Arch, semaphores: &[(Engine, Engine)], initial: std::ops::Range<u32>, instruction_limit: usize) -> Emitter<'a> {
-        let channel = |&(producer, consumer): &(Engine, Engine)| Channel { producer, consumer, raised: Vec::new(), taken: Vec::new() };
+    pub(super) fn new(
+        arch: &'a Arch,
+        semaphores: &[(Engine, Engine)],
+        initial: std::ops::Range<u32>,
+        instruction_limit: usize,
+    ) -> Emitter<'a> {
+        let channel = |&(producer, consumer): &(Engine, Engine)| Channel {
+            producer,
+            consumer,
+            raised: Vec::new(),
+            taken: Vec::new(),
+        };
         Emitter {
             arch,
             instructions: Vec::new(),
@@ -97,28 +107,49 @@ impl<'a> Emitter<'a> {
 
     pub(super) fn semaphores(&self) -> Vec<SemaphoreUse> {
         let meaning = |c: &Channel| format!("{} to {}", c.producer.name(), c.consumer.name());
-        self.channels.iter().map(|c| SemaphoreUse { meaning: meaning(c), producer: c.producer, consumer: c.consumer }).collect()
+        self.channels
+            .iter()
+            .map(|c| SemaphoreUse {
+                meaning: meaning(c),
+                producer: c.producer,
+                consumer: c.consumer,
+            })
+            .collect()
     }
 
     /// Appends the operation as layer `layer`; `false`, with nothing changed, when it cannot be put in order.
     pub(super) fn push(&mut self, item: &Item, layer: u16) -> bool {
         let mut random = Random::new(item.seed);
-        let Some(places) = item.op.places(self.arch) else { return false };
-        let Some(mut registers) = item.op.registers(self.arch) else { return false };
-        let holds = places.reads.iter().chain(&places.partial).all(|place| self.written.contains(place));
+        let Some(places) = item.op.places(self.arch) else {
+            return false;
+        };
+        let Some(mut registers) = item.op.registers(self.arch) else {
+            return false;
+        };
+        let holds = places
+            .reads
+            .iter()
+            .chain(&places.partial)
+            .all(|place| self.written.contains(place));
         if !holds || self.instructions.len() + registers.len() + 2 > self.limit {
             return false;
         }
         let engine = item.op.engine();
         let mut needs: Clock = [0; 4];
-        for (places, earlier) in [(&places.reads, &self.writers), (&places.writes, &self.writers), (&places.writes, &self.readers)] {
+        for (places, earlier) in [
+            (&places.reads, &self.writers),
+            (&places.writes, &self.writers),
+            (&places.writes, &self.readers),
+        ] {
             for clock in places.iter().filter_map(|place| earlier.get(place)) {
                 merge(&mut needs, clock);
             }
         }
         // An engine works in order, and what it wrote it can read.
         needs[engine.index()] = 0;
-        let Some((known, edges)) = self.edges(engine, &needs, &mut random) else { return false };
+        let Some((known, edges)) = self.edges(engine, &needs, &mut random) else {
+            return false;
+        };
 
         random.shuffle(&mut registers);
         for (register, value) in registers {
@@ -134,10 +165,16 @@ impl<'a> Emitter<'a> {
         let mut run = item.op.run();
         for (slot, edge) in edges.into_iter().enumerate() {
             let amount = self.take(edge, number, &mut random);
-            run.waits[slot] = Some(Wait { semaphore: Semaphore(edge.semaphore as u8), amount });
+            run.waits[slot] = Some(Wait {
+                semaphore: Semaphore(edge.semaphore as u8),
+                amount,
+            });
         }
         self.append(Instruction::Run(run), layer);
-        self.operations[engine.index()].push(Emitted { index: self.instructions.len() - 1, known });
+        self.operations[engine.index()].push(Emitted {
+            index: self.instructions.len() - 1,
+            known,
+        });
         self.note(&item.op, engine, number, &places);
         true
     }
@@ -148,7 +185,10 @@ impl<'a> Emitter<'a> {
     }
 
     fn note(&mut self, op: &Op, engine: Engine, number: u32, places: &super::op::Places) {
-        for (list, table) in [(&places.reads, &mut self.readers), (&places.writes, &mut self.writers)] {
+        for (list, table) in [
+            (&places.reads, &mut self.readers),
+            (&places.writes, &mut self.writers),
+        ] {
             for place in list {
                 table.entry(*place).or_default()[engine.index()] = number;
             }
@@ -164,28 +204,43 @@ impl<'a> Emitter<'a> {
         let limit = match register {
             Register::LoadMemory | Register::StoreMemory => self.arch.memory.words,
             Register::ExecWeights => self.arch.weight_tiles(),
-            Register::VecParameters => self.arch.parameters.channels / self.arch.vector.requantise_lanes,
+            Register::VecParameters => {
+                self.arch.parameters.channels / self.arch.vector.requantise_lanes
+            }
             Register::StoreSource => self.arch.activations.banks * self.arch.activations.words,
-            Register::LoadDestination => match self.registers.get(&register).map_or(0, |value| value >> 20) {
-                0 => self.arch.activations.banks * self.arch.activations.words,
-                1 => self.arch.weights.words,
-                2 => self.arch.parameter_words(self.arch.parameters.channels),
-                _ => self.arch.table_words(),
-            },
+            Register::LoadDestination => {
+                match self.registers.get(&register).map_or(0, |value| value >> 20) {
+                    0 => self.arch.activations.banks * self.arch.activations.words,
+                    1 => self.arch.weights.words,
+                    2 => self.arch.parameter_words(self.arch.parameters.channels),
+                    _ => self.arch.table_words(),
+                }
+            }
             _ => 0,
         };
-        let Some(held) = self.held(register) else { return };
+        let Some(held) = self.held(register) else {
+            return;
+        };
         let next = held + amount;
         if next < limit {
-            self.registers.entry(register).and_modify(|value| *value = *value - held + next);
+            self.registers
+                .entry(register)
+                .and_modify(|value| *value = *value - held + next);
         } else {
             self.registers.remove(&register);
         }
     }
 
     /// The waits, at most two, that make sure of `needs`, and all that is known with them.
-    fn edges(&self, engine: Engine, needs: &Clock, random: &mut Random) -> Option<(Clock, Vec<Edge>)> {
-        let base = self.operations[engine.index()].last().map_or([0; 4], |last| last.known);
+    fn edges(
+        &self,
+        engine: Engine,
+        needs: &Clock,
+        random: &mut Random,
+    ) -> Option<(Clock, Vec<Edge>)> {
+        let base = self.operations[engine.index()]
+            .last()
+            .map_or([0; 4], |last| last.known);
         let mut base = base;
         base[engine.index()] = self.operations[engine.index()].len() as u32;
         let mut candidates = self.candidates(engine);
@@ -193,19 +248,28 @@ impl<'a> Emitter<'a> {
         let with = |known: &Clock, edge: &Edge| {
             let producer = self.channels[edge.semaphore].producer.index();
             let mut known = *known;
-            merge(&mut known, &self.operations[producer][edge.operation as usize - 1].known);
+            merge(
+                &mut known,
+                &self.operations[producer][edge.operation as usize - 1].known,
+            );
             known[producer] = known[producer].max(edge.operation);
             known
         };
         let enough = |known: &Clock| needs.iter().zip(known).all(|(need, have)| have >= need);
         let mut found = enough(&base).then(|| (base, Vec::new()));
         if found.is_none() {
-            found = candidates.iter().map(|edge| (with(&base, edge), vec![*edge])).find(|(known, _)| enough(known));
+            found = candidates
+                .iter()
+                .map(|edge| (with(&base, edge), vec![*edge]))
+                .find(|(known, _)| enough(known));
         }
         if found.is_none() {
             'pairs: for first in &candidates {
                 let known = with(&base, first);
-                for second in candidates.iter().filter(|second| self.producer(second) != self.producer(first)) {
+                for second in candidates
+                    .iter()
+                    .filter(|second| self.producer(second) != self.producer(first))
+                {
                     let both = with(&known, second);
                     if enough(&both) {
                         found = Some((both, vec![*first, *second]));
@@ -216,11 +280,14 @@ impl<'a> Emitter<'a> {
         }
         let (mut known, mut edges) = found?;
         // Waits that nothing asks for keep the clocks young, and the semaphores busy.
-        if edges.len() < 2 && random.chance(50) {
-            if let Some(extra) = candidates.iter().find(|c| edges.iter().all(|e| self.producer(e) != self.producer(c))) {
-                known = with(&known, extra);
-                edges.push(*extra);
-            }
+        if edges.len() < 2
+            && random.chance(50)
+            && let Some(extra) = candidates
+                .iter()
+                .find(|c| edges.iter().all(|e| self.producer(e) != self.producer(c)))
+        {
+            known = with(&known, extra);
+            edges.push(*extra);
         }
         random.shuffle(&mut edges);
         Some((known, edges))
@@ -234,11 +301,25 @@ impl<'a> Emitter<'a> {
     /// All single tokens that some earlier operation could raise for the next one of `engine`.
     fn candidates(&self, engine: Engine) -> Vec<Edge> {
         let mut list = Vec::new();
-        for (semaphore, channel) in self.channels.iter().enumerate().filter(|(_, c)| c.consumer == engine) {
+        for (semaphore, channel) in self
+            .channels
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.consumer == engine)
+        {
             let producers = self.operations[channel.producer.index()].len() as u32;
-            let after = channel.raised.last().copied().unwrap_or(0).max(producers.saturating_sub(REACH));
-            let fits = |operation: &u32| self.can_raise(semaphore, *operation, channel.raised.len());
-            list.extend((after + 1..=producers).filter(fits).map(|operation| Edge { semaphore, operation }));
+            let after = channel
+                .raised
+                .last()
+                .copied()
+                .unwrap_or(0)
+                .max(producers.saturating_sub(REACH));
+            let fits =
+                |operation: &u32| self.can_raise(semaphore, *operation, channel.raised.len());
+            list.extend((after + 1..=producers).filter(fits).map(|operation| Edge {
+                semaphore,
+                operation,
+            }));
         }
         list
     }
@@ -247,11 +328,16 @@ impl<'a> Emitter<'a> {
     fn can_raise(&self, semaphore: usize, operation: u32, token: usize) -> bool {
         let channel = &self.channels[semaphore];
         let emitted = &self.operations[channel.producer.index()][operation as usize - 1];
-        let Instruction::Run(run) = &self.instructions[emitted.index] else { return false };
+        let Instruction::Run(run) = &self.instructions[emitted.index] else {
+            return false;
+        };
         let room = (1usize << self.arch.semaphores.bits) - 1;
         let taken = match token.checked_sub(room) {
             None => true,
-            Some(earlier) => channel.taken.get(earlier).is_some_and(|taker| emitted.known[channel.consumer.index()] >= *taker),
+            Some(earlier) => channel
+                .taken
+                .get(earlier)
+                .is_some_and(|taker| emitted.known[channel.consumer.index()] >= *taker),
         };
         taken && run.signals.iter().any(Option::is_none)
     }
@@ -265,7 +351,8 @@ impl<'a> Emitter<'a> {
         for operation in after + 1..edge.operation {
             let token = first_token + raising.len();
             // The token of the edge itself comes after this one, and must still fit.
-            let fits = self.can_raise(edge.semaphore, operation, token) && self.can_raise(edge.semaphore, edge.operation, token + 1);
+            let fits = self.can_raise(edge.semaphore, operation, token)
+                && self.can_raise(edge.semaphore, edge.operation, token + 1);
             if raising.len() < 6 && random.chance(35) && fits {
                 raising.push(operation);
             }
@@ -275,7 +362,11 @@ impl<'a> Emitter<'a> {
             let producer = self.channels[edge.semaphore].producer.index();
             let index = self.operations[producer][operation as usize - 1].index;
             if let Instruction::Run(run) = &mut self.instructions[index] {
-                let slot = run.signals.iter_mut().find(|slot| slot.is_none()).expect("a slot is free");
+                let slot = run
+                    .signals
+                    .iter_mut()
+                    .find(|slot| slot.is_none())
+                    .expect("a slot is free");
                 *slot = Some(Semaphore(edge.semaphore as u8));
             }
         }

@@ -27,20 +27,44 @@ impl Layout {
     fn new(arch: &Arch) -> Option<Layout> {
         let instruction_limit = 4096;
         let start = instruction_words(arch, instruction_limit);
-        let n_results: u32 = windows(arch).iter().map(|range| range.end - range.start).sum();
+        let n_results: u32 = windows(arch)
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum();
         let parameters = arch.parameter_words(arch.parameters.channels.min(96));
-        let tables = if arch.vector.table_lanes > 0 { arch.table_words() } else { 0 };
+        let tables = if arch.vector.table_lanes > 0 {
+            arch.table_words()
+        } else {
+            0
+        };
         let mut next = start;
         let mut region = |words: u32| {
             next += words;
             next - words..next
         };
-        let (data, parameters, tables, scratch, results) = (region(300), region(parameters), region(tables), region(100), region(n_results));
-        (results.end <= arch.memory.words).then_some(Layout { instruction_limit, data, parameters, tables, scratch, results })
+        let (data, parameters, tables, scratch, results) = (
+            region(300),
+            region(parameters),
+            region(tables),
+            region(100),
+            region(n_results),
+        );
+        (results.end <= arch.memory.words).then_some(Layout {
+            instruction_limit,
+            data,
+            parameters,
+            tables,
+            scratch,
+            results,
+        })
     }
 }
 
 /// The parts of the banks that programs use: the ends of each bank, as linear ranges, some across two banks.
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "a list of ranges, which may have one"
+)]
 fn windows(arch: &Arch) -> Vec<Range<u32>> {
     let (words, banks) = (arch.activations.words, arch.activations.banks);
     if words * banks <= 512 {
@@ -72,11 +96,19 @@ impl Case {
         let mut random = Random::new(seed);
         let layout = Layout::new(arch)?;
         let semaphores = semaphores(arch, &mut random);
-        let mut case = Case { seed, items: Vec::new(), semaphores, layout };
+        let mut case = Case {
+            seed,
+            items: Vec::new(),
+            semaphores,
+            layout,
+        };
         let mut emitter = case.emitter(arch);
         let mut items = Vec::new();
         let push = |items: &mut Vec<Item>, emitter: &mut Emitter, op: Op, random: &mut Random| {
-            let item = Item { op, seed: random.bits() };
+            let item = Item {
+                op,
+                seed: random.bits(),
+            };
             let pushed = emitter.push(&item, 0);
             if pushed {
                 items.push(item);
@@ -109,7 +141,9 @@ impl Case {
         let (mut wanted, mut tries) = (if random.chance(50) { 3 } else { 0 }, 200);
         while wanted > 0 && tries > 0 {
             tries -= 1;
-            if exec(arch, &emitter, &mut random).is_some_and(|op| push(&mut items, &mut emitter, op, &mut random)) {
+            if exec(arch, &emitter, &mut random)
+                .is_some_and(|op| push(&mut items, &mut emitter, op, &mut random))
+            {
                 wanted -= 1;
             }
         }
@@ -119,9 +153,17 @@ impl Case {
 
     /// The case without the items for which `drop` holds, and without those that make no sense any more.
     pub(super) fn without(&self, arch: &Arch, drop: impl Fn(usize) -> bool) -> Case {
-        let mut case = Case { items: Vec::new(), ..self.clone() };
+        let mut case = Case {
+            items: Vec::new(),
+            ..self.clone()
+        };
         let mut emitter = case.emitter(arch);
-        for (_, item) in self.items.iter().enumerate().filter(|(index, _)| !drop(*index)) {
+        for (_, item) in self
+            .items
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !drop(*index))
+        {
             if emitter.push(item, 0) {
                 case.items.push(item.clone());
             }
@@ -166,7 +208,12 @@ impl Case {
     }
 
     fn emitter<'a>(&self, arch: &'a Arch) -> Emitter<'a> {
-        Emitter::new(arch, &self.semaphores, self.layout.data.start..self.layout.tables.end, self.layout.instruction_limit)
+        Emitter::new(
+            arch,
+            &self.semaphores,
+            self.layout.data.start..self.layout.tables.end,
+            self.layout.instruction_limit,
+        )
     }
 
     /// Random data, parameters that a compiler could write, and table entries whose sums fit.
@@ -174,10 +221,16 @@ impl Case {
         let mut random = Random::new(!self.seed);
         let word = arch.word_bytes();
         let bytes = |range: &Range<u32>| (range.len() as u32 * word) as usize;
-        let mut constants: Vec<u8> = (0..bytes(&self.layout.data)).map(|_| random.bits() as u8).collect();
+        let mut constants: Vec<u8> = (0..bytes(&self.layout.data))
+            .map(|_| random.bits() as u8)
+            .collect();
         for _ in 0..bytes(&self.layout.parameters) / 8 {
             let bias = random.between(-(1 << 18), 1 << 18) as i32;
-            let (mantissa, shift) = if random.chance(4) { (0, 0) } else { (1 << 23 | random.below(1 << 23), random.between(18, 46)) };
+            let (mantissa, shift) = if random.chance(4) {
+                (0, 0)
+            } else {
+                (1 << 23 | random.below(1 << 23), random.between(18, 46))
+            };
             constants.extend(bias.to_le_bytes());
             constants.extend(&mantissa.to_le_bytes()[..3]);
             constants.push(shift as u8);
@@ -186,7 +239,11 @@ impl Case {
             let bits = random.between(16, 30) as u32;
             let value = random.between(-(1 << bits) + 1, (1 << bits) - 1);
             // Halves with 20 fraction bits, so that there are ties.
-            let value = if random.chance(30) { random.between(-200, 200) << 19 } else { value };
+            let value = if random.chance(30) {
+                random.between(-200, 200) << 19
+            } else {
+                value
+            };
             constants.extend((value as i32).to_le_bytes());
         }
         constants
@@ -194,12 +251,18 @@ impl Case {
 
     /// LOADs that fill all local memories, in pieces and in random order.
     fn fill(&self, arch: &Arch, random: &mut Random) -> Vec<Op> {
-        let mut spans: Vec<(Space, Range<u32>)> = windows(arch).into_iter().map(|range| (Space::Activations, range)).collect();
+        let mut spans: Vec<(Space, Range<u32>)> = windows(arch)
+            .into_iter()
+            .map(|range| (Space::Activations, range))
+            .collect();
         let tile_words = arch.array.cols;
         let tiles = arch.weight_tiles().min((200 / tile_words).max(12));
         spans.push((Space::Weights, 0..tiles * tile_words));
         if arch.weight_tiles() > tiles {
-            spans.push((Space::Weights, arch.weights.words - tile_words..arch.weights.words));
+            spans.push((
+                Space::Weights,
+                arch.weights.words - tile_words..arch.weights.words,
+            ));
         }
         spans.push((Space::Parameters, 0..self.layout.parameters.len() as u32));
         if !self.layout.tables.is_empty() {
@@ -214,9 +277,16 @@ impl Case {
                     Space::Tables => &self.layout.tables,
                     Space::Activations | Space::Weights => &self.layout.data,
                 };
-                let words = (range.end - local).min(random.between(1, 120) as u32).min(source.len() as u32);
+                let words = (range.end - local)
+                    .min(random.between(1, 120) as u32)
+                    .min(source.len() as u32);
                 let memory = source.start + random.below(source.len() as u32 - words + 1);
-                loads.push(Op::Load { space, memory, local, words });
+                loads.push(Op::Load {
+                    space,
+                    memory,
+                    local,
+                    words,
+                });
                 local += words;
             }
         }
@@ -229,7 +299,11 @@ impl Case {
         let mut memory = self.layout.results.start;
         let store = |range: Range<u32>| {
             memory += range.len() as u32;
-            Op::Store { source: range.start, memory: memory - range.len() as u32, words: range.len() as u32 }
+            Op::Store {
+                source: range.start,
+                memory: memory - range.len() as u32,
+                words: range.len() as u32,
+            }
         };
         windows(arch).into_iter().map(store).collect()
     }
@@ -240,7 +314,9 @@ impl Case {
             22..32 => self.store(arch, emitter, random),
             32..62 => exec(arch, emitter, random),
             62..82 => requantise(arch, emitter, random),
-            82..91 if arch.vector.max_pool && !(arch.vector.pack && random.chance(40)) => max_pool(arch, random),
+            82..91 if arch.vector.max_pool && !(arch.vector.pack && random.chance(40)) => {
+                max_pool(arch, random)
+            }
             82..91 if arch.vector.pack => pack(arch, random),
             91..100 if arch.vector.table_lanes > 0 => lookup(arch, random),
             _ => None,
@@ -257,30 +333,58 @@ impl Case {
         };
         let words = random.between(1, 40) as u32;
         let memory = source.start + random.below((source.len() as u32).checked_sub(words)?);
-        let memory = go_on(emitter, Register::LoadMemory, source.start..source.end - words, random).unwrap_or(memory);
+        let memory = go_on(
+            emitter,
+            Register::LoadMemory,
+            source.start..source.end - words,
+            random,
+        )
+        .unwrap_or(memory);
         let local = match space {
             Space::Activations => bank_range(arch, words, random)?,
             _ => random.below(space.words(arch).min(200).checked_sub(words)? + 1),
         };
-        Some(Op::Load { space, memory, local, words })
+        Some(Op::Load {
+            space,
+            memory,
+            local,
+            words,
+        })
     }
 
     fn store(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
         let words = random.between(1, 40) as u32;
         let scratch = &self.layout.scratch;
         let memory = scratch.start + random.below(scratch.len() as u32 - words + 1);
-        let memory = go_on(emitter, Register::StoreMemory, scratch.start..scratch.end - words, random).unwrap_or(memory);
+        let memory = go_on(
+            emitter,
+            Register::StoreMemory,
+            scratch.start..scratch.end - words,
+            random,
+        )
+        .unwrap_or(memory);
         let source = bank_range(arch, words, random)?;
         // An address outside the banks is refused later.
         let source = go_on(emitter, Register::StoreSource, 0..u32::MAX, random).unwrap_or(source);
-        Some(Op::Store { source, memory, words })
+        Some(Op::Store {
+            source,
+            memory,
+            words,
+        })
     }
 }
 
 /// Now and then, where the last operation left the address in `register`, if that is in `range`.
-fn go_on(emitter: &Emitter, register: Register, range: Range<u32>, random: &mut Random) -> Option<u32> {
+fn go_on(
+    emitter: &Emitter,
+    register: Register,
+    range: Range<u32>,
+    random: &mut Random,
+) -> Option<u32> {
     let go_on = random.chance(20);
-    emitter.held(register).filter(|value| go_on && range.contains(value))
+    emitter
+        .held(register)
+        .filter(|value| go_on && range.contains(value))
 }
 
 /// The pairs of engines with a semaphore: a ring, which reaches everyone, and others as far as there are semaphores.
@@ -288,7 +392,12 @@ fn semaphores(arch: &Arch, random: &mut Random) -> Vec<(Engine, Engine)> {
     let mut ring = Engine::ALL;
     random.shuffle(&mut ring);
     let mut pairs: Vec<_> = (0..4).map(|i| (ring[i], ring[(i + 1) % 4])).collect();
-    let all = Engine::ALL.iter().flat_map(|a| Engine::ALL.iter().filter(move |b| *b != a).map(move |b| (*a, *b)));
+    let all = Engine::ALL.iter().flat_map(|a| {
+        Engine::ALL
+            .iter()
+            .filter(move |b| *b != a)
+            .map(move |b| (*a, *b))
+    });
     let mut others: Vec<_> = all.filter(|pair| !pairs.contains(pair)).collect();
     random.shuffle(&mut others);
     pairs.extend(others);
@@ -308,16 +417,30 @@ fn bank_range(arch: &Arch, words: u32, random: &mut Random) -> Option<u32> {
 /// A window on an image that lies in the banks as a compiler would lay it, or nearly so.
 fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> {
     let many_blocks = random.chance(5);
-    let [width, height] = if many_blocks { [1, 1] } else { [random.between(1, 7), random.between(1, 6)] };
+    let [width, height] = if many_blocks {
+        [1, 1]
+    } else {
+        [random.between(1, 7), random.between(1, 6)]
+    };
     let blocks = match random.below(10) {
         _ if many_blocks => random.between(16, 40),
         0..6 => 1,
         _ => random.between(2, 3),
     };
     let base = i64::from(bank_range(arch, (width * height * blocks) as u32, random)?);
-    let small = |random: &mut Random| if random.chance(50) { [1, 1] } else { [random.between(1, 3), random.between(1, 3)] };
+    let small = |random: &mut Random| {
+        if random.chance(50) {
+            [1, 1]
+        } else {
+            [random.between(1, 3), random.between(1, 3)]
+        }
+    };
     let (mut kernel, stride, dilation) = (small(random), small(random), small(random));
-    let origin = if random.chance(50) { [0, 0] } else { [random.between(-3, 1), random.between(-3, 1)] };
+    let origin = if random.chance(50) {
+        [0, 0]
+    } else {
+        [random.between(-3, 1), random.between(-3, 1)]
+    };
     let mut pixels = [random.between(1, 6), random.between(1, 6)];
     // Long kernels, most of which lies in the padding.
     let long_kernel = !many_blocks && random.chance(6);
@@ -329,7 +452,13 @@ fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> 
         pixels = [random.between(1, 2), 1];
     }
     let row = width * blocks;
-    let mut strides = [dilation[0], dilation[1] * row, width, stride[0], stride[1] * row];
+    let mut strides = [
+        dilation[0],
+        dilation[1] * row,
+        width,
+        stride[0],
+        stride[1] * row,
+    ];
     if random.chance(12) {
         strides[random.below(5) as usize] = random.between(-9, 9);
     }
@@ -338,28 +467,58 @@ fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> 
     let (away_x, away_y) = (far_away(random), far_away(random));
     let origin = [origin[0] + away_x, origin[1] + away_y];
     let extent = [width + away_x, height + away_y];
-    fits.then_some(Window { source, origin, extent, stride, dilation, kernel, blocks, pixels, strides })
+    fits.then_some(Window {
+        source,
+        origin,
+        extent,
+        stride,
+        dilation,
+        kernel,
+        blocks,
+        pixels,
+        strides,
+    })
 }
 
 /// How far a window is from the corner of its image: of a large image only the last pixels are looked at.
 fn far_away(random: &mut Random) -> i64 {
-    if random.chance(10) { random.between(512, 700) } else { 0 }
+    if random.chance(10) {
+        random.between(512, 700)
+    } else {
+        0
+    }
 }
 
 fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
     let window = window(arch, random, i64::from(arch.accumulators.pixels))?;
-    let output = match (arch.has(Dataflow::OutputStationary), arch.has(Dataflow::WeightStationary)) {
+    let output = match (
+        arch.has(Dataflow::OutputStationary),
+        arch.has(Dataflow::WeightStationary),
+    ) {
         (true, true) => random.chance(50),
         (output, _) => output,
     };
     let half = random.chance(50);
     let pixels = (window.pixels[0] * window.pixels[1]) as u32;
-    let accumulate = !output && random.chance(60) && (0..pixels).all(|pixel| emitter.holds(Place::Sums(half, pixel)));
+    let accumulate = !output
+        && random.chance(60)
+        && (0..pixels).all(|pixel| emitter.holds(Place::Sums(half, pixel)));
     let steps = window.steps() as u32;
     let last = arch.weight_tiles().checked_sub(steps)?;
-    let tile = if random.chance(5) { last } else { random.below(last.min(12) + 1) };
+    let tile = if random.chance(5) {
+        last
+    } else {
+        random.below(last.min(12) + 1)
+    };
     let tile = go_on(emitter, Register::ExecWeights, 0..last + 1, random).unwrap_or(tile);
-    Some(Op::Exec { half, accumulate, output, window, padding: random.between(-128, 127), tile })
+    Some(Op::Exec {
+        half,
+        accumulate,
+        output,
+        window,
+        padding: random.between(-128, 127),
+        tile,
+    })
 }
 
 fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
@@ -367,7 +526,8 @@ fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op>
     let pixels = [random.between(1, 6), random.between(1, 6)];
     let row = pixels[0] + random.between(0, 3);
     let destination = bank_range(arch, (row * pixels[1]) as u32, random)?;
-    let ready = (0..pixels[0] * pixels[1]).all(|pixel| emitter.holds(Place::Sums(half, pixel as u32)));
+    let ready =
+        (0..pixels[0] * pixels[1]).all(|pixel| emitter.holds(Place::Sums(half, pixel as u32)));
     let per_tile = arch.array.cols / arch.vector.requantise_lanes;
     let tiles = arch.parameters.channels.min(96) / arch.array.cols;
     let op = Op::Requantise {
@@ -388,15 +548,28 @@ fn max_pool(arch: &Arch, random: &mut Random) -> Option<Op> {
     let block = window.pixels[0] + random.between(0, 2);
     let row = block * window.blocks + random.between(0, 3);
     let destination = bank_range(arch, (row * window.pixels[1]) as u32, random)?;
-    Some(Op::MaxPool { window, destination, block, row })
+    Some(Op::MaxPool {
+        window,
+        destination,
+        block,
+        row,
+    })
 }
 
 fn lookup(arch: &Arch, random: &mut Random) -> Option<Op> {
     let pixels = [random.between(1, 7), random.between(1, 4)];
     let row = pixels[0] + random.between(0, 3);
-    let strides = if random.chance(80) { [1, pixels[0] + random.between(0, 3)] } else { [random.between(-2, 3), random.between(-9, 12)] };
+    let strides = if random.chance(80) {
+        [1, pixels[0] + random.between(0, 3)]
+    } else {
+        [random.between(-2, 3), random.between(-9, 12)]
+    };
     let words = (pixels[0] * pixels[1] * 2) as u32;
-    let second = if random.chance(60) { Some(bank_range(arch, words, random)?) } else { None };
+    let second = if random.chance(60) {
+        Some(bank_range(arch, words, random)?)
+    } else {
+        None
+    };
     Some(Op::Lookup {
         second,
         source: bank_range(arch, words, random)?,
@@ -414,10 +587,25 @@ fn pack(arch: &Arch, random: &mut Random) -> Option<Op> {
     let [width, height] = [random.between(1, word_bytes * 3), random.between(1, 6)];
     let row_words = (width + word_bytes - 1) / word_bytes;
     let base = i64::from(bank_range(arch, (row_words * height) as u32, random)?);
-    let origin = if random.chance(30) { [0, 0] } else { [random.between(-word_bytes - 3, width), random.between(-3, 1)] };
+    let origin = if random.chance(30) {
+        [0, 0]
+    } else {
+        [
+            random.between(-word_bytes - 3, width),
+            random.between(-3, 1),
+        ]
+    };
     let stride = [random.between(1, 4), random.between(1, 3)];
-    let down = if random.chance(88) { stride[1] * row_words } else { random.between(-5, 9) };
-    let most = if random.chance(20) { word_bytes } else { word_bytes.min(5) };
+    let down = if random.chance(88) {
+        stride[1] * row_words
+    } else {
+        random.between(-5, 9)
+    };
+    let most = if random.chance(20) {
+        word_bytes
+    } else {
+        word_bytes.min(5)
+    };
     let taps = random.between(1, most);
     let pixels = [random.between(1, 7), random.between(1, 4)];
     let row = pixels[0] + random.between(0, 3);
@@ -426,7 +614,13 @@ fn pack(arch: &Arch, random: &mut Random) -> Option<Op> {
     let away = words_away * word_bytes;
     let (origin, extent) = ([origin[0] + away, origin[1]], [width + away, height]);
     Some(Op::Pack {
-        image: Image { source, origin, extent, stride, down },
+        image: Image {
+            source,
+            origin,
+            extent,
+            stride,
+            down,
+        },
         taps,
         lane: random.between(0, word_bytes - taps),
         padding: random.between(-128, 127),

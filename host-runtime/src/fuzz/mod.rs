@@ -19,10 +19,10 @@ use serde::Serialize;
 
 pub use generate::Case;
 
+use crate::Error;
 use crate::compare::{Difference, compare_memory, compare_runs};
 use crate::machine::{Machine, MachineRun, memory_image};
 use crate::simulated::SimMachine;
-use crate::Error;
 
 /// A case on which two machines disagree, as small as it could be made.
 #[derive(Clone, Debug)]
@@ -56,12 +56,23 @@ pub struct Report {
 ///
 /// # Errors
 /// [`Error::Unsound`] when the arch is too small for random programs. A simulator that refuses a case is a failure.
-pub fn fuzz(arch: &Arch, other: Option<&mut dyn Machine>, models: &[MemoryModel], seed: u64, n: usize) -> Result<Report, Error> {
-    let mut report = Report { coverage: Coverage::of(arch), ..Report::default() };
+pub fn fuzz(
+    arch: &Arch,
+    other: Option<&mut dyn Machine>,
+    models: &[MemoryModel],
+    seed: u64,
+    n: usize,
+) -> Result<Report, Error> {
+    let mut report = Report {
+        coverage: Coverage::of(arch),
+        ..Report::default()
+    };
     let mut other = other;
     for number in 0..n as u64 {
-        let case = Case::random(arch, seed.wrapping_add(number), 60)
-            .ok_or_else(|| Error::Unsound { reason: "the memory of the arch is too small for random programs".to_owned() })?;
+        let case =
+            Case::random(arch, seed.wrapping_add(number), 60).ok_or_else(|| Error::Unsound {
+                reason: "the memory of the arch is too small for random programs".to_owned(),
+            })?;
         report.cases += 1;
         for &model in models {
             match run_case(arch, &case, &mut other, model) {
@@ -77,17 +88,28 @@ pub fn fuzz(arch: &Arch, other: Option<&mut dyn Machine>, models: &[MemoryModel]
 }
 
 /// Runs one case on the simulator and on `other`, both after reset.
-fn run_case(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model: MemoryModel) -> Result<MachineRun, Box<Difference>> {
+fn run_case(
+    arch: &Arch,
+    case: &Case,
+    other: &mut Option<&mut dyn Machine>,
+    model: MemoryModel,
+) -> Result<MachineRun, Box<Difference>> {
     let program = case.program(arch);
-    let checked = program.check(arch).map_err(|error| Difference::failure("check", &error))?;
+    let checked = program
+        .check(arch)
+        .map_err(|error| Difference::failure("check", &error))?;
     let mut expected_memory = memory_image(checked);
     let begin = expected_memory.clone();
     let limit = 2_000_000;
-    let expected = SimMachine::new(arch).run(checked, &mut expected_memory, model, limit).map_err(|e| Difference::failure("sim", &e))?;
+    let expected = SimMachine::new(arch)
+        .run(checked, &mut expected_memory, model, limit)
+        .map_err(|e| Difference::failure("sim", &e))?;
     if let Some(other) = other {
         let mut memory = begin;
         // A machine that is late is told from one that hangs.
-        let actual = other.run(checked, &mut memory, model, expected.cycles * 4 + 10_000).map_err(|e| Difference::failure(other.name(), &e))?;
+        let actual = other
+            .run(checked, &mut memory, model, expected.cycles * 4 + 10_000)
+            .map_err(|e| Difference::failure(other.name(), &e))?;
         let device = other.name();
         let runs = compare_runs(&program, device, &expected, &actual);
         let memories = compare_memory(arch, &program, device, &expected_memory, &memory);
@@ -101,7 +123,13 @@ fn run_case(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, mode
 /// Drops operations as long as the case still fails, first many at once, then one by one.
 ///
 /// A smaller case counts only if it differs in the same way: another fault of a smaller program would lead astray.
-fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model: MemoryModel, first: Difference) -> Failure {
+fn shrink(
+    arch: &Arch,
+    case: &Case,
+    other: &mut Option<&mut dyn Machine>,
+    model: MemoryModel,
+    first: Difference,
+) -> Failure {
     let operations_before = case.len();
     let mut difference = first;
     let mut case = case.clone();
@@ -113,7 +141,9 @@ fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model:
             budget -= 1;
             let smaller = case.without(arch, |index| (start..start + chunk).contains(&index));
             let fails = match run_case(arch, &smaller, other, model) {
-                Err(found) if smaller.len() < case.len() && !smaller.is_empty() => same_kind(&found, &difference).then_some(*found),
+                Err(found) if smaller.len() < case.len() && !smaller.is_empty() => {
+                    same_kind(&found, &difference).then_some(*found)
+                }
                 _ => None,
             };
             match fails {
@@ -126,7 +156,12 @@ fn shrink(arch: &Arch, case: &Case, other: &mut Option<&mut dyn Machine>, model:
         }
         chunk = chunk.div_ceil(2);
     }
-    Failure { case, model, difference, operations_before }
+    Failure {
+        case,
+        model,
+        difference,
+        operations_before,
+    }
 }
 
 fn same_kind(a: &Difference, b: &Difference) -> bool {
@@ -157,7 +192,14 @@ impl Coverage {
     /// An empty table with a cell for all that programs on `arch` can meet.
     pub fn of(arch: &Arch) -> Coverage {
         use ir::arch::Dataflow;
-        let mut rows = vec!["load activations", "load weights", "load parameters", "store", "requantise half0", "requantise half1"];
+        let mut rows = vec![
+            "load activations",
+            "load weights",
+            "load parameters",
+            "store",
+            "requantise half0",
+            "requantise half1",
+        ];
         if arch.vector.table_lanes > 0 {
             rows.extend(["load tables", "lookup pair", "lookup"]);
         }
@@ -171,13 +213,25 @@ impl Coverage {
             rows.extend(["exec output half0", "exec output half1"]);
         }
         if arch.has(Dataflow::WeightStationary) {
-            rows.extend(["exec weight half0", "exec weight half1", "exec weight accumulate half0", "exec weight accumulate half1"]);
+            rows.extend([
+                "exec weight half0",
+                "exec weight half1",
+                "exec weight accumulate half0",
+                "exec weight accumulate half1",
+            ]);
         }
         let mut coverage = Coverage::default();
         for row in rows {
-            let engine = row.split(' ').next().and_then(|word| ir::isa::Opcode::ALL.iter().find(|o| o.name() == word));
+            let engine = row
+                .split(' ')
+                .next()
+                .and_then(|word| ir::isa::Opcode::ALL.iter().find(|o| o.name() == word));
             let own = engine.map_or("", |opcode| opcode.engine().name());
-            let cells = REASONS.iter().filter(|reason| **reason != own).map(|reason| (*reason, 0)).collect();
+            let cells = REASONS
+                .iter()
+                .filter(|reason| **reason != own)
+                .map(|reason| (*reason, 0))
+                .collect();
             coverage.starts.insert(row.to_owned(), cells);
         }
         for option in OPTIONS {
@@ -190,7 +244,12 @@ impl Coverage {
     pub fn add(&mut self, other: &Coverage) {
         for (row, cells) in &other.starts {
             for (reason, n) in cells {
-                *self.starts.entry(row.clone()).or_default().entry(reason).or_default() += n;
+                *self
+                    .starts
+                    .entry(row.clone())
+                    .or_default()
+                    .entry(reason)
+                    .or_default() += n;
             }
         }
         for (option, n) in &other.options {
@@ -200,13 +259,24 @@ impl Coverage {
 
     /// The cells that nothing met.
     pub fn empty_cells(&self) -> Vec<String> {
-        let starts = self.starts.iter().flat_map(|(row, cells)| cells.iter().filter(|(_, n)| **n == 0).map(move |(reason, _)| format!("{row}, {reason}")));
-        let options = self.options.iter().filter(|(_, n)| **n == 0).map(|(option, _)| (*option).to_owned());
+        let starts = self.starts.iter().flat_map(|(row, cells)| {
+            cells
+                .iter()
+                .filter(|(_, n)| **n == 0)
+                .map(move |(reason, _)| format!("{row}, {reason}"))
+        });
+        let options = self
+            .options
+            .iter()
+            .filter(|(_, n)| **n == 0)
+            .map(|(option, _)| (*option).to_owned());
         starts.chain(options).collect()
     }
 
     fn note(&mut self, case: &Case, program: &ir::Program, run: &MachineRun) {
-        let mut spans: [_; 4] = std::array::from_fn(|engine| run.spans.iter().filter(move |s| s.engine.index() == engine));
+        let mut spans: [_; 4] = std::array::from_fn(|engine| {
+            run.spans.iter().filter(move |s| s.engine.index() == engine)
+        });
         let mut raised: BTreeMap<u8, Vec<(u64, Engine)>> = BTreeMap::new();
         let mut timed = Vec::new();
         for (index, instruction) in program.instructions.iter().enumerate() {
@@ -217,9 +287,14 @@ impl Coverage {
                 continue;
             };
             let engine = instruction.opcode.engine();
-            let Some(span) = spans[engine.index()].next() else { continue };
+            let Some(span) = spans[engine.index()].next() else {
+                continue;
+            };
             for signal in instruction.signals.iter().flatten() {
-                raised.entry(signal.0).or_default().push((span.signal, engine));
+                raised
+                    .entry(signal.0)
+                    .or_default()
+                    .push((span.signal, engine));
             }
             timed.push((index, *instruction, *span));
         }
@@ -229,20 +304,33 @@ impl Coverage {
             for wait in instruction.waits.iter().flatten() {
                 let count = taken.entry(wait.semaphore.0).or_default();
                 *count += usize::from(wait.amount);
-                let last = raised.get(&wait.semaphore.0).and_then(|tokens| tokens.get(*count - 1));
-                if let Some((signal, engine)) = last.filter(|(signal, _)| signal + 1 == span.start) {
+                let last = raised
+                    .get(&wait.semaphore.0)
+                    .and_then(|tokens| tokens.get(*count - 1));
+                if let Some((signal, engine)) = last.filter(|(signal, _)| signal + 1 == span.start)
+                {
                     let _ = signal;
                     reason = engine.name();
                 }
             }
             let row = program.layers[usize::from(program.layer_of[index])].clone();
-            *self.starts.entry(row).or_default().entry(reason).or_default() += 1;
+            *self
+                .starts
+                .entry(row)
+                .or_default()
+                .entry(reason)
+                .or_default() += 1;
             self.note_run(&instruction);
         }
         for item in &case.items {
             self.note_operation(&item.op);
         }
-        if run.spans.iter().max_by_key(|span| span.signal).is_some_and(|span| span.engine == Engine::Exec) {
+        if run
+            .spans
+            .iter()
+            .max_by_key(|span| span.signal)
+            .is_some_and(|span| span.engine == Engine::Exec)
+        {
             self.count("ends with exec");
         }
     }
@@ -260,15 +348,23 @@ impl Coverage {
     }
 
     fn note_operation(&mut self, op: &op::Op) {
-        let (op::Op::Exec { window, .. } | op::Op::MaxPool { window, .. }) = op else { return };
+        let (op::Op::Exec { window, .. } | op::Op::MaxPool { window, .. }) = op else {
+            return;
+        };
         let options = [
             ("padding", window.origin.iter().any(|n| *n < 0)),
             ("stride", window.stride != [1, 1]),
-            ("dilation", window.dilation != [1, 1] && window.kernel != [1, 1]),
+            (
+                "dilation",
+                window.dilation != [1, 1] && window.kernel != [1, 1],
+            ),
             ("kernel", window.kernel != [1, 1]),
             ("long kernel", window.kernel.iter().any(|n| *n > 31)),
             ("blocks", window.blocks > 1),
-            ("far from the corner", window.extent.iter().any(|n| *n > 511)),
+            (
+                "far from the corner",
+                window.extent.iter().any(|n| *n > 511),
+            ),
         ];
         for (option, _) in options.iter().filter(|(_, used)| *used) {
             self.count(option);
@@ -297,10 +393,21 @@ const OPTIONS: [&str; 12] = [
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:32}{}", "started after", REASONS.map(|reason| format!("{reason:>9}")).concat())?;
+        writeln!(
+            f,
+            "{:32}{}",
+            "started after",
+            REASONS.map(|reason| format!("{reason:>9}")).concat()
+        )?;
         for (row, cells) in &self.starts {
             let cell = |reason: &str| cells.get(reason).map_or("-".to_owned(), u64::to_string);
-            writeln!(f, "{row:32}{}", REASONS.map(|reason| format!("{:>9}", cell(reason))).concat())?;
+            writeln!(
+                f,
+                "{row:32}{}",
+                REASONS
+                    .map(|reason| format!("{:>9}", cell(reason)))
+                    .concat()
+            )?;
         }
         for (option, n) in &self.options {
             writeln!(f, "{option:32}{n:>9}")?;

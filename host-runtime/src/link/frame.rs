@@ -147,13 +147,22 @@ impl Request {
     /// # Errors
     /// [`Unreadable`].
     pub fn decode(&self, sequence: u8, bytes: &[u8]) -> Result<Reply, Unreadable> {
-        let &[sync, answered, status, ref rest @ ..] = bytes else { return Err(Unreadable::Short(bytes.len())) };
+        let &[sync, answered, status, ref rest @ ..] = bytes else {
+            return Err(Unreadable::Short(bytes.len()));
+        };
         if sync != SYNC_REPLY {
             return Err(Unreadable::Sync(sync));
         }
         let refusal = refusal(status);
-        let words = if refusal.is_some() { 0 } else { self.reply_words() };
-        let Some((data, _)) = rest.split_at_checked(8 * words).filter(|(_, crc)| crc.len() >= 2) else {
+        let words = if refusal.is_some() {
+            0
+        } else {
+            self.reply_words()
+        };
+        let Some((data, _)) = rest
+            .split_at_checked(8 * words)
+            .filter(|(_, crc)| crc.len() >= 2)
+        else {
             return Err(Unreadable::Short(bytes.len()));
         };
         if crc(&bytes[1..3 + 8 * words + 2]) != 0 {
@@ -165,14 +174,29 @@ impl Request {
         if status >> 4 != VERSION {
             return Err(Unreadable::Version(status >> 4));
         }
-        let words = data.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-        Ok(Reply { busy: status >> 2 & 1 == 1, fault: status >> 3 & 1 == 1, refusal, words })
+        let words = data
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word))
+            .collect();
+        Ok(Reply {
+            busy: status >> 2 & 1 == 1,
+            fault: status >> 3 & 1 == 1,
+            refusal,
+            words,
+        })
     }
 }
 
 /// What the third byte of a reply says about the request.
 pub(super) fn refusal(status: u8) -> Option<Refusal> {
-    [None, Some(Refusal::Crc), Some(Refusal::Bad), Some(Refusal::Refused)][usize::from(status & 3)]
+    [
+        None,
+        Some(Refusal::Crc),
+        Some(Refusal::Bad),
+        Some(Refusal::Refused),
+    ][usize::from(status & 3)]
 }
 
 /// Appends the CRC over all but the first byte.
@@ -183,8 +207,16 @@ fn seal(bytes: &mut Vec<u8>) {
 
 /// CRC-16/MCRF4XX; 0 over bytes that end with their own CRC.
 fn crc(bytes: &[u8]) -> u16 {
-    let step = |crc: u16, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 };
-    bytes.iter().fold(0xffff, |crc, byte| (0..8).fold(crc ^ u16::from(*byte), step))
+    let step = |crc: u16, _| {
+        if crc & 1 == 1 {
+            crc >> 1 ^ 0x8408
+        } else {
+            crc >> 1
+        }
+    };
+    bytes.iter().fold(0xffff, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte), step)
+    })
 }
 
 #[cfg(test)]
@@ -198,22 +230,47 @@ mod tests {
 
     #[test]
     fn requests_are_laid_out_as_documented() {
-        let bytes = Request::Start { address: 0x1234, chunks: 0x0567 }.encode(7);
+        let bytes = Request::Start {
+            address: 0x1234,
+            chunks: 0x0567,
+        }
+        .encode(7);
         assert_eq!(bytes[..6], [0xa5, 7, 9, 1, 0x34, 0x12]);
         assert_eq!(bytes[8..16], [0, 0, 0x67, 0x05, 0, 0, 0, 0]);
-        assert_eq!((bytes.len(), crc(&bytes[1..8]), crc(&bytes[1..])), (18, 0, 0));
+        assert_eq!(
+            (bytes.len(), crc(&bytes[1..8]), crc(&bytes[1..])),
+            (18, 0, 0)
+        );
         assert_eq!(Request::Status.encode(0).len(), 8);
-        assert_eq!(Request::Read { address: 5, count: 255 }.encode(0)[3], 255);
+        assert_eq!(
+            Request::Read {
+                address: 5,
+                count: 255
+            }
+            .encode(0)[3],
+            255
+        );
     }
 
     #[test]
     fn replies_are_read_and_damage_is_seen() {
-        let request = Request::Read { address: 0, count: 1 };
+        let request = Request::Read {
+            address: 0,
+            count: 1,
+        };
         let mut bytes = vec![0x5a, 9, 0x14, 1, 2, 3, 4, 5, 6, 7, 8];
         seal(&mut bytes);
         assert_eq!(request.reply_bytes(), bytes.len());
         let reply = request.decode(9, &bytes).expect("a reply");
-        assert_eq!(reply, Reply { busy: true, fault: false, refusal: None, words: vec![0x0807_0605_0403_0201] });
+        assert_eq!(
+            reply,
+            Reply {
+                busy: true,
+                fault: false,
+                refusal: None,
+                words: vec![0x0807_0605_0403_0201]
+            }
+        );
         assert_eq!(request.decode(8, &bytes), Err(Unreadable::Sequence(9)));
         for bit in 0..8 * bytes.len() {
             let mut damaged = bytes.clone();
@@ -225,6 +282,9 @@ mod tests {
         }
         let mut refused = vec![0x5a, 9, 0x17];
         seal(&mut refused);
-        assert_eq!(request.decode(9, &refused).expect("a reply").refusal, Some(Refusal::Refused));
+        assert_eq!(
+            request.decode(9, &refused).expect("a reply").refusal,
+            Some(Refusal::Refused)
+        );
     }
 }

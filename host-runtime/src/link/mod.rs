@@ -16,7 +16,10 @@ const ATTEMPTS: u32 = 3;
 pub enum LinkError {
     /// No attempt was answered in a form that can be read: line, baud rate or bitstream are wrong.
     #[error("the device gave no answer to {request} in {attempts} attempts: {reason}")]
-    #[diagnostic(code(link::silent), help("is the board on, is the bitstream loaded, is the baud rate that of its report?"))]
+    #[diagnostic(
+        code(link::silent),
+        help("is the board on, is the bitstream loaded, is the baud rate that of its report?")
+    )]
     Silent {
         /// The request.
         request: String,
@@ -73,7 +76,11 @@ pub struct Link<T> {
 impl<T: Transport> Link<T> {
     /// A link over `transport`.
     pub fn new(transport: T) -> Link<T> {
-        Link { transport, sequence: 0, repeated: 0 }
+        Link {
+            transport,
+            sequence: 0,
+            repeated: 0,
+        }
     }
 
     /// The transport.
@@ -103,23 +110,36 @@ impl<T: Transport> Link<T> {
             let mut bytes = Vec::new();
             // The third byte tells how long the reply is.
             self.transport.receive(&mut bytes, 3)?;
-            let refused = bytes.get(2).is_some_and(|status| frame::refusal(*status).is_some());
-            self.transport.receive(&mut bytes, if refused { 5 } else { request.reply_bytes() })?;
+            let refused = bytes
+                .get(2)
+                .is_some_and(|status| frame::refusal(*status).is_some());
+            self.transport
+                .receive(&mut bytes, if refused { 5 } else { request.reply_bytes() })?;
             match request.decode(self.sequence, &bytes) {
-                Ok(Reply { refusal: Some(Refusal::Crc), .. }) => reason = "the device saw a damaged request".to_owned(),
+                Ok(Reply {
+                    refusal: Some(Refusal::Crc),
+                    ..
+                }) => reason = "the device saw a damaged request".to_owned(),
                 Ok(reply) => return Ok(reply),
                 Err(Unreadable::Short(0)) => reason = "the line is silent".to_owned(),
                 Err(error) => reason = format!("the reply cannot be read: {error}"),
             }
         }
-        Err(LinkError::Silent { request: describe(request), attempts, reason })
+        Err(LinkError::Silent {
+            request: describe(request),
+            attempts,
+            reason,
+        })
     }
 
     fn carried_out(&mut self, request: &Request) -> Result<Reply, LinkError> {
         let reply = self.ask(request)?;
         match reply.refusal {
             None => Ok(reply),
-            Some(refusal) => Err(LinkError::Refused { request: describe(request), refusal }),
+            Some(refusal) => Err(LinkError::Refused {
+                request: describe(request),
+                refusal,
+            }),
         }
     }
 
@@ -155,7 +175,10 @@ impl<T: Transport> Link<T> {
         let mut bytes = Vec::new();
         for first in (0..count).step_by(MAX_WORDS) {
             let length = (count - first).min(MAX_WORDS);
-            let request = Request::Read { address: address + first as u16, count: length as u8 };
+            let request = Request::Read {
+                address: address + first as u16,
+                count: length as u8,
+            };
             let reply = self.carried_out(&request)?;
             bytes.extend(reply.words.iter().flat_map(|word| word.to_le_bytes()));
         }
@@ -167,10 +190,18 @@ impl<T: Transport> Link<T> {
     /// # Errors
     /// As [`Link::arch_hash`].
     pub fn write(&mut self, address: u16, bytes: &[u8]) -> Result<(), LinkError> {
-        let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let words: Vec<u64> = bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word))
+            .collect();
         for (index, words) in words.chunks(MAX_WORDS).enumerate() {
             let address = address + (index * MAX_WORDS) as u16;
-            self.carried_out(&Request::Write { address, words: words.to_vec() })?;
+            self.carried_out(&Request::Write {
+                address,
+                words: words.to_vec(),
+            })?;
         }
         Ok(())
     }
@@ -180,7 +211,8 @@ impl<T: Transport> Link<T> {
     /// # Errors
     /// As [`Link::arch_hash`]. After [`LinkError::Silent`] it may run or not.
     pub fn start(&mut self, address: u16, chunks: u16) -> Result<(), LinkError> {
-        self.carried_out(&Request::Start { address, chunks }).map(|_| ())
+        self.carried_out(&Request::Start { address, chunks })
+            .map(|_| ())
     }
 }
 
@@ -222,7 +254,13 @@ mod tests {
             reply[0] = 0x5a;
             reply.push(0x10);
             let crc = reply[1..].iter().fold(0xffff_u16, |crc, byte| {
-                (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 })
+                (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
+                    if crc & 1 == 1 {
+                        crc >> 1 ^ 0x8408
+                    } else {
+                        crc >> 1
+                    }
+                })
             });
             reply.extend(crc.to_le_bytes());
             self.replies.extend(reply);
@@ -242,7 +280,11 @@ mod tests {
     }
 
     fn link(faults: u32) -> Link<Fake> {
-        Link::new(Fake { faults, replies: vec![], sent: vec![] })
+        Link::new(Fake {
+            faults,
+            replies: vec![],
+            sent: vec![],
+        })
     }
 
     #[test]
@@ -251,11 +293,17 @@ mod tests {
         assert!(!good.status().expect("the third attempt").busy);
         let numbers: Vec<u8> = good.transport().sent.iter().map(|bytes| bytes[1]).collect();
         assert_eq!((numbers, good.repeated()), (vec![1, 2, 3], 2));
-        assert!(matches!(link(9).status(), Err(LinkError::Silent { attempts: 3, .. })));
+        assert!(matches!(
+            link(9).status(),
+            Err(LinkError::Silent { attempts: 3, .. })
+        ));
     }
 
     #[test]
     fn start_is_sent_once() {
-        assert!(matches!(link(1).start(0, 1), Err(LinkError::Silent { attempts: 1, .. })));
+        assert!(matches!(
+            link(1).start(0, 1),
+            Err(LinkError::Silent { attempts: 1, .. })
+        ));
     }
 }

@@ -37,7 +37,16 @@ impl Pins {
         model.set(rst_n, 1);
         model.eval();
         let clocks_per_bit = u64::from(clocks_per_bit);
-        let mut pins = Pins { model, clk, rx, tx, clocks_per_bit, cycles: 0, receiving: None, received: VecDeque::new() };
+        let mut pins = Pins {
+            model,
+            clk,
+            rx,
+            tx,
+            clocks_per_bit,
+            cycles: 0,
+            receiving: None,
+            received: VecDeque::new(),
+        };
         for level in [0, 1] {
             pins.model.set(rst_n, level);
             pins.run(16);
@@ -109,7 +118,11 @@ impl Transport for Pins {
             let mut silent = 0;
             while self.received.is_empty() && silent < SILENT_BITS {
                 self.run(self.clocks_per_bit);
-                silent = if self.receiving.is_some() { 0 } else { silent + 1 };
+                silent = if self.receiving.is_some() {
+                    0
+                } else {
+                    silent + 1
+                };
             }
             match self.received.pop_front() {
                 Some(byte) => bytes.push(byte),

@@ -77,7 +77,10 @@ pub enum BuildError {
     Tool(#[from] ToolError),
     /// The cache directory cannot be used.
     #[error("cannot use the cache `{path}`", path = path.display())]
-    #[diagnostic(code(rtl::cache), help("set `TILEWRIGHT_CACHE` to a directory that can be written"))]
+    #[diagnostic(
+        code(rtl::cache),
+        help("set `TILEWRIGHT_CACHE` to a directory that can be written")
+    )]
     Cache {
         /// The file or directory.
         path: PathBuf,
@@ -102,7 +105,11 @@ struct Record {
 
 /// The directory for everything that can be made again: `TILEWRIGHT_CACHE`, or the user's cache directory.
 pub fn cache_root() -> PathBuf {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("TILEWRIGHT_CACHE")
         .or_else(|| absolute("XDG_CACHE_HOME").map(|dir| dir.join("tilewright")))
         .or_else(|| absolute("HOME").map(|dir| dir.join(".cache/tilewright")))
@@ -127,20 +134,51 @@ pub fn build_in(cache: &Path, rtl: &Rtl, optimise: Optimise) -> Result<Built, Bu
     }
     plain(rtl.top)?;
     let store = Store::open(cache)?;
-    let tools = [store.version(&VERILATOR, "--version")?, store.version(&GXX, "-dumpfullversion")?];
+    let tools = [
+        store.version(&VERILATOR, "--version")?,
+        store.version(&GXX, "-dumpfullversion")?,
+    ];
     let key = key(rtl, optimise, &tools);
     let _lock = store.lock(&key)?;
     if let Some(runs) = store.lookup(&key, "so") {
-        return Ok(Built { path: store.file(&key, "so"), key, runs, cached: true });
+        return Ok(Built {
+            path: store.file(&key, "so"),
+            key,
+            runs,
+            cached: true,
+        });
     }
     let runs = compile(&store, rtl, optimise, &tools, &key)?;
-    Ok(Built { path: store.file(&key, "so"), key, runs, cached: false })
+    Ok(Built {
+        path: store.file(&key, "so"),
+        key,
+        runs,
+        cached: false,
+    })
 }
 
-const VERILATE: [&str; 10] =
-    ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--Mdir", ".", "-Wno-fatal"];
-const COMPILE: [&str; 8] =
-    ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread", "-DVM_COVERAGE=0", "-DVM_TRACE=0", "-w"];
+const VERILATE: [&str; 10] = [
+    "--cc",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-assert",
+    "--Mdir",
+    ".",
+    "-Wno-fatal",
+];
+const COMPILE: [&str; 8] = [
+    "-std=c++17",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-gnu-unique",
+    "-pthread",
+    "-DVM_COVERAGE=0",
+    "-DVM_TRACE=0",
+    "-w",
+];
 
 fn key(rtl: &Rtl, optimise: Optimise, tools: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -156,13 +194,22 @@ fn key(rtl: &Rtl, optimise: Optimise, tools: &[String]) -> String {
         field(name.as_bytes());
         field(text.as_bytes());
     }
-    VERILATE.iter().chain(&COMPILE).for_each(|flag| field(flag.as_bytes()));
+    VERILATE
+        .iter()
+        .chain(&COMPILE)
+        .for_each(|flag| field(flag.as_bytes()));
     field(optimise.flag().as_bytes());
     tools.iter().for_each(|version| field(version.as_bytes()));
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-fn compile(store: &Store, rtl: &Rtl, optimise: Optimise, tools: &[String], key: &str) -> Result<Vec<ToolRun>, BuildError> {
+fn compile(
+    store: &Store,
+    rtl: &Rtl,
+    optimise: Optimise,
+    tools: &[String],
+    key: &str,
+) -> Result<Vec<ToolRun>, BuildError> {
     let include = store.include_dir()?;
     let runtime = store.runtime(&include, tools)?;
     let mut job = JobDir::create(&store.jobs(), "verilate")?;
@@ -178,8 +225,18 @@ fn compile(store: &Store, rtl: &Rtl, optimise: Optimise, tools: &[String], key: 
     let top = job.read_text(&format!("{}.h", shim::PREFIX))?;
     let root = job.read_text(&format!("{}___024root.h", shim::PREFIX))?;
     job.write("all.cpp", shim::text(&top, &root, &sources(&job)?))?;
-    let mut arguments = vec![optimise.flag(), "-shared", "-Wl,-Bsymbolic", "-o", "model.so", "all.cpp"];
-    let paths: Vec<String> = runtime.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    let mut arguments = vec![
+        optimise.flag(),
+        "-shared",
+        "-Wl,-Bsymbolic",
+        "-o",
+        "model.so",
+        "all.cpp",
+    ];
+    let paths: Vec<String> = runtime
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
     arguments.extend(paths.iter().map(String::as_str));
     let include_flags = include_flags(&include);
     arguments.extend(include_flags.iter().map(String::as_str));
@@ -192,10 +249,17 @@ fn compile(store: &Store, rtl: &Rtl, optimise: Optimise, tools: &[String], key: 
 
 /// The C++ files that Verilator wrote, in a fixed order.
 fn sources(job: &JobDir) -> Result<Vec<String>, BuildError> {
-    let fault = |source| BuildError::Cache { path: job.root().to_owned(), source };
+    let fault = |source| BuildError::Cache {
+        path: job.root().to_owned(),
+        source,
+    };
     let mut names = Vec::new();
     for entry in fs::read_dir(job.root()).map_err(fault)? {
-        let name = entry.map_err(fault)?.file_name().to_string_lossy().into_owned();
+        let name = entry
+            .map_err(fault)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         if name.starts_with(shim::PREFIX) && name.ends_with(".cpp") {
             names.push(name);
         }
@@ -206,7 +270,12 @@ fn sources(job: &JobDir) -> Result<Vec<String>, BuildError> {
 
 fn include_flags(include: &Path) -> [String; 3] {
     let vltstd = include.join("vltstd");
-    [".".to_owned(), include.display().to_string(), vltstd.display().to_string()].map(|dir| format!("-I{dir}"))
+    [
+        ".".to_owned(),
+        include.display().to_string(),
+        vltstd.display().to_string(),
+    ]
+    .map(|dir| format!("-I{dir}"))
 }
 
 /// The cache directory with its two kinds of files: libraries of designs, objects of Verilator's own code.
@@ -217,10 +286,15 @@ struct Store {
 impl Store {
     fn open(cache: &Path) -> Result<Store, BuildError> {
         let root = cache.join("verilated");
-        let fault = |source| BuildError::Cache { path: root.clone(), source };
+        let fault = |source| BuildError::Cache {
+            path: root.clone(),
+            source,
+        };
         fs::create_dir_all(&root).map_err(fault)?;
         // The compiler runs in a directory of its own, where a relative path would mean something else.
-        Ok(Store { root: fs::canonicalize(&root).map_err(fault)? })
+        Ok(Store {
+            root: fs::canonicalize(&root).map_err(fault)?,
+        })
     }
 
     fn jobs(&self) -> PathBuf {
@@ -246,17 +320,27 @@ impl Store {
 
     /// The record of `key`, if its file is there and is what was built.
     fn lookup(&self, key: &str, extension: &str) -> Option<Vec<ToolRun>> {
-        let record: Record = serde_json::from_slice(&fs::read(self.file(key, "json")).ok()?).ok()?;
+        let record: Record =
+            serde_json::from_slice(&fs::read(self.file(key, "json")).ok()?).ok()?;
         let bytes = fs::read(self.file(key, extension)).ok()?;
         (blake3::hash(&bytes).to_hex().as_str() == record.library_hash).then_some(record.runs)
     }
 
     /// Moves `built` into the cache; the record comes last and makes it valid.
-    fn insert(&self, key: &str, extension: &str, built: &Path, runs: &[ToolRun]) -> Result<(), BuildError> {
+    fn insert(
+        &self,
+        key: &str,
+        extension: &str,
+        built: &Path,
+        runs: &[ToolRun],
+    ) -> Result<(), BuildError> {
         let target = self.file(key, extension);
         let bytes = fs::read(built).map_err(Self::fault(built))?;
         fs::rename(built, &target).map_err(Self::fault(&target))?;
-        let record = Record { library_hash: blake3::hash(&bytes).to_hex().to_string(), runs: runs.to_vec() };
+        let record = Record {
+            library_hash: blake3::hash(&bytes).to_hex().to_string(),
+            runs: runs.to_vec(),
+        };
         let path = self.file(key, "json");
         let text = serde_json::to_vec_pretty(&record).expect("a record is plain data");
         let write = || -> io::Result<()> {
@@ -270,7 +354,12 @@ impl Store {
 
     fn version(&self, tool: &Tool, argument: &str) -> Result<String, BuildError> {
         let mut job = JobDir::create(&self.jobs(), "version")?;
-        let finished = tool::run(tool, &[argument], &mut job, &Limits::wall(Duration::from_secs(60)))?;
+        let finished = tool::run(
+            tool,
+            &[argument],
+            &mut job,
+            &Limits::wall(Duration::from_secs(60)),
+        )?;
         Ok(format!("{} {}", tool.name, finished.log_text()?.trim()))
     }
 
@@ -278,7 +367,12 @@ impl Store {
     fn include_dir(&self) -> Result<PathBuf, BuildError> {
         let mut job = JobDir::create(&self.jobs(), "root")?;
         let arguments = ["--getenv", "VERILATOR_ROOT"];
-        let finished = tool::run(&VERILATOR, &arguments, &mut job, &Limits::wall(Duration::from_secs(60)))?;
+        let finished = tool::run(
+            &VERILATOR,
+            &arguments,
+            &mut job,
+            &Limits::wall(Duration::from_secs(60)),
+        )?;
         Ok(PathBuf::from(finished.log_text()?.trim()).join("include"))
     }
 
@@ -312,14 +406,29 @@ impl Store {
     }
 
     /// Runs a tool whose failure is explained by the first errors in its log.
-    fn run(&self, design: &str, tool: &Tool, arguments: &[&str], job: &mut JobDir, limits: &Limits) -> Result<ToolRun, BuildError> {
+    fn run(
+        &self,
+        design: &str,
+        tool: &Tool,
+        arguments: &[&str],
+        job: &mut JobDir,
+        limits: &Limits,
+    ) -> Result<ToolRun, BuildError> {
         match tool::run(tool, arguments, job, limits) {
             Ok(finished) => Ok(finished.run),
             Err(error) => {
-                let ToolError::Failed { log, .. } = &error else { return Err(error.into()) };
+                let ToolError::Failed { log, .. } = &error else {
+                    return Err(error.into());
+                };
                 let log = log.clone();
-                let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
-                Err(BuildError::Compile { design: design.to_owned(), first_lines: first_errors(&text), log, source: Box::new(error) })
+                let text =
+                    String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+                Err(BuildError::Compile {
+                    design: design.to_owned(),
+                    first_lines: first_errors(&text),
+                    log,
+                    source: Box::new(error),
+                })
             }
         }
     }
@@ -328,15 +437,27 @@ impl Store {
 /// The first eight lines from the first error on; warnings before it are rarely the reason.
 fn first_errors(log: &str) -> String {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    let from = lines.iter().position(|line| line.to_lowercase().contains("error")).unwrap_or(0);
+    let from = lines
+        .iter()
+        .position(|line| line.to_lowercase().contains("error"))
+        .unwrap_or(0);
     let shown: Vec<&str> = lines[from..].iter().take(8).copied().collect();
     shown.join("\n")
 }
 
 fn plain(name: &str) -> Result<(), BuildError> {
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let fine = begins_well && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
-    if fine { Ok(()) } else { Err(BuildError::FileName { name: name.to_owned() }) }
+    let fine = begins_well
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if fine {
+        Ok(())
+    } else {
+        Err(BuildError::FileName {
+            name: name.to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -346,15 +467,27 @@ mod tests {
     #[test]
     fn errors_come_before_warnings_in_the_message() {
         let log = "%Warning-WIDTH: a.sv:1\n\n%Error: a.sv:2: no such module\n   2 | foo\n";
-        assert_eq!(first_errors(log), "%Error: a.sv:2: no such module\n   2 | foo");
+        assert_eq!(
+            first_errors(log),
+            "%Error: a.sv:2: no such module\n   2 | foo"
+        );
         assert_eq!(first_errors("killed\n"), "killed");
     }
 
     #[test]
     fn key_depends_on_every_part() {
-        let rtl = Rtl { top: "t", files: vec![("a.sv", "x"), ("b.sv", "y")] };
-        let other = Rtl { top: "t", files: vec![("a.sv", "xb"), ("b.sv", "y")] };
-        let moved = Rtl { top: "t", files: vec![("a.s", "vx"), ("b.sv", "y")] };
+        let rtl = Rtl {
+            top: "t",
+            files: vec![("a.sv", "x"), ("b.sv", "y")],
+        };
+        let other = Rtl {
+            top: "t",
+            files: vec![("a.sv", "xb"), ("b.sv", "y")],
+        };
+        let moved = Rtl {
+            top: "t",
+            files: vec![("a.s", "vx"), ("b.sv", "y")],
+        };
         let tools = ["verilator 5".to_owned()];
         let keys = [
             key(&rtl, Optimise::Full, &tools),

@@ -2,7 +2,10 @@
 //!
 //! The library is never unloaded: it registers destructors of thread-local values, which must outlive every thread.
 
-#![expect(unsafe_code, reason = "a verilated model is C++: loading it and touching its ports needs raw pointers")]
+#![expect(
+    unsafe_code,
+    reason = "a verilated model is C++: loading it and touching its ports needs raw pointers"
+)]
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char, c_void};
@@ -28,7 +31,10 @@ pub enum LoadError {
     },
     /// The design has no such port, or of another kind.
     #[error("the design has no {what} `{name}`")]
-    #[diagnostic(code(rtl::port), help("the top module for simulation is `tilewright_core`, its ports are fixed"))]
+    #[diagnostic(
+        code(rtl::port),
+        help("the top module for simulation is `tilewright_core`, its ports are fixed")
+    )]
     Missing {
         /// `port` or `memory`.
         what: &'static str,
@@ -39,7 +45,8 @@ pub enum LoadError {
 
 type New = unsafe extern "C" fn() -> *mut c_void;
 type OnInstance = unsafe extern "C" fn(*mut c_void);
-type Find = unsafe extern "C" fn(*mut c_void, *const c_char, *mut u32, *mut u32, *mut u64) -> *mut c_void;
+type Find =
+    unsafe extern "C" fn(*mut c_void, *const c_char, *mut u32, *mut u32, *mut u64) -> *mut c_void;
 
 /// The functions of one loaded library.
 #[derive(Clone, Copy)]
@@ -82,9 +89,15 @@ impl Model {
         let functions = functions(path)?;
         // SAFETY: `new` is the shim's constructor, which has no preconditions.
         let instance = unsafe { (functions.new)() };
-        let instance = NonNull::new(instance)
-            .ok_or_else(|| LoadError::Library { path: path.to_owned(), reason: "it makes no instance".to_owned() })?;
-        Ok(Model { functions, instance, places: Vec::new() })
+        let instance = NonNull::new(instance).ok_or_else(|| LoadError::Library {
+            path: path.to_owned(),
+            reason: "it makes no instance".to_owned(),
+        })?;
+        Ok(Model {
+            functions,
+            instance,
+            places: Vec::new(),
+        })
     }
 
     /// Lets the design settle for the inputs that were set.
@@ -98,8 +111,14 @@ impl Model {
     /// # Errors
     /// [`LoadError::Missing`].
     pub fn port(&mut self, name: &str, bits: u32) -> Result<Port, LoadError> {
-        let missing = || LoadError::Missing { what: "port", name: format!("{name}[{}:0]", bits - 1) };
-        let place = self.find(name).filter(|p| p.words == 0 && p.bits == bits).ok_or_else(missing)?;
+        let missing = || LoadError::Missing {
+            what: "port",
+            name: format!("{name}[{}:0]", bits - 1),
+        };
+        let place = self
+            .find(name)
+            .filter(|p| p.words == 0 && p.bits == bits)
+            .ok_or_else(missing)?;
         self.places.push(place);
         Ok(Port(self.places.len() - 1))
     }
@@ -109,10 +128,16 @@ impl Model {
     /// # Errors
     /// [`LoadError::Missing`].
     pub fn memory(&mut self, name: &str, bits: u32) -> Result<(Port, usize), LoadError> {
-        let missing = || LoadError::Missing { what: "memory", name: name.to_owned() };
+        let missing = || LoadError::Missing {
+            what: "memory",
+            name: name.to_owned(),
+        };
         // Words of 24 or 40 bits lie in more bytes than they have; no design needs them.
         let whole = |p: &Place| p.bits == bits && p.words * bits as usize == p.bytes * 8;
-        let place = self.find(name).filter(|p| p.words > 0 && whole(p)).ok_or_else(missing)?;
+        let place = self
+            .find(name)
+            .filter(|p| p.words > 0 && whole(p))
+            .ok_or_else(missing)?;
         let words = place.words;
         self.places.push(place);
         Ok((Port(self.places.len() - 1), words))
@@ -141,7 +166,11 @@ impl Model {
     pub fn set(&mut self, port: Port, value: u64) {
         let place = &self.places[port.0];
         let at = place.at.as_ptr();
-        let value = if place.bits < 64 { value & ((1 << place.bits) - 1) } else { value };
+        let value = if place.bits < 64 {
+            value & ((1 << place.bits) - 1)
+        } else {
+            value
+        };
         // SAFETY: as in `get`; `&mut self` makes this the only access. Bits above the port's width are 0.
         unsafe {
             match place.bytes {
@@ -175,10 +204,21 @@ impl Model {
         let (mut bits, mut words, mut bytes) = (0, 0, 0);
         // SAFETY: `instance` is live, `name` ends with a zero byte, and the three pointers are valid for the call.
         let at = unsafe {
-            (self.functions.find)(self.instance.as_ptr(), name.as_ptr(), &raw mut bits, &raw mut words, &raw mut bytes)
+            (self.functions.find)(
+                self.instance.as_ptr(),
+                name.as_ptr(),
+                &raw mut bits,
+                &raw mut words,
+                &raw mut bytes,
+            )
         };
         let at = NonNull::new(at.cast::<u8>())?;
-        Some(Place { at, bits, bytes: usize::try_from(bytes).ok()?, words: words as usize })
+        Some(Place {
+            at,
+            bits,
+            bytes: usize::try_from(bytes).ok()?,
+            words: words as usize,
+        })
     }
 }
 
@@ -196,25 +236,37 @@ fn functions(path: &Path) -> Result<Functions, LoadError> {
     if let Some(functions) = loaded.get(path) {
         return Ok(*functions);
     }
-    let fault = |reason: String| LoadError::Library { path: path.to_owned(), reason };
+    let fault = |reason: String| LoadError::Library {
+        path: path.to_owned(),
+        reason,
+    };
     // SAFETY: the library was built by `build` from our own shim and Verilator's code, whose initialisers only
     // construct its own globals; it is looked up by absolute path.
     let library = unsafe { Library::new(path) }.map_err(|e| fault(e.to_string()))?;
     // SAFETY: the shim defines `tw_abi` with this type; the other types belong to this number.
     let abi = unsafe {
-        let abi: Symbol<unsafe extern "C" fn() -> u32> = library.get(b"tw_abi\0").map_err(|e| fault(e.to_string()))?;
+        let abi: Symbol<unsafe extern "C" fn() -> u32> =
+            library.get(b"tw_abi\0").map_err(|e| fault(e.to_string()))?;
         abi()
     };
     if abi != ABI {
-        return Err(fault(format!("its interface is version {abi}, this is {ABI}")));
+        return Err(fault(format!(
+            "its interface is version {abi}, this is {ABI}"
+        )));
     }
     // SAFETY: with this interface version the shim defines all four with these types, and the library stays loaded.
     let functions = unsafe {
         Functions {
             new: *library.get(b"tw_new\0").map_err(|e| fault(e.to_string()))?,
-            delete: *library.get(b"tw_delete\0").map_err(|e| fault(e.to_string()))?,
-            eval: *library.get(b"tw_eval\0").map_err(|e| fault(e.to_string()))?,
-            find: *library.get(b"tw_find\0").map_err(|e| fault(e.to_string()))?,
+            delete: *library
+                .get(b"tw_delete\0")
+                .map_err(|e| fault(e.to_string()))?,
+            eval: *library
+                .get(b"tw_eval\0")
+                .map_err(|e| fault(e.to_string()))?,
+            find: *library
+                .get(b"tw_find\0")
+                .map_err(|e| fault(e.to_string()))?,
         }
     };
     std::mem::forget(library);

@@ -7,5 +7,5 @@ mod build;
 mod library;
 mod shim;
 
-pub use build::{Built, BuildError, Optimise, Rtl, build, build_in, cache_root};
+pub use build::{BuildError, Built, Optimise, Rtl, build, build_in, cache_root};
 pub use library::{LoadError, Model, Port};

@@ -54,7 +54,13 @@ pub(super) fn text(top_header: &str, root_header: &str, sources: &[String]) -> S
          EXPORT void* tw_find(void* p, const char* name, uint32_t* bits, uint32_t* words, uint64_t* bytes) {{\n\
          \x20 auto& m = static_cast<Instance*>(p)->model;\n"
     );
-    for Entry { name, address, bits, words } in entries(top_header, root_header) {
+    for Entry {
+        name,
+        address,
+        bits,
+        words,
+    } in entries(top_header, root_header)
+    {
         let _ = writeln!(
             text,
             "  if (!std::strcmp(name, \"{name}\")) {{ *bits = {bits}; *words = {words}; *bytes = sizeof({address}); return &({address}); }}"
@@ -72,18 +78,33 @@ fn entries(top_header: &str, root_header: &str) -> Vec<Entry> {
 /// `VL_OUTW(&counters_o,639,0,20);`
 fn port(line: &str) -> Option<Entry> {
     let line = line.trim();
-    let is_port = ["VL_IN", "VL_OUT"].iter().any(|start| line.starts_with(start));
-    let arguments = line.split_once("(&").filter(|_| is_port)?.1.strip_suffix(");")?;
+    let is_port = ["VL_IN", "VL_OUT"]
+        .iter()
+        .any(|start| line.starts_with(start));
+    let arguments = line
+        .split_once("(&")
+        .filter(|_| is_port)?
+        .1
+        .strip_suffix(");")?;
     let mut arguments = arguments.split(',');
     let name = arguments.next()?.to_owned();
     let high: u32 = arguments.next()?.parse().ok()?;
     let low: u32 = arguments.next()?.parse().ok()?;
-    Some(Entry { address: format!("m.{name}"), name, bits: high - low + 1, words: 0 })
+    Some(Entry {
+        address: format!("m.{name}"),
+        name,
+        bits: high - low + 1,
+        words: 0,
+    })
 }
 
 /// `VlUnpacked<QData/*63:0*/, 16384> tilewright_core__DOT__u_memory__DOT__u_spram__DOT__mem;`
 fn memory(line: &str) -> Option<Entry> {
-    let (kind, name) = line.trim().strip_prefix("VlUnpacked<")?.strip_suffix(';')?.split_once("> ")?;
+    let (kind, name) = line
+        .trim()
+        .strip_prefix("VlUnpacked<")?
+        .strip_suffix(';')?
+        .split_once("> ")?;
     if name.contains(['<', ' ']) || kind.contains('<') && !kind.starts_with("VlWide<") {
         return None;
     }
@@ -91,7 +112,12 @@ fn memory(line: &str) -> Option<Entry> {
     let (high, low) = range.split_once(':')?;
     let bits = high.parse::<u32>().ok()?.checked_sub(low.parse().ok()?)? + 1;
     let readable = name.replace("__DOT__", ".");
-    Some(Entry { name: readable, address: format!("m.rootp->{name}"), bits, words: words.parse().ok()? })
+    Some(Entry {
+        name: readable,
+        address: format!("m.rootp->{name}"),
+        bits,
+        words: words.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -103,10 +129,18 @@ mod tests {
         let top = "    VL_IN8(&clk_i,0,0);\n    VL_OUTW(&counters_o,639,0,20);\n    Vcore___024root* const rootp;\n";
         let root = "    VL_IN8(clk_i,0,0);\n    VlUnpacked<QData/*63:0*/, 16384> tilewright_core__DOT__u_memory__DOT__u_spram__DOT__mem;\n    VlUnpacked<VlWide<4>/*127:0*/, 8> t__DOT__wide;\n";
         let found = entries(top, root);
-        let summary: Vec<_> = found.iter().map(|e| (e.name.as_str(), e.bits, e.words)).collect();
+        let summary: Vec<_> = found
+            .iter()
+            .map(|e| (e.name.as_str(), e.bits, e.words))
+            .collect();
         assert_eq!(
             summary,
-            [("clk_i", 1, 0), ("counters_o", 640, 0), ("tilewright_core.u_memory.u_spram.mem", 64, 16384), ("t.wide", 128, 8)]
+            [
+                ("clk_i", 1, 0),
+                ("counters_o", 640, 0),
+                ("tilewright_core.u_memory.u_spram.mem", 64, 16384),
+                ("t.wide", 128, 8)
+            ]
         );
     }
 }

@@ -8,7 +8,11 @@ use host_runtime::{Error, RtlMachine, verilated::Optimise};
 use ir::arch::Arch;
 
 pub(crate) fn nano() -> Arch {
-    ir::arch::read("nano.toml", include_str!("../../../examples/archs/nano.toml")).unwrap()
+    ir::arch::read(
+        "nano.toml",
+        include_str!("../../../examples/archs/nano.toml"),
+    )
+    .unwrap()
 }
 
 /// A small arch with every unit, whole tiles and both dataflows, behind a port.

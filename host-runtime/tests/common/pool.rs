@@ -43,25 +43,51 @@ pub(crate) fn artifact(arch: &Arch) -> Artifact {
         zero_point: 3,
         host: None,
     };
-    let window = Window { stride: [2, 2], ..Window::dense([2, 2]) };
+    let window = Window {
+        stride: [2, 2],
+        ..Window::dense([2, 2])
+    };
     let network = Network {
         name: "pool".to_owned(),
         tensors: vec![tensor("in", 4), tensor("out", 2)],
-        einsums: vec![Einsum { name: "pool".to_owned(), kind: Kind::MaxPool(MaxPool { window }), inputs: vec![TensorId(0)], output: TensorId(1) }],
+        einsums: vec![Einsum {
+            name: "pool".to_owned(),
+            kind: Kind::MaxPool(MaxPool { window }),
+            inputs: vec![TensorId(0)],
+            output: TensorId(1),
+        }],
         inputs: vec![TensorId(0)],
         outputs: vec![TensorId(1)],
         host_tail: Vec::new(),
     };
-    let instructions: Vec<_> = TEXT.trim().lines().map(|line| line.parse().unwrap()).collect();
-    let image = |tensor, word, size| TensorImage { tensor, word, channels: 5, height: size, width: size, layout: Layout::Blocks };
-    let semaphore = |producer, consumer| SemaphoreUse { meaning: "ready".to_owned(), producer, consumer };
+    let instructions: Vec<_> = TEXT
+        .trim()
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect();
+    let image = |tensor, word, size| TensorImage {
+        tensor,
+        word,
+        channels: 5,
+        height: size,
+        width: size,
+        layout: Layout::Blocks,
+    };
+    let semaphore = |producer, consumer| SemaphoreUse {
+        meaning: "ready".to_owned(),
+        producer,
+        consumer,
+    };
     let program = Program {
         network: "pool".to_owned(),
         arch_hash: arch.hash(),
         layer_of: vec![0; instructions.len()],
         instructions,
         layers: vec!["pool".to_owned()],
-        semaphores: vec![semaphore(Engine::Load, Engine::Vec), semaphore(Engine::Vec, Engine::Store)],
+        semaphores: vec![
+            semaphore(Engine::Load, Engine::Vec),
+            semaphore(Engine::Vec, Engine::Store),
+        ],
         constants_word: 12,
         constants: Vec::new(),
         memory_words: 32,
@@ -69,10 +95,18 @@ pub(crate) fn artifact(arch: &Arch) -> Artifact {
         outputs: vec![image(1, 28, 2)],
         intermediates: Vec::new(),
     };
-    Artifact { network, arch: arch.clone(), program }
+    Artifact {
+        network,
+        arch: arch.clone(),
+        program,
+    }
 }
 
 /// Image `seed`: any values.
 pub(crate) fn image(seed: u32) -> Vec<Vec<i8>> {
-    vec![(0..80u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 7919) >> 11) as i8).collect()]
+    vec![
+        (0..80u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 7919) >> 11) as i8)
+            .collect(),
+    ]
 }

@@ -42,7 +42,8 @@ impl Semaphores {
     /// Notes that instruction `index` raises the semaphores of `run` in `cycle`.
     pub(crate) fn schedule(&mut self, run: &Run, index: usize, cycle: u64) {
         let raised = run.signals.iter().filter(|signal| signal.is_some());
-        self.pending.extend(raised.map(|&signal| (cycle, signal, index)));
+        self.pending
+            .extend(raised.map(|&signal| (cycle, signal, index)));
         if run.signals == [None; 2] {
             self.pending.push((cycle, None, index));
         }
