@@ -8,7 +8,7 @@ use super::problem::{Mask, Problem};
 pub(crate) type Nest = Vec<Step>;
 
 /// One step of a nest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// `memory` keeps its tile of `operand` from here on.
     Keep { memory: usize, operand: usize },
@@ -116,11 +116,8 @@ pub(crate) fn last_loop(steps: &[Step], ranks: Mask) -> Option<usize> {
 
 /// The innermost loop that is shared with other einsums.
 pub(crate) fn last_shared(problem: &Problem, steps: &[Step]) -> Option<usize> {
-    let loops = (0..steps.len()).filter(|i| matches!(steps[*i], Step::Time { .. }));
-    problem
-        .n_shared()
-        .checked_sub(1)
-        .and_then(|n| loops.skip(n).next())
+    let mut loops = (0..steps.len()).filter(|i| matches!(steps[*i], Step::Time { .. }));
+    problem.n_shared().checked_sub(1).and_then(|n| loops.nth(n))
 }
 
 /// Sizes of tiles with how often each occurs: a whole tile and a few remainders.

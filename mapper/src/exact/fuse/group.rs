@@ -13,7 +13,7 @@ use super::super::search::Point;
 use super::FusionCertificate;
 use super::flow::Flow;
 use super::hull::{Corner, Hull};
-use super::part::{Parts, Wanted, operands};
+use super::part::{Parts, Sum, Wanted, operands};
 
 /// Einsums `first..=last`, beside tensors that are on chip whole before or after.
 pub(crate) struct Group<'a> {
@@ -40,9 +40,16 @@ pub(crate) struct Found {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     shapes: Vec<String>,
-    /// Producer and operand that read it, relative to the group, and whether it is resident.
-    flows: Vec<(Option<usize>, Vec<(usize, usize)>, bool)>,
+    flows: Vec<FlowKey>,
     reserved: Vec<u64>,
+}
+
+/// A flow, with einsums relative to the group.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct FlowKey {
+    producer: Option<usize>,
+    consumers: Vec<(usize, usize)>,
+    resident: bool,
 }
 
 /// A loop over tiles of `tile` of one class of ranks, around einsums `first..=last`.
@@ -66,6 +73,9 @@ struct Class {
     /// The rank of each einsum of the group, if it has one.
     ranks: Vec<Option<usize>>,
 }
+
+/// A rank of a producer and one of a consumer that are one index of what they exchange: einsum and rank of each.
+type Joined = ((usize, usize), (usize, usize));
 
 /// One einsum below the loops of a structure, with a choice of what is held.
 struct Held {
@@ -114,7 +124,11 @@ impl Group<'_> {
                 .then(|| flow.producer - self.first);
             if (producer.is_some() || !consumers.is_empty()) && (resident || self.is_internal(flow))
             {
-                key.flows.push((producer, consumers, resident));
+                key.flows.push(FlowKey {
+                    producer,
+                    consumers,
+                    resident,
+                });
             } else if let (true, Some(memory)) = (resident, flow.memory) {
                 key.reserved[memory] += flow.n_values * flow.bits;
             }
@@ -165,7 +179,7 @@ pub(crate) fn best(
     };
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
-    let mut open: BTreeMap<(u64, u64), (Vec<Loop>, (f64, f64))> = BTreeMap::new();
+    let mut open: BTreeMap<(u64, u64), (Vec<Loop>, Sum)> = BTreeMap::new();
     let mut found = 0;
     if let Some(least) = context.least(&[]) {
         open.insert((0, u64::MAX), (Vec::new(), least));
@@ -224,7 +238,7 @@ impl Context<'_, '_, '_> {
     }
 
     /// The ranks that each internal flow joins: producer's rank, then consumer and its rank.
-    fn joined(&self) -> Vec<((usize, usize), (usize, usize))> {
+    fn joined(&self) -> Vec<Joined> {
         let mut joined = Vec::new();
         for (flow, _) in self.exchanged().filter(|f| f.1) {
             let from = &self.problem(flow.producer).operands;
@@ -278,13 +292,7 @@ impl Context<'_, '_, '_> {
     }
 
     /// Whether a loop over `class` may hold exactly these einsums.
-    fn may_hold(
-        &self,
-        class: usize,
-        first: usize,
-        last: usize,
-        joined: &[((usize, usize), (usize, usize))],
-    ) -> bool {
+    fn may_hold(&self, class: usize, first: usize, last: usize, joined: &[Joined]) -> bool {
         let inside = |e: &usize| (first..=last).contains(e);
         (first..=last).all(|e| self.rank(class, e).is_some())
             && self
@@ -319,7 +327,7 @@ impl Context<'_, '_, '_> {
                     continue;
                 }
                 let size = self.classes[class].size;
-                let tiles = (1..=size / 2).filter(|tile| size % tile == 0);
+                let tiles = (1..=size / 2).filter(|tile| size.is_multiple_of(*tile));
                 found.extend(tiles.map(|tile| Loop {
                     class,
                     tile,

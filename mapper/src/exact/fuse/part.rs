@@ -1,6 +1,6 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use ir::tree::Tree;
 use ir::workload::Workload;
@@ -16,6 +16,9 @@ use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
 use super::hull::Hull;
+
+/// Energy in pJ and cycles.
+pub(crate) type Sum = (f64, f64);
 
 /// An einsum with the memory in which each operand is exchanged.
 pub(crate) struct Part {
@@ -36,7 +39,7 @@ pub(crate) struct Part {
     /// For tiles of the ranks the first of `by_energy` and of `by_cycles` whose copies fit.
     fitting: BTreeMap<Vec<u64>, (usize, usize)>,
     /// What [`Part::least`] has found.
-    least: HashMap<(Vec<Step>, bool), Option<(f64, f64)>>,
+    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
 }
 
 /// One choice of what is kept where and how ranks are unrolled, with its cost at compulsory traffic.
@@ -175,7 +178,7 @@ impl Part {
             by_energy,
             by_cycles,
             fitting: BTreeMap::new(),
-            least: HashMap::new(),
+            least: BTreeMap::new(),
         }
     }
 
@@ -189,7 +192,8 @@ impl Part {
         let fits = |rank: usize| {
             let mut left = tile[rank];
             copies.iter().map(|copies| copies[rank]).all(|copies| {
-                let fits = copies <= left && (!self.problem.model.perfect || left % copies == 0);
+                let fits =
+                    copies <= left && (!self.problem.model.perfect || left.is_multiple_of(copies));
                 left = left.div_ceil(copies);
                 fits
             })
