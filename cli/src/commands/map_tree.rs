@@ -8,8 +8,8 @@ use ir::mapping::Schedule;
 use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
 use mapper::exact::{
-    self, Binds, Certificate, Cost, Found, Fused, FusedStep, FusionCertificate, Limits, Model,
-    Objective, StopReason,
+    self, Binds, Certificate, Cost, Found, Fused, FusedStep, FusionCertificate, Limits,
+    Mapped as Nest, Model, Objective, StopReason,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,6 +35,9 @@ pub(crate) struct TreeArgs {
     /// Let einsums share loops and keep tensors on chip between them, on a tree
     #[arg(long, conflicts_with_all = ["replay", "output"])]
     fuse: bool,
+    /// Print all nests that no other beats in energy and cycles, instead of the best one, on a tree
+    #[arg(long, conflicts_with_all = ["replay", "output", "fuse"])]
+    pareto: bool,
     /// Count what the nests of this schedule file cost on a tree, instead of searching
     #[arg(long, value_name = "FILE", conflicts_with_all = ["time_limit", "output"])]
     replay: Option<PathBuf>,
@@ -103,6 +106,14 @@ pub(crate) fn run(
         spinner.finish_and_clear();
         return print_fused(&workload, tree, model, objective, fused.as_ref(), console);
     }
+    if args.pareto {
+        let mut fronts = Vec::new();
+        for einsum in &workload.einsums {
+            fronts.push(exact::pareto(einsum, tree, model, &mut |n| stop(n))?);
+        }
+        spinner.finish_and_clear();
+        return print_fronts(&workload, tree, model, &fronts, console);
+    }
     let found = exact::map_workload(&workload, tree, model, objective, &stop);
     let mut parts = Vec::new();
     for (einsum, found) in workload.einsums.iter().zip(found) {
@@ -145,6 +156,83 @@ pub(crate) fn run(
         einsums: parts.iter().map(|p| p.json(tree, objective)).collect(),
     };
     console.result("map", &mapped, || text(&mapped, &parts, tree))?;
+    Ok(Outcome::Good)
+}
+
+#[derive(Serialize)]
+struct Fronts {
+    workload: String,
+    tree: String,
+    tree_hash: String,
+    model: Model,
+    /// Whether every search came to its end.
+    proven: bool,
+    holds: &'static str,
+    einsums: Vec<Value>,
+}
+
+fn print_fronts(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    fronts: &[(Vec<Nest>, Certificate)],
+    console: &Console,
+) -> Result<Outcome, Failure> {
+    let is_proven = |certificate: &Certificate| certificate.stop == StopReason::Exhausted;
+    let einsum = |(einsum, (points, certificate)): (&Einsum, &(Vec<Nest>, Certificate))| {
+        let points = points.iter().map(
+            |point| json!({ "modelled_cost": point.cost, "mapping": point.mapping.to_string() }),
+        );
+        json!({
+            "name": einsum.name, "equation": einsum.equation(), "repeat": einsum.repeat,
+            "certificate": certificate, "points": points.collect::<Vec<_>>(),
+        })
+    };
+    let json = Fronts {
+        workload: workload.name.clone(),
+        tree: tree.name.clone(),
+        tree_hash: format!("{:016x}", tree.hash()),
+        model,
+        proven: fronts.iter().all(|(_, certificate)| is_proven(certificate)),
+        holds: HOLDS,
+        einsums: workload.einsums.iter().zip(fronts).map(einsum).collect(),
+    };
+    let text = || {
+        let mut text = format!(
+            "workload `{}` on tree `{}`: what no other nest beats in energy and cycles (modelled)\n",
+            json.workload, json.tree
+        );
+        for (einsum, (points, certificate)) in workload.einsums.iter().zip(fronts) {
+            let what = match is_proven(certificate) {
+                true => "proven complete",
+                false => "stopped, those found so far",
+            };
+            let _ = writeln!(
+                text,
+                "\n{}  {}\n{:>14} {:>14}",
+                einsum.name,
+                einsum.equation(),
+                "energy, uJ",
+                "cycles"
+            );
+            for point in points {
+                let _ = writeln!(
+                    text,
+                    "{:>14.3} {:>14}",
+                    point.cost.energy_pj * 1e-6,
+                    thousands(point.cost.cycles.ceil() as u64)
+                );
+            }
+            let _ = writeln!(
+                text,
+                "certificate: {what} {HOLDS}: {} nodes, {} points",
+                thousands(certificate.nodes),
+                points.len()
+            );
+        }
+        text + "the nests themselves are in `--json`\n"
+    };
+    console.result("map", &json, text)?;
     Ok(Outcome::Good)
 }
 
