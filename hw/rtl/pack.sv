@@ -74,6 +74,9 @@ module pack #(
   logic [8*WordBytes-1:0] first_q, chosen_q;
   logic [WordBytes-1:0]   ok_q;
   logic [PosWidth-1:0]    rotate_q;
+  logic [WordBytes-1:0]   from_lane;
+
+  assign from_lane = {WordBytes{1'b1}} << lane_i;
 
   always_ff @(posedge clk_i) begin
     if (pixel_done_o) begin
@@ -100,7 +103,7 @@ module pack #(
       write_data_o[8*b +: 8] <= ok_q[b] ? chosen_q[8*32'(from) +: 8] : padding_i;
     end
 
-    assign write_o[b] = valid_q[2] && (6'(b) >= 6'(lane_i)) &&
+    assign write_o[b] = valid_q[2] && from_lane[b] &&
                         (KernelWidth'(b) < KernelWidth'(lane_i) + taps_i);
   end
 

@@ -163,6 +163,22 @@ void payload(Bytes& frame, const std::vector<uint64_t>& words) {
   frame.push_back(static_cast<uint8_t>(c >> 8));
 }
 
+// Damages a frame from byte `from` on: one bit of it, or its CRC so that one bit of the receiver's
+// remainder is left.
+void damage(Bytes& frame, size_t from) {
+  if (next() % 2) {
+    frame[from + next() % (frame.size() - from)] ^= static_cast<uint8_t>(1 << next() % 8);
+    return;
+  }
+  const uint16_t left = static_cast<uint16_t>(1 << next() % 16);
+  uint8_t change[] = {0, 0};
+  while (crc(change, 2, 0) != left) {
+    if (++change[0] == 0) change[1]++;
+  }
+  frame[frame.size() - 2] ^= change[0];
+  frame[frame.size() - 1] ^= change[1];
+}
+
 [[noreturn]] void fail(const std::string& what) {
   std::printf("FAIL: %s\n", what.c_str());
   std::exit(1);
@@ -269,8 +285,7 @@ int main(int argc, char** argv) {
         const auto w = words(n);
         Bytes f = header(kWrite, n, address);
         payload(f, w);
-        const size_t at = 8 + next() % (f.size() - 8);
-        f[at] ^= static_cast<uint8_t>(1 << next() % 8);
+        damage(f, 8);
         b.send(f);
         expect("write with bad crc", kCrc, 0);
         for (int k = 0; k < n; k++) b.memory[address + k] = shadow[address + k];
@@ -281,17 +296,16 @@ int main(int argc, char** argv) {
         // Bad CRC over START.
         Bytes f = header(kStart, 1, address);
         payload(f, {next()});
-        f[8 + next() % 10] ^= static_cast<uint8_t>(1 << next() % 8);
+        damage(f, 8);
         b.send(f);
         expect("start with bad crc", kCrc, 0);
         check_memory("start with bad crc");
         break;
       }
       case 8: {
-        // Bad header: nothing happens. Its sequence number may be the bad byte.
+        // Bad header: nothing happens.
         Bytes f = header(next() % 2 ? kStart : kRead, 1, address);
-        const size_t at = 2 + next() % 6;
-        f[at] ^= static_cast<uint8_t>(1 << next() % 8);
+        damage(f, 2);
         b.send(f);
         expect("bad header", kCrc, 0);
         check_memory("bad header");

@@ -134,6 +134,19 @@ fn requantise_with_constant_clamp() {
 }
 
 #[test]
+fn pack() {
+    for bytes in [8, 32] {
+        check(&Bench {
+            cell: "pack",
+            files: &["pack.sv"],
+            parameters: &[("WordBytes", bytes)],
+            defines: &[("WORD_BYTES", bytes)],
+            ..Bench::default()
+        });
+    }
+}
+
+#[test]
 fn host_uart() {
     for clocks in [8, 17] {
         check(&Bench {
