@@ -4,7 +4,7 @@
 //! how long that takes. So the cost has no error of its own: what it leaves out is only what neighbours do to a layer
 //! in a program.
 //!
-//! Lowering a layer takes most of the time of a search. [`bound`] is a sum over the loads, tiles and stores that is
+//! Lowering a layer takes most of the time of a search. `bound` is a sum over the loads, tiles and stores that is
 //! never above the cost, so that few mappings are lowered.
 
 use std::ops::Range;
