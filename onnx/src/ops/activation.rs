@@ -1,5 +1,6 @@
 //! `Relu` and `Clip`: a range, which ends up in the clamp of the operator before, or in a table.
 
+use crate::constant::{Constant, Data};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::quantise::copy;
@@ -14,6 +15,9 @@ pub(crate) fn relu(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 
 /// `Clip` with constant bounds.
 pub(crate) fn clip(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    if let Value::Constant(constant) = walk.value(node, 0)? {
+        return clip_steps(walk, node, &constant);
+    }
     let mut bounds = [f32::NEG_INFINITY, f32::INFINITY];
     for (i, bound) in bounds.iter_mut().enumerate() {
         if node.input(i + 1).is_none() {
@@ -44,7 +48,29 @@ pub(crate) fn clip(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     limit(walk, node, (lo, hi))
 }
 
-fn single(values: &[f32]) -> Result<f32, Reason> {
+/// Clips the steps of quantised weights, as `torch.export` spells a range of -127 to 127.
+fn clip_steps(walk: &mut Walk, node: &Node, constant: &Constant) -> Result<Value, Reason> {
+    let (steps, width) = constant.integers()?;
+    let mut bounds = [i64::MIN, i64::MAX];
+    for (i, bound) in bounds.iter_mut().enumerate() {
+        if node.input(i + 1).is_some() {
+            *bound = single(walk.constant(node, i + 1)?.integers()?.0)?;
+        }
+    }
+    let [lo, hi] = bounds;
+    if lo > hi {
+        return Err(Reason::constant(format!(
+            "the bounds {lo} and {hi} are no range"
+        )));
+    }
+    let steps = steps.iter().map(|step| (*step).clamp(lo, hi)).collect();
+    Ok(Value::Constant(Rc::new(Constant {
+        dims: constant.dims.clone(),
+        data: Data::Integer(steps, width),
+    })))
+}
+
+fn single<T: Copy>(values: &[T]) -> Result<T, Reason> {
     match values {
         [value] => Ok(*value),
         _ => Err(Reason::constant("a bound is not a single number")),
