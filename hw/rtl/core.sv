@@ -338,6 +338,9 @@ module core (
     logic                                 swap_q, shift_q;
 
     if (Cols == 1) begin : gen_one_col
+      logic unused_col;
+
+      assign unused_col  = ^weight_col;
       assign weight_addr = weight_tile;
     end else begin : gen_cols
       assign weight_addr = {weight_tile, weight_col};

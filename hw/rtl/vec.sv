@@ -366,6 +366,11 @@ module vec #(
       .write_data_o(pool_data)
     );
   end else begin : gen_no_pool
+    // Other operations have no window.
+    logic unused_window;
+
+    assign unused_window = ^{window_first, window_last, block_last};
+
     assign pool_step  = 1'b0;
     assign pool_last  = 1'b0;
     assign pool_write = 1'b0;
