@@ -2,7 +2,7 @@
 //!
 //! A loop cuts a tile of `t` into `f` pieces of `ceil(t / f)`, the last of which may be smaller. So every tile of a rank of
 //! bound `N` is one of the `O(2 sqrt N)` values `ceil(N / k)`, which are closed under cutting; with perfect factors it is
-//! one of the divisors of `N`.
+//! one of the divisors of `N`. The innermost loop alone goes by as much as all copies take at once, whatever size that is.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
