@@ -107,10 +107,8 @@ pub(crate) fn run(
         return print_fused(&workload, tree, model, objective, fused.as_ref(), console);
     }
     if args.pareto {
-        let mut fronts = Vec::new();
-        for einsum in &workload.einsums {
-            fronts.push(exact::pareto(einsum, tree, model, &mut |n| stop(n))?);
-        }
+        let fronts = exact::pareto_workload(&workload, tree, model, &stop);
+        let fronts = fronts.into_iter().collect::<Result<Vec<_>, _>>()?;
         spinner.finish_and_clear();
         return print_fronts(&workload, tree, model, &fronts, console);
     }

@@ -259,12 +259,7 @@ impl Form {
                 per(n_values * (complete - spill(up)), seen * spill(up)),
             );
         }
-        let write = memory
-            .ports
-            .iter()
-            .filter(|p| p.writes)
-            .map(|p| p.bits_per_cycle)
-            .fold(0.0, f64::max);
+        let write = memory.write_bits_per_cycle();
         if problem.model.phases
             && memory.size_bits.is_some()
             && !memory.double_buffered

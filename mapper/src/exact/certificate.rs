@@ -35,7 +35,11 @@ pub struct Certificate {
 impl Certificate {
     /// How far an unexplored nest could be better than the best, as a part of it; 0 when exhausted.
     pub fn gap(&self, best: f64) -> f64 {
-        self.open_bound
-            .map_or(0.0, |open| ((best - open) / best).max(0.0))
+        gap(self.open_bound, best)
     }
+}
+
+/// How far what is open could be better than the best, as a part of it; 0 when nothing is.
+pub(crate) fn gap(open_bound: Option<f64>, best: f64) -> f64 {
+    open_bound.map_or(0.0, |open| ((best - open) / best).max(0.0))
 }

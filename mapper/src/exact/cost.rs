@@ -503,15 +503,7 @@ fn latency(problem: &Problem, rounds: &[u64], cost: &mut Cost) {
                 .filter(|(a, _)| a.memory == index && a.memory > problem.operands[a.operand].root)
                 .map(|(a, rounds)| rounds * a.tile_values * memory.bits[a.operand].partial)
                 .sum();
-            let bandwidth = |wants: fn(&super::problem::Port) -> bool| {
-                memory
-                    .ports
-                    .iter()
-                    .filter(|p| wants(p))
-                    .map(|p| p.bits_per_cycle)
-                    .fold(0.0, f64::max)
-            };
-            let write = bandwidth(|p| p.writes);
+            let write = memory.write_bits_per_cycle();
             if write > 0.0 {
                 ends += first as f64 / write;
                 if memory.size_bits.is_some() && !memory.double_buffered {

@@ -40,7 +40,7 @@ use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
 use serde::{Deserialize, Serialize};
 
-use super::certificate::StopReason;
+use super::certificate::{StopReason, gap};
 use super::cost::Cost;
 use super::{Infeasible, Model, Objective, Stop, map_workload, text};
 use flow::{Flow, flows};
@@ -83,8 +83,7 @@ pub struct FusionCertificate {
 impl FusionCertificate {
     /// How far another schedule could be better than the best, as a part of it; 0 when exhausted.
     pub fn gap(&self, best: f64) -> f64 {
-        self.open_bound
-            .map_or(0.0, |open| ((best - open) / best).max(0.0))
+        gap(self.open_bound, best)
     }
 }
 
@@ -155,15 +154,20 @@ pub fn fuse(
     };
     let mut best = alone;
     // Each way is a good start for the next one, and what is left if it is stopped.
-    let mut ways = vec![(Objective::Energy, Sharing::Residents)];
+    let mut ways = vec![
+        (Objective::Energy, Sharing::Residents),
+        (Objective::Energy, Sharing::Loops),
+    ];
     if objective != Objective::Energy {
-        ways.push((Objective::Energy, Sharing::Loops));
+        ways.push((objective, Sharing::Loops));
     }
-    ways.push((objective, Sharing::Loops));
+    let mut join = Join::new(workload, tree, model, Objective::Energy);
     for (way, sharing) in ways {
+        if join.objective != way {
+            join = Join::new(workload, tree, model, way);
+        }
         let mut certificate = std::mem::take(&mut best.certificate);
-        let join = Join::new(workload, tree, model, way, sharing);
-        let found = join.best(&best, &mut certificate, &mut |nodes| stop(nodes));
+        let found = join.best(sharing, &best, &mut certificate, &mut |nodes| stop(nodes));
         let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
         if let Some(found) = found
             && rank(&found) < rank(&best)
@@ -173,7 +177,7 @@ pub fn fuse(
         }
         best.certificate = certificate;
         if best.certificate.stop == StopReason::Stopped {
-            let least = Join::new(workload, tree, model, objective, sharing).rest(0);
+            let least = join.rest(0);
             best.certificate.open_bound = Some(objective.rank(least.0, least.1).0);
             break;
         }
@@ -218,7 +222,6 @@ struct Join<'a> {
     workload: &'a Workload,
     tree: &'a Tree,
     objective: Objective,
-    sharing: Sharing,
     flows: Vec<Flow>,
     parts: Parts<'a>,
     /// What the einsums before each position cost at least.
@@ -226,13 +229,7 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(
-        workload: &'a Workload,
-        tree: &'a Tree,
-        model: Model,
-        objective: Objective,
-        sharing: Sharing,
-    ) -> Join<'a> {
+    fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
         let flows = flows(workload, tree);
         let mut parts = Parts::new(workload, tree, model, objective);
         let mut before = vec![(0.0, 0.0)];
@@ -245,7 +242,6 @@ impl<'a> Join<'a> {
             workload,
             tree,
             objective,
-            sharing,
             flows,
             parts,
             before,
@@ -267,7 +263,8 @@ impl<'a> Join<'a> {
 
     /// The best schedule, if it is at least as good as `known`.
     fn best(
-        mut self,
+        &mut self,
+        sharing: Sharing,
         known: &Fused,
         certificate: &mut FusionCertificate,
         stop: &mut Stop,
@@ -287,7 +284,7 @@ impl<'a> Join<'a> {
             for (residents, front) in here {
                 for last in first..n {
                     if last > first
-                        && (self.sharing == Sharing::Residents
+                        && (sharing == Sharing::Residents
                             || !flow::may_group(&self.flows, self.workload, first, last))
                     {
                         continue;

@@ -43,7 +43,13 @@ pub(crate) trait Goal {
 }
 
 /// What is closer than this is the same: sums of floats in another order.
-const SAME: f64 = 1e-12;
+pub(crate) const SAME: f64 = 1e-12;
+
+/// Whether what ranks at least like `rank` is no better than `best`.
+pub(crate) fn is_no_better((first, second): (f64, f64), best: (f64, f64)) -> bool {
+    first >= best.0 * (1.0 + SAME)
+        || (first >= best.0 * (1.0 - SAME) && second >= best.1 * (1.0 - SAME))
+}
 
 /// The best point for one objective.
 pub(crate) struct Best {
@@ -71,10 +77,8 @@ impl Goal for Best {
         self.objective
     }
 
-    fn is_hopeless_rank(&self, (first, second): (f64, f64)) -> bool {
-        let (best_first, best_second) = self.rank;
-        first >= best_first * (1.0 + SAME)
-            || (first >= best_first * (1.0 - SAME) && second >= best_second * (1.0 - SAME))
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        is_no_better(rank, self.rank)
     }
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {

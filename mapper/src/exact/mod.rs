@@ -104,6 +104,16 @@ pub struct Mapped {
     pub cost: Cost,
 }
 
+impl Mapped {
+    /// Takes the name of an equal einsum.
+    fn name(&mut self, einsum: &Einsum) {
+        self.mapping.einsum.clone_from(&einsum.name);
+    }
+}
+
+/// All nests that no other beats in energy and cycles, least energy first, and what is proven about them.
+pub type Pareto = Result<(Vec<Mapped>, Certificate), Infeasible>;
+
 /// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -158,6 +168,18 @@ pub fn map_workload(
     objective: Objective,
     stop: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Result<Found, Infeasible>> {
+    let mut all = of_shapes(workload, |einsum| {
+        map(einsum, tree, model, objective, &mut |nodes| stop(nodes))
+    });
+    for (einsum, found) in workload.einsums.iter().zip(&mut all) {
+        let best = found.as_mut().ok().and_then(|found| found.best.as_mut());
+        best.into_iter().for_each(|best| best.name(einsum));
+    }
+    all
+}
+
+/// What `search` finds for each einsum; equal ones are searched once, different ones in parallel.
+fn of_shapes<T: Clone + Send>(workload: &Workload, search: impl Fn(&Einsum) -> T + Sync) -> Vec<T> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let of: Vec<usize> = workload
         .einsums
@@ -166,40 +188,18 @@ pub fn map_workload(
         .map(|(i, e)| *first.entry(e.shape()).or_insert(i))
         .collect();
     let distinct: Vec<usize> = first.into_values().collect();
-    let found: BTreeMap<usize, Result<Found, Infeasible>> = distinct
+    let found: BTreeMap<usize, T> = distinct
         .into_par_iter()
-        .map(|i| {
-            (
-                i,
-                map(&workload.einsums[i], tree, model, objective, &mut |nodes| {
-                    stop(nodes)
-                }),
-            )
-        })
+        .map(|i| (i, search(&workload.einsums[i])))
         .collect();
-    let named = |(einsum, of): (&Einsum, &usize)| {
-        let mut found = found[of].clone();
-        if let Ok(Found {
-            best: Some(best), ..
-        }) = &mut found
-        {
-            best.mapping.einsum = einsum.name.clone();
-        }
-        found
-    };
-    workload.einsums.iter().zip(&of).map(named).collect()
+    of.iter().map(|of| found[of].clone()).collect()
 }
 
 /// Finds all nests of `einsum` on `tree` that no other beats in energy and cycles, least energy first.
 ///
 /// # Errors
 /// If tiles of one value do not fit.
-pub fn pareto(
-    einsum: &Einsum,
-    tree: &Tree,
-    model: Model,
-    stop: &mut Stop,
-) -> Result<(Vec<Mapped>, Certificate), Infeasible> {
+pub fn pareto(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Pareto {
     let problem = Problem::new(einsum, tree, model);
     let mut goal = Front::default();
     let certificate = search::search(&problem, &mut goal, stop)
@@ -211,6 +211,23 @@ pub fn pareto(
         .collect();
     points.sort_by(|a, b| a.cost.energy_pj.total_cmp(&b.cost.energy_pj));
     Ok((points, certificate))
+}
+
+/// Finds them for each einsum of `workload`, in its order, as [`map_workload`] does.
+pub fn pareto_workload(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    stop: &(dyn Fn(u64) -> bool + Sync),
+) -> Vec<Pareto> {
+    let mut all = of_shapes(workload, |einsum| {
+        pareto(einsum, tree, model, &mut |nodes| stop(nodes))
+    });
+    for (einsum, found) in workload.einsums.iter().zip(&mut all) {
+        let points = found.iter_mut().flat_map(|(points, _)| points);
+        points.for_each(|point| point.name(einsum));
+    }
+    all
 }
 
 /// Counts what `mapping` costs.

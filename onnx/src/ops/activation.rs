@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::ops::quantise::copy;
 use crate::value::{Pending, Value};
 use crate::walk::{Walk, unexpected};
+use std::fmt::Display;
 use std::rc::Rc;
 
 /// `Relu`.
@@ -39,13 +40,7 @@ pub(crate) fn clip(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             other => return Err(unexpected(i + 1, "a constant", &other)),
         };
     }
-    let [lo, hi] = bounds;
-    if lo.is_nan() || hi.is_nan() || lo > hi {
-        return Err(Reason::constant(format!(
-            "the bounds {lo} and {hi} are no range"
-        )));
-    }
-    limit(walk, node, (lo, hi))
+    limit(walk, node, range(bounds)?)
 }
 
 /// Clips the steps of quantised weights, as `torch.export` spells a range of -127 to 127.
@@ -57,17 +52,22 @@ fn clip_steps(walk: &mut Walk, node: &Node, constant: &Constant) -> Result<Value
             *bound = single(walk.constant(node, i + 1)?.integers()?.0)?;
         }
     }
-    let [lo, hi] = bounds;
-    if lo > hi {
-        return Err(Reason::constant(format!(
-            "the bounds {lo} and {hi} are no range"
-        )));
-    }
+    let (lo, hi) = range(bounds)?;
     let steps = steps.iter().map(|step| (*step).clamp(lo, hi)).collect();
     Ok(Value::Constant(Rc::new(Constant {
         dims: constant.dims.clone(),
         data: Data::Integer(steps, width),
     })))
+}
+
+/// The bounds, if they are in order; NaN never is.
+fn range<T: PartialOrd + Display>([lo, hi]: [T; 2]) -> Result<(T, T), Reason> {
+    if lo <= hi {
+        return Ok((lo, hi));
+    }
+    Err(Reason::constant(format!(
+        "the bounds {lo} and {hi} are no range"
+    )))
 }
 
 fn single<T: Copy>(values: &[T]) -> Result<T, Reason> {

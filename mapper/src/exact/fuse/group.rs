@@ -90,6 +90,7 @@ struct Context<'g, 'p, 'w> {
     parts: &'p mut Parts<'w>,
     /// The part of each einsum.
     part: Vec<usize>,
+    joined: Vec<Joined>,
     classes: Vec<Class>,
     /// What the other einsums cost at least.
     rest: (f64, f64),
@@ -172,11 +173,13 @@ pub(crate) fn best(
         group,
         parts,
         part,
+        joined: Vec::new(),
         classes: Vec::new(),
         rest,
         upper,
         front: Hull::new(objective),
     };
+    context.joined = context.joined();
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
     let mut open: BTreeMap<(u64, u64), (Vec<Loop>, Sum)> = BTreeMap::new();
@@ -263,7 +266,7 @@ impl Context<'_, '_, '_> {
     fn classes(&self) -> Vec<Class> {
         let first = self.group.first;
         let mut sets: Vec<BTreeSet<(usize, usize)>> = Vec::new();
-        for (a, b) in self.joined() {
+        for &(a, b) in &self.joined {
             let (with, without): (Vec<_>, Vec<_>) = sets
                 .into_iter()
                 .partition(|s| s.contains(&a) || s.contains(&b));
@@ -292,7 +295,7 @@ impl Context<'_, '_, '_> {
     }
 
     /// Whether a loop over `class` may hold exactly these einsums.
-    fn may_hold(&self, class: usize, first: usize, last: usize, joined: &[Joined]) -> bool {
+    fn may_hold(&self, class: usize, first: usize, last: usize) -> bool {
         let inside = |e: &usize| (first..=last).contains(e);
         (first..=last).all(|e| self.rank(class, e).is_some())
             && self
@@ -302,20 +305,19 @@ impl Context<'_, '_, '_> {
                     let consumers = flow.consumers.iter().map(|c| c.0).filter(inside);
                     consumers.into_iter().all(|consumer| {
                         let pair = |e| (e, self.rank(class, e).expect("all have a rank"));
-                        joined.contains(&(pair(flow.producer), pair(consumer)))
+                        self.joined.contains(&(pair(flow.producer), pair(consumer)))
                     })
                 })
     }
 
     /// The loops that may be added below `loops`.
     fn extensions(&self, loops: &[Loop]) -> Vec<Loop> {
-        let joined = self.joined();
         let above = loops.last();
         let (first, last) =
             above.map_or((self.group.first, self.group.last), |l| (l.first, l.last));
         let mut found = Vec::new();
         for class in (0..self.classes.len()).filter(|c| loops.iter().all(|l| l.class != *c)) {
-            let may = |a: usize, b: usize| self.may_hold(class, a, b, &joined);
+            let may = |a: usize, b: usize| self.may_hold(class, a, b);
             for (a, b) in (first..last).flat_map(|a| (a + 1..=last).map(move |b| (a, b))) {
                 let longest =
                     may(a, b) && !(a > first && may(a - 1, b)) && !(b < last && may(a, b + 1));

@@ -6,9 +6,7 @@
 //! Where the objective is an order of energy and cycles, one after the other, the best sum is the sum of the best.
 
 use super::super::Objective;
-
-/// What is closer than this is the same: sums of floats in another order.
-const SAME: f64 = 1e-12;
+use super::super::goal::{SAME, is_no_better};
 
 /// The corners found so far, least energy first, and what has each.
 #[derive(Clone)]
@@ -39,12 +37,10 @@ impl<T> Hull<T> {
     /// Whether nothing with at least this energy and these cycles is needed.
     pub(crate) fn is_needless(&self, energy: f64, cycles: f64) -> bool {
         if self.objective != Objective::EnergyDelay {
-            let (first, second) = self.objective.rank(energy, cycles);
-            return self.corners.iter().any(|c| {
-                let best = self.objective.rank(c.energy, c.cycles);
-                first >= best.0 * (1.0 + SAME)
-                    || (first >= best.0 * (1.0 - SAME) && second >= best.1 * (1.0 - SAME))
-            });
+            let rank = |energy, cycles| self.objective.rank(energy, cycles);
+            let beats =
+                |c: &Corner<T>| is_no_better(rank(energy, cycles), rank(c.energy, c.cycles));
+            return self.corners.iter().any(beats);
         }
         let after = self
             .corners
