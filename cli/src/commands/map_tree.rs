@@ -51,12 +51,30 @@ enum ModelArg {
     Accelforge,
 }
 
+/// What was searched, and in which model.
 #[derive(Serialize)]
-struct Mapped {
+struct Subject {
     workload: String,
     tree: String,
     tree_hash: String,
     model: Model,
+}
+
+impl Subject {
+    fn new(workload: &Workload, tree: &Tree, model: Model) -> Subject {
+        Subject {
+            workload: workload.name.clone(),
+            tree: tree.name.clone(),
+            tree_hash: format!("{:016x}", tree.hash()),
+            model,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Mapped {
+    #[serde(flatten)]
+    subject: Subject,
     objective: Objective,
     /// Over all einsums, as often as they occur, one after the other.
     modelled_energy_pj: f64,
@@ -141,10 +159,7 @@ pub(crate) fn run(
         parts.iter().filter_map(part).sum()
     };
     let mapped = Mapped {
-        workload: workload.name.clone(),
-        tree: tree.name.clone(),
-        tree_hash: format!("{:016x}", tree.hash()),
-        model,
+        subject: Subject::new(&workload, tree, model),
         objective,
         modelled_energy_pj: sum(|c| c.energy_pj),
         modelled_cycles: sum(|c| c.cycles),
@@ -159,10 +174,8 @@ pub(crate) fn run(
 
 #[derive(Serialize)]
 struct Fronts {
-    workload: String,
-    tree: String,
-    tree_hash: String,
-    model: Model,
+    #[serde(flatten)]
+    subject: Subject,
     /// Whether every search came to its end.
     proven: bool,
     holds: &'static str,
@@ -187,10 +200,7 @@ fn print_fronts(
         })
     };
     let json = Fronts {
-        workload: workload.name.clone(),
-        tree: tree.name.clone(),
-        tree_hash: format!("{:016x}", tree.hash()),
-        model,
+        subject: Subject::new(workload, tree, model),
         proven: fronts.iter().all(|(_, certificate)| is_proven(certificate)),
         holds: HOLDS,
         einsums: workload.einsums.iter().zip(fronts).map(einsum).collect(),
@@ -198,7 +208,7 @@ fn print_fronts(
     let text = || {
         let mut text = format!(
             "workload `{}` on tree `{}`: what no other nest beats in energy and cycles (modelled)\n",
-            json.workload, json.tree
+            json.subject.workload, json.subject.tree
         );
         for (einsum, (points, certificate)) in workload.einsums.iter().zip(fronts) {
             let what = match is_proven(certificate) {
@@ -236,10 +246,8 @@ fn print_fronts(
 
 #[derive(Serialize)]
 struct FusedJson {
-    workload: String,
-    tree: String,
-    tree_hash: String,
-    model: Model,
+    #[serde(flatten)]
+    subject: Subject,
     objective: Objective,
     modelled_energy_pj: f64,
     modelled_cycles: f64,
@@ -282,10 +290,7 @@ fn print_fused(
     };
     let best = objective.rank(fused.energy_pj, fused.cycles).0;
     let json = FusedJson {
-        workload: workload.name.clone(),
-        tree: tree.name.clone(),
-        tree_hash: format!("{:016x}", tree.hash()),
-        model,
+        subject: Subject::new(workload, tree, model),
         objective,
         modelled_energy_pj: fused.energy_pj,
         modelled_cycles: fused.cycles,
@@ -311,7 +316,7 @@ fn print_fused(
 fn fused_text(json: &FusedJson, workload: &Workload, fused: &Fused, tree: &Tree) -> String {
     let mut text = format!(
         "workload `{}` on tree `{}`, fused\n",
-        json.workload, json.tree
+        json.subject.workload, json.subject.tree
     );
     let mut einsums = workload.einsums.iter();
     for (names, steps) in json.groups.iter().zip(fused.groups()) {
@@ -458,7 +463,10 @@ fn rank(objective: Objective, cost: &Cost) -> f64 {
 }
 
 fn text(mapped: &Mapped, parts: &[Part], tree: &Tree) -> String {
-    let mut text = format!("workload `{}` on tree `{}`\n", mapped.workload, mapped.tree);
+    let mut text = format!(
+        "workload `{}` on tree `{}`\n",
+        mapped.subject.workload, mapped.subject.tree
+    );
     for part in parts {
         let certificate = &part.found.certificate;
         let Some(best) = &part.found.best else {
