@@ -141,8 +141,10 @@ words! {
     Residency {
         /// In a bank as a whole, from where it comes to be on the chip to its last reader.
         Stays = "stays",
-        /// In memory; it passes through the banks in strips.
+        /// In memory; it goes through the banks in strips.
         Spills = "spills",
+        /// Never whole: it passes in strips from the layer that computes it to its readers, which run depth first.
+        Passes = "passes",
     }
 }
 

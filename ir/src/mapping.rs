@@ -169,6 +169,18 @@ pub enum Node {
         /// The size of a tile inside.
         step: u64,
     },
+    /// A loop in time over the strips of a depth-first run: `first` indices of the tile of `size` at hand, then `step` at
+    /// a time.
+    Strips {
+        /// The rank.
+        rank: String,
+        /// The size of the largest tile at hand.
+        size: u64,
+        /// The size of the first tile inside.
+        first: u64,
+        /// The size of the others, but for the last.
+        step: u64,
+    },
     /// A loop in space: `size` neighbours work at once.
     Spatial {
         /// The rank.
@@ -233,7 +245,7 @@ impl fmt::Display for Mapping {
         let mut depth = 1;
         for node in &self.nodes {
             writeln!(f, "{:width$}{node}", "", width = 2 * depth)?;
-            depth += usize::from(matches!(node, Node::For { .. }));
+            depth += usize::from(matches!(node, Node::For { .. } | Node::Strips { .. }));
         }
         Ok(())
     }
@@ -261,6 +273,12 @@ impl fmt::Display for Node {
         match self {
             Node::Keep { level, tensors } => write!(f, "{level} keeps {}", tensors.join(" ")),
             Node::For { rank, size, step } => write!(f, "for {rank} in 0..{size} by {step}"),
+            Node::Strips {
+                rank,
+                size,
+                first,
+                step,
+            } => write!(f, "for {rank} in 0..{size} by {first} then {step}"),
             Node::Spatial {
                 rank,
                 size,
@@ -368,14 +386,24 @@ fn read_part(mapping: &mut Mapping, word: &str, rest: &str) -> Result<(), String
                 dimensions,
             });
         }
-        ("for", [rank, "in", range, "by", step]) => {
+        ("for", [rank, "in", range, "by", steps @ ..]) => {
             let size = range
                 .strip_prefix("0..")
                 .ok_or("a range starts with `0..`")?;
-            mapping.nodes.push(Node::For {
-                rank: (*rank).to_owned(),
-                size: number(size)?,
-                step: number(step)?,
+            let (rank, size) = ((*rank).to_owned(), number(size)?);
+            mapping.nodes.push(match steps {
+                [step] => Node::For {
+                    rank,
+                    size,
+                    step: number(step)?,
+                },
+                [first, "then", step] => Node::Strips {
+                    rank,
+                    size,
+                    first: number(first)?,
+                    step: number(step)?,
+                },
+                _ => return Err("`by STEP` or `by FIRST then STEP` is expected".to_owned()),
             });
         }
         ("spatial", [rank, size, fanout @ ..])
@@ -446,6 +474,14 @@ mod tests {
                 rank,
                 size,
                 step
+            }),
+            (name(), 1..1000u64, 1..1000u64, 1..1000u64).prop_map(|(rank, size, first, step)| {
+                Node::Strips {
+                    rank,
+                    size,
+                    first,
+                    step,
+                }
             }),
             (name(), 1..1000u64, prop::option::of(name()))
                 .prop_map(|(rank, size, fanout)| Node::Spatial { rank, size, fanout }),

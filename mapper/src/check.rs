@@ -130,7 +130,9 @@ fn names(mapping: &Mapping) -> Result<(), MappingFault> {
         .flat_map(|d| &d.terms)
         .map(|(_, rank)| rank);
     let loops = mapping.nodes.iter().filter_map(|node| match node {
-        Node::For { rank, .. } | Node::Spatial { rank, .. } => Some(rank),
+        Node::For { rank, .. } | Node::Strips { rank, .. } | Node::Spatial { rank, .. } => {
+            Some(rank)
+        }
         Node::Keep { .. } => None,
     });
     if let Some(rank) = terms
@@ -163,13 +165,14 @@ fn sizes(mapping: &Mapping) -> Result<(), MappingFault> {
         .map(|r| (r.name.as_str(), r.size))
         .collect();
     for node in &mapping.nodes {
-        if let Node::For { rank, size, step } = node {
-            let actual = tile.insert(rank, *step).expect("names were checked");
-            if actual != *size || *step == 0 {
+        if let Some((rank, size, first, step)) = cuts(node) {
+            let tallest = first.max(step).min(size);
+            let actual = tile.insert(rank, tallest).expect("names were checked");
+            if actual != size || step == 0 || first == 0 {
                 return Err(MappingFault::Size {
                     einsum: mapping.einsum.clone(),
-                    rank: rank.clone(),
-                    size: *size,
+                    rank: rank.to_owned(),
+                    size,
                     actual,
                 });
             }
@@ -178,20 +181,42 @@ fn sizes(mapping: &Mapping) -> Result<(), MappingFault> {
     Ok(())
 }
 
+/// A loop in time as its rank, the tile at hand, and the sizes of the first and of every other tile inside.
+fn cuts(node: &Node) -> Option<(&str, u64, u64, u64)> {
+    match node {
+        Node::For { rank, size, step } => Some((rank, *size, *step, *step)),
+        Node::Strips {
+            rank,
+            size,
+            first,
+            step,
+        } => Some((rank, *size, *first, *step)),
+        Node::Spatial { .. } | Node::Keep { .. } => None,
+    }
+}
+
+/// The parts of a tile of which the first has `first` indices and the others `step`.
+fn parts(start: u64, end: u64, first: u64, step: u64) -> Vec<(u64, u64)> {
+    let mut parts = Vec::new();
+    let (mut from, mut to) = (start, start + first);
+    while from < end {
+        parts.push((from, to.min(end)));
+        (from, to) = (to, to + step);
+    }
+    parts
+}
+
 /// Walks the loops of one rank and counts how often each index is met.
 fn rank_coverage(mapping: &Mapping, rank: &str, size: u64) -> Result<(), MappingFault> {
     let mut tiles = vec![(0, size)];
     let mut spatial = 1;
     for node in &mapping.nodes {
-        match node {
-            Node::For { rank: of, step, .. } if of == rank => {
-                let inside = |(start, end): (u64, u64)| {
-                    (0..(end - start).div_ceil(*step))
-                        .map(move |i| (start + i * step, (start + (i + 1) * step).min(end)))
-                };
+        match (node, cuts(node)) {
+            (_, Some((of, _, first, step))) if of == rank => {
+                let inside = |(start, end)| parts(start, end, first, step);
                 tiles = tiles.into_iter().flat_map(inside).collect();
             }
-            Node::Spatial { rank: of, size, .. } if of == rank => spatial = *size,
+            (Node::Spatial { rank: of, size, .. }, _) if of == rank => spatial = *size,
             _ => {}
         }
     }
@@ -248,18 +273,17 @@ fn walk(mapping: &Mapping, nodes: &[Node], tile: &[(u64, u64)], times: &mut [u32
             }
             indices.into_iter().for_each(|i| times[i] += 1);
         }
-        Some((Node::For { rank, step, .. }, inside)) => {
-            let at = position(rank);
-            let (start, end) = tile[at];
-            let mut from = start;
-            while from < end {
-                let mut next = tile.to_vec();
-                next[at] = (from, (from + step).min(end));
-                walk(mapping, inside, &next, times);
-                from += step;
+        Some((node, inside)) => match cuts(node) {
+            Some((rank, _, first, step)) => {
+                let at = position(rank);
+                for part in parts(tile[at].0, tile[at].1, first, step) {
+                    let mut next = tile.to_vec();
+                    next[at] = part;
+                    walk(mapping, inside, &next, times);
+                }
             }
-        }
-        Some((_, inside)) => walk(mapping, inside, tile, times),
+            None => walk(mapping, inside, tile, times),
+        },
     }
 }
 
@@ -297,7 +321,10 @@ fn capacity(mapping: &Mapping, arch: &Arch) -> Result<(), MappingFault> {
     let mut used: BTreeMap<(&str, bool), (u64, Vec<&str>)> = BTreeMap::new();
     for node in &mapping.nodes {
         match node {
-            Node::For { rank, step, .. } => drop(tile.insert(rank, *step)),
+            Node::For { .. } | Node::Strips { .. } => {
+                let (rank, size, first, step) = cuts(node).expect("it is a loop in time");
+                tile.insert(rank, first.max(step).min(size));
+            }
             Node::Spatial { rank, size, .. } => {
                 let (spread, available) = if rank == "m" && !is_vector(mapping) {
                     (*size, u64::from(arch.array.cols))
@@ -368,9 +395,10 @@ fn fills(mapping: &Mapping, arch: &Arch) -> BTreeMap<(String, String), u64> {
     let mut fills = BTreeMap::new();
     for node in &mapping.nodes {
         match node {
-            Node::For { rank, size, step } => {
-                loops.push((rank, size.div_ceil(*step)));
-                tile.insert(rank, *step);
+            Node::For { .. } | Node::Strips { .. } => {
+                let (rank, size, first, step) = cuts(node).expect("it is a loop in time");
+                loops.push((rank, parts(0, size, first, step).len() as u64));
+                tile.insert(rank, first.max(step).min(size));
             }
             Node::Spatial { .. } => {}
             Node::Keep { level, tensors } => {

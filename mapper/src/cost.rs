@@ -20,7 +20,7 @@ use crate::assemble;
 use crate::error::MapError;
 use crate::lower::{self, Layer, Work};
 use crate::mapspace::{Choice, Mapspace, PixelTile, chunks, max_steps, pixel_tiles, stays};
-use crate::plan::{Access, EinsumPlan, operand_rows, row_words, strips};
+use crate::plan::{Access, EinsumPlan, operand_rows, row_words};
 use crate::timing::{exec_cycles, times, vector_cycles};
 
 /// What a mapping costs, part by part.
@@ -105,26 +105,7 @@ impl Recurrence<'_> {
             plan: self.plan,
             work,
         };
-        // A packed image has a layout of its own; other operands get their place with their first load.
-        let first: &[TensorId] = if self.plan.packed.is_empty() {
-            &[]
-        } else {
-            &self.network.einsums[self.index].inputs
-        };
-        let mut lowered = lower::lower(self.network, self.arch, first, &[layer]);
-        let code = assemble::instructions(self.network, self.arch, &mut lowered)?.code;
-        let times = times(&code.instructions, self.arch, self.memory);
-        let busy = |engine: Engine| times.busy[engine.index()];
-        Ok(Cost {
-            cycles: times.cycles,
-            exec: busy(Engine::Exec),
-            vec: busy(Engine::Vec),
-            load: busy(Engine::Load),
-            store: busy(Engine::Store),
-            fetch: times.fetch,
-            traffic_words: times.traffic_words,
-            instructions: code.instructions.len() as u64,
-        })
+        together(self.network, self.arch, self.memory, &[layer])
     }
 
     /// Words and number of the loads that bring the operands of `strip`; `first` if it is the first strip.
@@ -140,7 +121,7 @@ impl Recurrence<'_> {
                     words += u64::from(area.words);
                     loads += 1;
                 }
-                Access::Bank(_) | Access::Fetch(_) => {}
+                Access::Bank(_) | Access::Fetch(_) | Access::Passes { .. } => {}
                 Access::Strips(_) => {
                     let rows = operand_rows(self.network, self.index, strip).len() as u64;
                     words += rows * u64::from(row_words(self.network, self.arch, id));
@@ -150,6 +131,36 @@ impl Recurrence<'_> {
         }
         (words, loads)
     }
+}
+
+/// What the layers of a run cost, alone on the machine.
+///
+/// # Errors
+/// Why they have no program.
+pub(crate) fn together(
+    network: &Network,
+    arch: &Arch,
+    memory: MemoryModel,
+    layers: &[Layer],
+) -> Result<Cost, MapError> {
+    // A packed image has a layout of its own; other operands get their place with their first load.
+    let packing = layers.iter().filter(|layer| !layer.plan.packed.is_empty());
+    let images = packing.map(|layer| network.einsums[layer.index].inputs[0]);
+    let first: Vec<TensorId> = images.collect();
+    let mut lowered = lower::lower(network, arch, &first, layers);
+    let code = assemble::instructions(network, arch, &mut lowered)?.code;
+    let times = times(&code.instructions, arch, memory);
+    let busy = |engine: Engine| times.busy[engine.index()];
+    Ok(Cost {
+        cycles: times.cycles,
+        exec: busy(Engine::Exec),
+        vec: busy(Engine::Vec),
+        load: busy(Engine::Load),
+        store: busy(Engine::Store),
+        fetch: times.fetch,
+        traffic_words: times.traffic_words,
+        instructions: code.instructions.len() as u64,
+    })
 }
 
 /// The least time that transfers take, with a beat in every cycle.
@@ -207,7 +218,7 @@ impl Bursts {
 fn bound(model: &Recurrence, mapspace: &Mapspace, choice: &Choice) -> Cost {
     let (arch, sums) = (model.arch, mapspace.sums);
     let bursts = Bursts::new(arch, model.memory);
-    let strips = strips(sums.output.height, mapspace.strip_rows);
+    let strips = mapspace.strips.ranges();
     let n_tiles = sums.n_tiles(arch);
     let groups: Vec<Range<usize>> = (0..n_tiles)
         .step_by(choice.group_tiles)
@@ -405,7 +416,8 @@ mod tests {
             memory,
             ..Options::default()
         };
-        let settled = settle(network, arch, &[], &taps).expect("nothing is decided");
+        let runs = vec![Vec::new(); n];
+        let settled = settle(network, arch, &[], &taps, &runs).expect("nothing is decided");
         let ctx = Context {
             network,
             arch,
@@ -414,6 +426,7 @@ mod tests {
             settled: &settled,
             sums: &sums,
             taps: &taps,
+            runs: &runs,
         };
         let Ok((plans, given, _)) = crate::plan_rows(&ctx) else {
             return 0;

@@ -9,6 +9,7 @@ use ir::mapping::{Order, RowMapping};
 use ir::network::{Network, TensorId};
 use ir::op::Kind;
 
+use crate::depth_first::{self, Runs};
 use crate::error::{Conflict, MapError};
 use crate::mapspace::{Infeasible, Mapspace, Shortfall};
 use crate::plan::{self, Given, row_words};
@@ -101,6 +102,7 @@ pub(crate) fn settle(
     arch: &Arch,
     directives: &[Placed],
     taps: &[Result<Sums, String>],
+    runs: &Runs,
 ) -> Result<Settled, MapError> {
     let mut cites: Vec<Vec<Cite>> = Vec::new();
     for (index, einsum) in network.einsums.iter().enumerate() {
@@ -152,7 +154,7 @@ pub(crate) fn settle(
         check_strip(network, index, &of_einsum)?;
         cites.push(of_einsum);
     }
-    check_tensors(network, arch, &cites)?;
+    check_tensors(network, arch, &cites, runs)?;
     Ok(Settled { cites })
 }
 
@@ -225,7 +227,12 @@ fn tensors<'a>(
 }
 
 /// Each tensor has one place, and packed taps come from an image that stays.
-fn check_tensors(network: &Network, arch: &Arch, cites: &[Vec<Cite>]) -> Result<(), MapError> {
+fn check_tensors(
+    network: &Network,
+    arch: &Arch,
+    cites: &[Vec<Cite>],
+    runs: &Runs,
+) -> Result<(), MapError> {
     let mut places: BTreeMap<TensorId, (Residency, &Cite)> = BTreeMap::new();
     let describe = |cite: &Cite| {
         let einsum = &network.einsums[cite.einsum];
@@ -269,6 +276,21 @@ fn check_tensors(network: &Network, arch: &Arch, cites: &[Vec<Cite>]) -> Result<
     }
     for (id, (place, cite)) in places {
         let tensor = network.tensor(id);
+        let producer = network.einsums.iter().position(|e| e.output == id);
+        if place == Residency::Passes && producer.is_none_or(|from| runs[from].is_empty()) {
+            return Err(Conflict::of(
+                &[cite],
+                format!(
+                    "tensor `{}`: {} needs a run of at most {} layers from the one that computes it, whose results \
+                     nobody else reads and whose constants fit arch `{}` together",
+                    tensor.name,
+                    describe(cite),
+                    depth_first::LONGEST,
+                    arch.name
+                ),
+                "let it stay or spill, or raise `weights.words` and `parameters.channels` in the arch",
+            ));
+        }
         let words = u64::from(row_words(network, arch, id)) * tensor.height as u64;
         let available = arch.activations.words;
         // The image of packed taps is smaller; the plan knows.

@@ -65,8 +65,9 @@ pub fn fits(network: &Network, arch: &Arch) -> Fits {
     let layers = (0..network.einsums.len())
         .map(|index| layer(network, arch, index, &mut problems))
         .collect();
+    let no_runs = vec![Vec::new(); network.einsums.len()];
     if problems.is_empty()
-        && let Err(error) = crate::plan::plan(network, arch, false, &Given::default())
+        && let Err(error) = crate::plan::plan(network, arch, false, &no_runs, &Given::default())
     {
         problems.push(error);
     }

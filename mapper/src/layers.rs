@@ -8,10 +8,11 @@ use ir::network::{EinsumId, Network, TensorId};
 use rayon::prelude::*;
 
 use crate::cost::{Boundary, Cost, Recurrence};
+use crate::depth_first::Runs;
 use crate::directives::Settled;
 use crate::explain::{Strips, explain};
 use crate::mapspace::Mapspace;
-use crate::plan::{self, EinsumPlan, operand_rows, row_words, strips};
+use crate::plan::{self, EinsumPlan, operand_rows, row_words};
 use crate::search::{BestFirst, Found, Problem, Search};
 use crate::sums::Sums;
 use crate::{Hooks, LayerReport, MapError, Options, Progress};
@@ -27,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub(crate) sums: &'a [Option<Sums<'a>>],
     /// The same with packed taps, or why not.
     pub(crate) taps: &'a [Result<Sums<'a>, String>],
+    /// The einsums that can run depth first.
+    pub(crate) runs: &'a Runs,
 }
 
 impl<'a> Context<'a> {
@@ -45,9 +48,11 @@ impl<'a> Context<'a> {
         sums: &'a Sums<'a>,
         plan: &EinsumPlan,
     ) -> Mapspace<'a> {
-        let passes = matches!(plan.output, plan::Access::Strips(_));
+        let passes = |access: &plan::Access| matches!(access, plan::Access::Passes { .. });
+        let in_order = matches!(plan.output, plan::Access::Strips(_))
+            || plan.inputs.iter().chain([&plan.output]).any(passes);
         let decided = self.settled.decided(index);
-        Mapspace::new(sums, self.arch, plan.strip_rows, passes, decided)
+        Mapspace::new(sums, self.arch, plan.strips, in_order, decided)
     }
 
     /// The model of the cost of one einsum.
@@ -124,7 +129,7 @@ pub(crate) fn statement(ctx: &Context, index: usize, sums: &Sums, plan: &EinsumP
         ctx.options.memory,
         ctx.options.objective,
         mapspace.decided,
-        plan.relative(ctx.arch),
+        plan::canonical(std::slice::from_ref(plan), ctx.arch),
         boundary(ctx.network, ctx.arch, index, plan),
         sums.shape(),
     )
@@ -222,14 +227,17 @@ fn strips_of(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) ->
     let einsum = &network.einsums[index];
     let ids = einsum.inputs.iter().chain([&einsum.output]);
     let accesses = plan.inputs.iter().chain([&plan.output]);
-    let passing = ids
-        .zip(accesses)
-        .filter(|(_, access)| matches!(access, plan::Access::Strips(_)));
+    let passing = ids.zip(accesses).filter(|(_, access)| {
+        matches!(
+            access,
+            plan::Access::Strips(_) | plan::Access::Passes { .. }
+        )
+    });
     let words = |id: &TensorId| {
         u64::from(row_words(network, arch, *id)) * network.tensor(*id).height as u64
     };
     Some(Strips {
-        rows: plan.strip_rows as u64,
+        rows: plan.strips.tallest() as u64,
         of: network.tensor(einsum.output).height as u64,
         words: passing.map(|(id, _)| words(id)).max()?,
         bank_words: arch.activations.words.into(),
@@ -246,12 +254,12 @@ fn is_of(mapspace: &Mapspace, found: &Found) -> bool {
 /// What a layer moves besides its constants.
 fn boundary(network: &Network, arch: &Arch, index: usize, plan: &EinsumPlan) -> Boundary {
     let einsum = &network.einsums[index];
-    let strips = strips(network.tensor(einsum.output).height, plan.strip_rows);
+    let strips = plan.strips.ranges();
     let mut boundary = Boundary::default();
     for (&id, access) in einsum.inputs.iter().zip(&plan.inputs) {
         let row = u64::from(row_words(network, arch, id));
         match access {
-            plan::Access::Bank(_) => {}
+            plan::Access::Bank(_) | plan::Access::Passes { .. } => {}
             plan::Access::Fetch(area) => {
                 boundary.load_words += u64::from(area.words);
             }

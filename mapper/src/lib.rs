@@ -22,6 +22,7 @@
 )]
 
 mod assemble;
+mod depth_first;
 mod directives;
 mod encode;
 mod error;
@@ -69,11 +70,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, NoCache};
 use crate::cost::Cost;
+use crate::depth_first::Runs;
 use crate::directives::settle;
 use crate::explain::Explanation;
 use crate::layers::{Context, map_layer, map_layers};
 use crate::lower::{Layer, Work};
-use crate::mapspace::Choice;
+use crate::mapspace::{Choice, Constants};
 use crate::plan::{EinsumPlan, Given, PackedSize};
 use crate::search::{Certificate, Found};
 use crate::sums::Sums;
@@ -257,7 +259,8 @@ pub fn compile_with(
     let taps: Vec<Result<Sums, String>> = (0..network.einsums.len())
         .map(|i| taps_of(network, arch, i))
         .collect();
-    let settled = &settle(network, arch, &options.directives, &taps)?;
+    let runs = runs_of(network, arch, &sums);
+    let settled = &settle(network, arch, &options.directives, &taps, &runs)?;
     let ctx = Context {
         network,
         arch,
@@ -266,6 +269,7 @@ pub fn compile_with(
         settled,
         sums: &sums,
         taps: &taps,
+        runs: &runs,
     };
     let (plans, given, known) = plan_rows(&ctx)?;
     let packs = |index: usize| given.packed.contains_key(&index);
@@ -273,14 +277,8 @@ pub fn compile_with(
     let mapped = (plans, layers);
     let searched = residency::search(&ctx, &given, &mapped)?;
     let first = lowered(&ctx, mapped, &packs)?;
-    let Some((mapped, proof)) = searched else {
+    let Some((found, proof)) = searched else {
         return Ok(first);
-    };
-    // The search adds up layers; a program overlaps them, and needs room for what spills. Where the plan that takes
-    // what fits has the better program, it stays.
-    let searched = match lowered(&ctx, mapped, &packs) {
-        Err(error @ MapError::Check(_)) => return Err(error),
-        searched => searched.ok(),
     };
     let key = |compiled: &Compiled| {
         let words: u64 = compiled.layers.iter().map(|l| l.cost.traffic_words).sum();
@@ -289,12 +287,24 @@ pub fn compile_with(
             Objective::Traffic => (words, compiled.cycles),
         }
     };
-    let searched = searched.filter(|searched| key(searched) <= key(&first));
-    let taken = searched.is_some();
-    Ok(Compiled {
-        residency: Some(Proof { taken, ..proof }),
-        ..searched.unwrap_or(first)
-    })
+    // The search adds up parts; a program overlaps them, and needs room for what spills. So the best plan without
+    // depth-first runs has its chance, and the plan that takes what fits.
+    let mut best = Compiled {
+        residency: Some(proof),
+        ..first
+    };
+    for (at, mapped) in found.into_iter().enumerate().rev() {
+        match lowered(&ctx, mapped, &packs) {
+            Err(error @ MapError::Check(_)) => return Err(error),
+            Ok(other) if key(&other) <= key(&best) => {
+                let taken = at == 0;
+                let residency = Some(Proof { taken, ..proof });
+                best = Compiled { residency, ..other };
+            }
+            _ => {}
+        }
+    }
+    Ok(best)
 }
 
 /// Lowers all einsums with their plans and mappings.
@@ -394,6 +404,14 @@ pub fn exactly(einsum: &str, choice: &Choice) -> Placed {
     Placed::of(directive, "runner-up")
 }
 
+/// The einsums that can run depth first.
+fn runs_of(network: &Network, arch: &Arch, sums: &[Option<Sums>]) -> Runs {
+    depth_first::runs(network, arch, &|index| match &sums[index] {
+        Some(sums) => Constants::new(sums, arch),
+        None => Some(Constants::default()),
+    })
+}
+
 /// The sums of an einsum that runs on the array.
 pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
     let einsum = &network.einsums[index];
@@ -455,7 +473,7 @@ fn plan_rows(ctx: &Context) -> Result<Planned, MapError> {
         }
     };
     let mut given = ctx.settled.given(network, &size);
-    let plan = |given: &Given| plan::plan(network, arch, keep_all, given);
+    let plan = |given: &Given| plan::plan(network, arch, keep_all, ctx.runs, given);
     let mut plans = plan(&given).map_err(|error| {
         let plan = |given: &Given| plan(given).map(drop);
         ctx.settled.no_plan(network, error, &size, &plan)

@@ -3,21 +3,22 @@
 //! The list is in the order of its meaning: each operation sees all results before it. `order` and `sync` make a
 //! program of it.
 
+mod job;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
 use ir::isa::{Opcode, Register};
-use ir::mapping::Order;
 use ir::network::{Network, TensorId};
 use ir::numerics::{Clamp, FRACTION_BITS};
-use ir::op::{Concat, Kind, Window, table_index, table_values};
+use ir::op::{Concat, Window, table_index, table_values};
 use ir::program::{Layout, TensorImage};
 
-use crate::mapspace::{Choice, PixelTile, chunks, max_steps, pack_pieces, pixel_tiles, stays};
+use crate::mapspace::{Choice, PixelTile};
 use crate::op::{Access, Base, Op, Place, Space, flags};
-use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words, strips};
+use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words};
 use crate::sums::{Chunk, Sums, Taps};
 
 /// What lowering gives: operations, constants and the tensors in memory.
@@ -78,7 +79,8 @@ pub(crate) enum Work<'a> {
     Vector,
 }
 
-/// Lowers `layers` one after the other; the tensors `first` come first in memory.
+/// Lowers `layers` one after the other, those of a depth-first run strip by strip; the tensors `first` come first in
+/// memory.
 pub(crate) fn lower<'a>(
     network: &'a Network,
     arch: &'a Arch,
@@ -105,6 +107,8 @@ pub(crate) fn lower<'a>(
         step: 0,
         layer: 0,
         passes: BTreeMap::new(),
+        passing: BTreeMap::new(),
+        table: None,
     };
     let planes: BTreeSet<TensorId> = layers
         .iter()
@@ -119,9 +123,11 @@ pub(crate) fn lower<'a>(
         };
         ctx.image_as(id, layout);
     }
-    for layer in layers {
-        ctx.layer = layer.index as u16;
-        ctx.einsum(layer.index, layer.plan, &layer.work);
+    let mut rest = layers;
+    while !rest.is_empty() {
+        let (run, after) = rest.split_at(run_length(network, rest));
+        ctx.run(run);
+        rest = after;
     }
     Lowered {
         ops: ctx.ops,
@@ -130,6 +136,22 @@ pub(crate) fn lower<'a>(
         images: ctx.images,
         tensor_words: ctx.tensor_words,
     }
+}
+
+/// How many of the first layers run depth first: up to the last that reads what one of them passes on.
+fn run_length(network: &Network, layers: &[Layer]) -> usize {
+    let mut length = 1;
+    let mut at = 0;
+    while at < length {
+        if let plan::Access::Passes { .. } = layers[at].plan.output {
+            let output = network.einsums[layers[at].index].output;
+            let reads = |layer: &Layer| network.einsums[layer.index].inputs.contains(&output);
+            let last = layers.iter().rposition(reads);
+            length = length.max(last.map_or(0, |last| last + 1));
+        }
+        at += 1;
+    }
+    length
 }
 
 /// Where the rows of a tensor lie in the banks; `base` is the address of row 0, which may lie outside.
@@ -210,8 +232,12 @@ struct Lower<'a> {
     half: u8,
     step: u32,
     layer: u16,
-    /// Strips that have passed through the areas of each tensor of the einsum at hand.
-    passes: BTreeMap<TensorId, usize>,
+    /// Strips of each tensor that have gone through its areas for each einsum of the run at hand.
+    passes: BTreeMap<(usize, TensorId), usize>,
+    /// The strips that pass at the moment from einsum to einsum.
+    passing: BTreeMap<TensorId, View>,
+    /// The first word of the table that is loaded.
+    table: Option<u32>,
 }
 
 impl<'a> Lower<'a> {
@@ -361,7 +387,7 @@ impl<'a> Lower<'a> {
             let view = match access {
                 plan::Access::Bank(area) => self.view(id, area.start.into(), 0),
                 plan::Access::Fetch(area) => {
-                    if self.passes.insert(id, 1).is_none() {
+                    if self.passes.insert((index, id), 1).is_none() {
                         let height = self.network.tensor(id).height;
                         self.load_rows(id, *area, &(0..height), (area.words / 4).max(64));
                     }
@@ -369,16 +395,30 @@ impl<'a> Lower<'a> {
                 }
                 plan::Access::Strips(areas) => {
                     let rows = operand_rows(self.network, index, strip);
-                    let pass = self.passes.entry(id).or_insert(0);
-                    let area = areas[*pass % areas.len()];
-                    *pass += 1;
+                    let area = self.next_area(index, id, areas);
                     self.load_rows(id, area, &rows, area.words);
                     self.view(id, area.start.into(), rows.start)
                 }
+                plan::Access::Passes { areas, .. } => match self.passing.get(&id) {
+                    Some(view) => *view,
+                    // The layer is lowered alone, as if what passes had been there.
+                    None => {
+                        let rows = operand_rows(self.network, index, strip);
+                        let area = self.next_area(index, id, areas);
+                        self.view(id, area.start.into(), rows.start)
+                    }
+                },
             };
             views.insert(id, view);
         }
         einsum.inputs.iter().map(|id| views[id]).collect()
+    }
+
+    /// The area for the next strip of a tensor.
+    fn next_area(&mut self, index: usize, id: TensorId, areas: &[Area]) -> Area {
+        let pass = self.passes.entry((index, id)).or_insert(0);
+        *pass += 1;
+        areas[(*pass - 1) % areas.len()]
     }
 
     /// Brings the image of a layer with packed taps into its bank, and takes an area for the packed words of `strip`.
@@ -394,10 +434,9 @@ impl<'a> Lower<'a> {
         let plan::Access::Fetch(image) = plan.inputs[0] else {
             unreachable!("an image with packed taps is loaded whole")
         };
-        let pass = self.passes.entry(id).or_insert(0);
-        let area = plan.packed[*pass % plan.packed.len()];
-        *pass += 1;
-        if *pass == 1 {
+        let is_first = !self.passes.contains_key(&(index, id));
+        let area = self.next_area(index, id, &plan.packed);
+        if is_first {
             self.load_planes(id, taps, image);
         }
         let width = sums.input.width as i64;
@@ -494,6 +533,7 @@ impl<'a> Lower<'a> {
         self.push(Opcode::Pack, 0, registers, accesses);
     }
 
+    /// Where the results of a strip go. Of what passes on, the rows that are still needed come along.
     fn result(&mut self, index: usize, plan: &EinsumPlan, strip: &Range<usize>) -> View {
         let id = self.network.einsums[index].output;
         match &plan.output {
@@ -501,126 +541,20 @@ impl<'a> Lower<'a> {
                 self.view(id, area.start.into(), 0)
             }
             plan::Access::Strips(areas) => {
-                let pass = self.passes.entry(id).or_insert(0);
-                let area = areas[*pass % areas.len()];
-                *pass += 1;
+                let area = self.next_area(index, id, areas);
                 self.view(id, area.start.into(), strip.start)
             }
-        }
-    }
-
-    fn einsum(&mut self, index: usize, plan: &EinsumPlan, work: &Work<'a>) {
-        self.passes.clear();
-        match work {
-            Work::Sums(sums, choice) => self.sums(index, plan, sums, choice),
-            Work::Vector => self.vector(index, plan),
-        }
-    }
-
-    fn sums(&mut self, index: usize, plan: &EinsumPlan, sums: &'a Sums<'a>, choice: &Choice) {
-        let output = self.network.einsums[index].output;
-        let strips = strips(sums.output.height, plan.strip_rows);
-        let n_tiles = sums.n_tiles(self.arch);
-        let whole =
-            (0..n_tiles).all(|n| chunks(sums, self.arch, n, max_steps(self.arch)).len() == 1);
-        if !whole {
-            return self.split_sums(index, plan, sums, choice);
-        }
-        let tiles = (0..n_tiles).step_by(choice.group_tiles);
-        let mut groups: Vec<Group> = tiles
-            .map(|first| self.group(sums, first..(first + choice.group_tiles).min(n_tiles)))
-            .collect();
-        let stays = stays(sums, self.arch, strips.len());
-        if stays {
-            self.reserve(&mut groups);
-        }
-        let mut loaded: BTreeSet<usize> = BTreeSet::new();
-        let pairs: Vec<(usize, usize)> = match choice.order {
-            Order::StripsOuter => (0..strips.len())
-                .flat_map(|s| (0..groups.len()).map(move |g| (s, g)))
-                .collect(),
-            Order::WeightsOuter => (0..groups.len())
-                .flat_map(|g| (0..strips.len()).map(move |s| (s, g)))
-                .collect(),
-        };
-        let mut at: Option<(usize, View, View)> = None;
-        let mut packing = Packing {
-            image: 0,
-            pieces: VecDeque::new(),
-            end: 0,
-        };
-        let mut last_group = None;
-        for (s, g) in pairs {
-            self.step += 1;
-            if !stays && last_group != Some(g) {
-                loaded.clear();
-                groups[g].parameters.local = self.parameters.take(groups[g].parameters.words);
-                groups[g].weights.local = self.weights.take(groups[g].weights.words);
-            }
-            last_group = Some(g);
-            let strip = strips[s].clone();
-            if at.as_ref().is_none_or(|(strip, ..)| *strip != s) {
-                let input = match &sums.taps {
-                    Some(taps) => {
-                        let (view, image) = self.packed(index, plan, sums, taps, &strip);
-                        packing = Packing {
-                            image,
-                            pieces: pack_pieces(sums, &strip, choice).into(),
-                            end: strip.start,
-                        };
-                        view
-                    }
-                    None => self.operands(index, plan, &strip)[0],
-                };
-                let result = self.result(index, plan, &strip);
-                at = Some((s, input, result));
-            }
-            if loaded.insert(g) {
-                self.load_constant(&groups[g].parameters.clone(), Space::Parameters);
-                self.load_constant(&groups[g].weights.clone(), Space::Weights);
-            }
-            let (_, input, result) = at.expect("set above");
-            let tiles = pixel_tiles(&sums.regions, &strip, choice);
-            for (position, tile) in tiles.iter().enumerate() {
-                let mut ahead = VecDeque::new();
-                if let Some(taps) = &sums.taps {
-                    for run in Self::pack_runs(taps, &mut packing, tile.rows.end) {
-                        self.pack(sums, taps, packing.image, &input, &run);
-                    }
-                    let next = tiles.get(position + 1).map_or(0, |next| next.rows.end);
-                    ahead = Self::pack_runs(taps, &mut packing, next);
+            plan::Access::Passes { areas, halo } => {
+                let area = self.next_area(index, id, areas);
+                let kept = strip.start.saturating_sub(*halo)..strip.start;
+                let view = self.view(id, area.start.into(), kept.start);
+                let before = self.passing.insert(id, view);
+                if let Some(before) = before.filter(|_| !kept.is_empty()) {
+                    let height = self.network.tensor(id).height;
+                    self.max_pool(&Window::dense([1, 1]), &before, height, &view, &kept);
                 }
-                let group = &groups[g];
-                self.tile(
-                    sums,
-                    choice,
-                    group,
-                    tile,
-                    &input,
-                    &result,
-                    packing.image,
-                    ahead,
-                );
+                view
             }
-            if plan.stored && g + 1 == groups.len() {
-                self.store_rows(output, &result, &strip);
-            }
-        }
-    }
-
-    /// Takes room for all groups at once, one after the other.
-    fn reserve(&mut self, groups: &mut [Group]) {
-        let mut weight = self
-            .weights
-            .take(groups.iter().map(|g| g.weights.words).sum());
-        let mut parameter = self
-            .parameters
-            .take(groups.iter().map(|g| g.parameters.words).sum());
-        for group in groups {
-            group.weights.local = weight;
-            group.parameters.local = parameter;
-            weight += group.weights.words;
-            parameter += group.parameters.words;
         }
     }
 
@@ -687,65 +621,6 @@ impl<'a> Lower<'a> {
             }
             let channel = (tile.set * group.tiles.len() + position) as u32 * self.arch.array.cols;
             self.requantise(sums, n, tile, output, &group.parameters, channel);
-        }
-    }
-
-    /// A layer whose reduction does not fit the weight memory: each tile of pixels loads the weights part by part.
-    fn split_sums(&mut self, index: usize, plan: &EinsumPlan, sums: &'a Sums<'a>, choice: &Choice) {
-        let output = self.network.einsums[index].output;
-        let cols = self.arch.array.cols;
-        let n_tiles = sums.n_tiles(self.arch);
-        // Half of the memory, so that the next part is loaded while this one is used.
-        let steps = (max_steps(self.arch) / 2).max(1);
-        let mut parameters = Vec::new();
-        let mut parts: BTreeMap<usize, Vec<(Chunk, Span)>> = BTreeMap::new();
-        for n in 0..n_tiles {
-            parameters.push(self.constant(Constant::Parameters(sums, n..n + 1)));
-            let key = sums.same_weights(self.arch, n);
-            if let std::collections::btree_map::Entry::Vacant(entry) = parts.entry(key) {
-                let list = chunks(sums, self.arch, n, steps).into_iter().map(|chunk| {
-                    let span = self.constant(Constant::Weights(sums, n, chunk.clone()));
-                    (chunk, span)
-                });
-                entry.insert(list.collect());
-            }
-        }
-        for strip in strips(sums.output.height, plan.strip_rows) {
-            let views = self.operands(index, plan, &strip);
-            let result = self.result(index, plan, &strip);
-            for (n, parameters) in parameters.iter().enumerate() {
-                let mut parameters = *parameters;
-                parameters.local = self.parameters.take(parameters.words);
-                self.step += 1;
-                self.load_constant(&parameters, Space::Parameters);
-                let own_blocks = sums.blocks(self.arch, n);
-                let list = parts[&sums.same_weights(self.arch, n)].clone();
-                for tile in pixel_tiles(&sums.regions, &strip, choice) {
-                    let block_shift = own_blocks.start - list[0].0.blocks.start;
-                    for (position, (chunk, span)) in list.iter().enumerate() {
-                        let mut span = *span;
-                        span.local = self.weights.take(span.words);
-                        self.step += 1;
-                        self.load_constant(&span, Space::Weights);
-                        let mut chunk = chunk.clone();
-                        chunk.blocks =
-                            chunk.blocks.start + block_shift..chunk.blocks.end + block_shift;
-                        self.exec(
-                            sums,
-                            choice,
-                            &chunk,
-                            &tile,
-                            &views[0],
-                            span.local / cols,
-                            position > 0,
-                        );
-                    }
-                    self.requantise(sums, n, &tile, &result, &parameters, tile.set as u32 * cols);
-                }
-            }
-            if plan.stored {
-                self.store_rows(output, &result, &strip);
-            }
         }
     }
 
@@ -911,45 +786,6 @@ impl<'a> Lower<'a> {
         );
     }
 
-    fn vector(&mut self, index: usize, plan: &EinsumPlan) {
-        let einsum = &self.network.einsums[index];
-        let tables: Vec<Span> = match &einsum.kind {
-            Kind::Add(op) => vec![self.table(&op.tables[0], &op.tables[1])],
-            Kind::Table(op) => vec![self.byte_table(&op.values)],
-            Kind::Concat(op) => op
-                .tables
-                .iter()
-                .map(|table| self.byte_table(table))
-                .collect(),
-            _ => Vec::new(),
-        };
-        let mut loaded = None;
-        for strip in strips(self.network.tensor(einsum.output).height, plan.strip_rows) {
-            self.step += 1;
-            let views = self.operands(index, plan, &strip);
-            let result = self.result(index, plan, &strip);
-            match &einsum.kind {
-                Kind::Add(op) => {
-                    self.use_table(&tables[0], 0, &mut loaded);
-                    self.lookup(&views, &result, &strip, op.clamp);
-                }
-                Kind::Table(_) => {
-                    self.use_table(&tables[0], 0, &mut loaded);
-                    self.lookup(&views, &result, &strip, Clamp::FULL);
-                }
-                Kind::Concat(op) => self.concat(op, &tables, &views, &result, &strip, &mut loaded),
-                Kind::MaxPool(op) => {
-                    let height = self.network.tensor(einsum.inputs[0]).height;
-                    self.max_pool(&op.window, &views[0], height, &result, &strip);
-                }
-                Kind::Conv(_) | Kind::AveragePool(_) => unreachable!("sums run on the array"),
-            }
-            if plan.stored {
-                self.store_rows(einsum.output, &result, &strip);
-            }
-        }
-    }
-
     /// A table of fixed-point values for each operand, indexed by the bits of the operand.
     fn table(&mut self, first: &[i32], second: &[i32]) -> Span {
         let entries = [first, second]
@@ -967,9 +803,8 @@ impl<'a> Lower<'a> {
         self.table(&fixed, &[0; 256])
     }
 
-    fn use_table(&mut self, span: &Span, which: usize, loaded: &mut Option<usize>) {
-        if *loaded != Some(which) {
-            *loaded = Some(which);
+    fn use_table(&mut self, span: &Span) {
+        if self.table.replace(span.word) != Some(span.word) {
             self.load_constant(span, Space::Tables);
         }
     }
@@ -1117,7 +952,6 @@ impl<'a> Lower<'a> {
         sources: &[View],
         result: &View,
         rows: &Range<usize>,
-        loaded: &mut Option<usize>,
     ) {
         let mut block = 0;
         for (which, source) in sources.iter().enumerate() {
@@ -1137,7 +971,7 @@ impl<'a> Lower<'a> {
                     );
                     continue;
                 }
-                self.use_table(&tables[which], which, loaded);
+                self.use_table(&tables[which]);
                 self.translate(source, result, base, &piece);
             }
         }

@@ -6,7 +6,7 @@ use ir::network::Network;
 use ir::op::{Kind, Window};
 
 use crate::mapspace::{Choice, Mapspace, chunks, max_steps, stays};
-use crate::plan::{Access, EinsumPlan, strips};
+use crate::plan::{Access, EinsumPlan, Strips};
 use crate::sums::{Sums, Taps};
 
 /// Collects nodes, leaving out loops with one iteration.
@@ -35,6 +35,21 @@ impl Nest {
             });
             *self.size(rank) = step;
         }
+    }
+
+    fn strips(&mut self, strips: &Strips) {
+        let Strips { first, rows, .. } = strips;
+        if first == rows {
+            return self.split("p", *rows as u64);
+        }
+        let size = *self.size("p");
+        self.nodes.push(Node::Strips {
+            rank: "p".to_owned(),
+            size,
+            first: *first as u64,
+            step: *rows as u64,
+        });
+        *self.size("p") = strips.tallest() as u64;
     }
 
     fn keep(&mut self, level: &str, tensors: &[&str]) {
@@ -119,7 +134,7 @@ fn residency(plan: &EinsumPlan, names: &[&'static str]) -> (Vec<&'static str>, V
     let (passing, whole): (Vec<_>, Vec<_>) = names
         .iter()
         .zip(accesses)
-        .partition(|(_, a)| matches!(a, Access::Strips(_)));
+        .partition(|(_, a)| matches!(a, Access::Strips(_) | Access::Passes { .. }));
     let names = |list: Vec<(&&'static str, _)>| list.into_iter().map(|(name, _)| *name).collect();
     (names(whole), names(passing))
 }
@@ -266,7 +281,6 @@ pub(crate) fn sums(
 ) -> Mapping {
     let sums = mapspace.sums;
     let (rows, cols) = (u64::from(arch.array.rows), u64::from(arch.array.cols));
-    let output = sums.output;
     let (sizes, tensors) = match &sums.taps {
         Some(taps) => taps_space(arch, sums, taps),
         None => channels_space(arch, sums),
@@ -277,7 +291,7 @@ pub(crate) fn sums(
     };
     let (mut whole, mut passing) = residency(plan, &["input", "output"]);
     if sums.taps.is_some() {
-        let one_strip = plan.strip_rows >= output.height;
+        let one_strip = plan.strips.count() == 1;
         if one_strip { &mut whole } else { &mut passing }.push("packed");
     }
     nest.keep(
@@ -286,7 +300,7 @@ pub(crate) fn sums(
     );
     nest.keep("banks", &whole);
     let constants = ["weights", "parameters"];
-    let n_strips = strips(output.height, plan.strip_rows).len();
+    let n_strips = plan.strips.count();
     let stays = stays(sums, arch, n_strips);
     if stays {
         nest.keep("constants", &constants);
@@ -294,7 +308,7 @@ pub(crate) fn sums(
     let group = choice.group_tiles as u64 * cols;
     match choice.order {
         Order::StripsOuter => {
-            nest.split("p", plan.strip_rows as u64);
+            nest.strips(&plan.strips);
             nest.keep("banks", &passing);
             nest.split("m", group);
         }
@@ -303,7 +317,7 @@ pub(crate) fn sums(
             if !stays {
                 nest.keep("constants", &constants);
             }
-            nest.split("p", plan.strip_rows as u64);
+            nest.strips(&plan.strips);
             nest.keep("banks", &passing);
         }
     }
@@ -413,7 +427,7 @@ pub(crate) fn vector(network: &Network, arch: &Arch, plan: &EinsumPlan, index: u
     };
     nest.keep("memory", &memory_tensors(plan, &all, &[]));
     nest.keep("banks", &whole);
-    nest.split("p", plan.strip_rows as u64);
+    nest.strips(&plan.strips);
     nest.keep("banks", &passing);
     nest.split("p", 1);
     nest.split("m", rows);
@@ -434,7 +448,7 @@ fn memory_tensors(
         .inputs
         .iter()
         .zip(names)
-        .filter(|(access, _)| !matches!(access, Access::Bank(_)))
+        .filter(|(access, _)| !matches!(access, Access::Bank(_) | Access::Passes { .. }))
         .map(|(_, name)| *name);
     let output = plan.stored.then_some("output");
     inputs

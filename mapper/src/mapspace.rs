@@ -1,5 +1,6 @@
 //! The mapspace of one layer of sums: every mapping that the machine can run, given where its tensors lie.
 
+use std::iter::Sum;
 use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
@@ -7,7 +8,7 @@ use ir::mapping::{Order, RowMapping};
 use serde::{Deserialize, Serialize};
 
 use crate::directives::Decided;
-use crate::plan::{strip_heights, strips};
+use crate::plan::{Strips, strip_heights};
 use crate::sums::{Chunk, Region, Sums};
 
 /// One point of a mapspace.
@@ -131,25 +132,54 @@ pub(crate) fn room(sums: &Sums, arch: &Arch, tiles: &Range<usize>) -> usize {
     tiles.len().min(period) * largest * arch.array.cols as usize
 }
 
+/// The room that all constants of a layer take.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Constants {
+    /// Words of weights.
+    weights: usize,
+    /// Channels of parameters.
+    channels: usize,
+}
+
+impl Constants {
+    /// None if the sums are not whole, so that weights are loaded part by part.
+    pub(crate) fn new(sums: &Sums, arch: &Arch) -> Option<Constants> {
+        let all = 0..sums.n_tiles(arch);
+        let of_tile = arch.array.cols.max(arch.word_bytes() / 8) as usize * sums.sets.len();
+        is_whole(sums, arch).then(|| Constants {
+            weights: room(sums, arch, &all),
+            channels: all.len() * of_tile,
+        })
+    }
+
+    pub(crate) fn fit(self, arch: &Arch) -> bool {
+        self.weights <= arch.weights.words as usize
+            && self.channels <= arch.parameters.channels as usize
+    }
+}
+
+impl Sum for Constants {
+    fn sum<I: Iterator<Item = Constants>>(all: I) -> Constants {
+        all.fold(Constants::default(), |sum, one| Constants {
+            weights: sum.weights + one.weights,
+            channels: sum.channels + one.channels,
+        })
+    }
+}
+
 /// Whether the constants of all groups stay, because they are used again for the next strip and fit.
 pub(crate) fn stays(sums: &Sums, arch: &Arch, n_strips: usize) -> bool {
-    let all = 0..sums.n_tiles(arch);
-    let channels =
-        all.len() * arch.array.cols.max(arch.word_bytes() / 8) as usize * sums.sets.len();
-    n_strips > 1
-        && is_whole(sums, arch)
-        && room(sums, arch, &all) <= arch.weights.words as usize
-        && channels <= arch.parameters.channels as usize
+    n_strips > 1 && Constants::new(sums, arch).is_some_and(|all| all.fit(arch))
 }
 
 /// The mapspace of one layer.
 pub struct Mapspace<'a> {
     pub(crate) sums: &'a Sums<'a>,
     pub(crate) arch: &'a Arch,
-    /// Output rows of a strip.
-    pub(crate) strip_rows: usize,
-    /// Whether the output goes to memory in strips, which needs all blocks of a row at once.
-    pub(crate) output_passes: bool,
+    /// The strips of output rows.
+    pub(crate) strips: Strips,
+    /// Whether each strip is complete before the next: its output goes to memory, or to the next einsum, in strips.
+    pub(crate) in_order: bool,
     /// Whether a split reduction is needed; then each group is one column tile and weights are loaded for each tile.
     pub(crate) split: bool,
     /// What is given; the space has no other points.
@@ -160,15 +190,15 @@ impl<'a> Mapspace<'a> {
     pub(crate) fn new(
         sums: &'a Sums<'a>,
         arch: &'a Arch,
-        strip_rows: usize,
-        output_passes: bool,
+        strips: Strips,
+        in_order: bool,
         decided: Decided,
     ) -> Self {
         Mapspace {
             sums,
             arch,
-            strip_rows,
-            output_passes,
+            strips,
+            in_order,
             split: !is_whole(sums, arch),
             decided,
         }
@@ -182,9 +212,8 @@ impl<'a> Mapspace<'a> {
     /// Every choice, in a fixed order, without regard to capacity.
     pub fn choices(&self) -> Vec<Choice> {
         let mut choices = Vec::new();
-        let output = self.sums.output;
         let n_tiles = self.sums.n_tiles(self.arch);
-        let n_strips = strips(output.height, self.strip_rows).len();
+        let n_strips = self.strips.count();
         let dataflows = match self.decided.dataflow {
             Some(dataflow) => vec![dataflow],
             None => self.arch.array.dataflows.clone(),
@@ -224,13 +253,13 @@ impl<'a> Mapspace<'a> {
 
     /// Whether all strips can pass for one group of weights.
     fn can_reorder(&self) -> bool {
-        !self.output_passes && !self.split
+        !self.in_order && !self.split
     }
 
     /// Whole rows, or parts of one row; with a given height or width, every size of the other side.
     fn pixel_choices(&self) -> Vec<(usize, usize)> {
         let output = self.sums.output;
-        let (height, width) = (self.strip_rows, output.width);
+        let (heights, width) = (self.tile_heights(), output.width);
         let pairs = |rows: &[usize], cols: &[usize]| -> Vec<(usize, usize)> {
             rows.iter()
                 .flat_map(|rows| cols.iter().map(|cols| (*rows, *cols)))
@@ -241,13 +270,22 @@ impl<'a> Mapspace<'a> {
         match (rows, cols) {
             (Some(rows), Some(cols)) => vec![(rows, cols)],
             (Some(rows), None) => pairs(&[rows], &strip_heights(width)),
-            (None, Some(cols)) => pairs(&strip_heights(height), &[cols]),
+            (None, Some(cols)) => pairs(&heights, &[cols]),
             (None, None) => {
-                let rows = pairs(&strip_heights(height), &[width]);
+                let rows = pairs(&heights, &[width]);
                 let cols = pairs(&[1], &strip_heights(width)[1..]);
                 [rows, cols].concat()
             }
         }
+    }
+
+    /// All heights that cut a strip into equal parts, tallest first.
+    fn tile_heights(&self) -> Vec<usize> {
+        let Strips { first, rows, .. } = self.strips;
+        let mut heights = [strip_heights(first), strip_heights(rows)].concat();
+        heights.sort_by(|a, b| b.cmp(a));
+        heights.dedup();
+        heights
     }
 
     /// Why a choice does not fit, if it does not.
@@ -266,15 +304,12 @@ impl<'a> Mapspace<'a> {
             })
         };
         // First what no other size mends.
-        if choice.tile_rows > self.strip_rows {
-            return exceeds(Infeasible::Strip, choice.tile_rows, self.strip_rows as u32);
+        let tallest = self.strips.tallest();
+        if choice.tile_rows > tallest {
+            return exceeds(Infeasible::Strip, choice.tile_rows, tallest as u32);
         }
         if choice.order == Order::WeightsOuter && !self.can_reorder() {
-            return exceeds(
-                Infeasible::Order,
-                strips(self.sums.output.height, self.strip_rows).len(),
-                1,
-            );
+            return exceeds(Infeasible::Order, self.strips.count(), 1);
         }
         let pixels = choice.tile_rows * choice.tile_cols;
         let pixels = exceeds(Infeasible::Accumulators, pixels, arch.accumulators.pixels);

@@ -1,7 +1,8 @@
 //! Where activations lie: which tensors stay in a bank, and in how many rows at a time the others pass through.
 //!
 //! Einsums are planned in order. A tensor stays in one bank from its producer to its last consumer if there is room;
-//! otherwise it lies in memory and passes through the banks in strips of whole rows, two strips at a time if possible.
+//! otherwise it lies in memory and goes through the banks in strips of whole rows, two strips at a time if possible.
+//! In a depth-first run it passes from einsum to einsum in strips and is never in memory.
 //! Where an einsum finds no room at all, the largest tensor that stays without need is sent to memory, and planning
 //! starts again.
 
@@ -11,8 +12,9 @@ use std::ops::Range;
 use ir::arch::Arch;
 use ir::directive::Residency;
 use ir::network::{Network, TensorId};
-use ir::op::Kind;
+use ir::op::{Kind, Window};
 
+use crate::depth_first::{Run, Runs};
 use crate::error::MapError;
 use crate::sums::input_rows;
 
@@ -30,15 +32,30 @@ pub(crate) enum Access {
     Bank(Area),
     /// It is loaded whole, and stays.
     Fetch(Area),
-    /// It passes through these areas in strips.
+    /// It is in memory, and goes through these areas in strips.
     Strips(Vec<Area>),
+    /// It passes through these areas in strips, from the einsum that computes it to its readers in the same
+    /// depth-first run.
+    Passes {
+        areas: Vec<Area>,
+        /// Rows that each strip keeps from the one before.
+        halo: usize,
+    },
+}
+
+/// The strips of the output rows of an einsum: `first` rows, then `rows` at a time, and last what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Strips {
+    pub(crate) height: usize,
+    pub(crate) first: usize,
+    pub(crate) rows: usize,
 }
 
 /// The plan of one einsum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EinsumPlan {
-    /// Output rows of each strip; one strip where nothing passes through.
-    pub(crate) strip_rows: usize,
+    /// The strips of output rows; one where all tensors are whole.
+    pub(crate) strips: Strips,
     pub(crate) inputs: Vec<Access>,
     pub(crate) output: Access,
     /// Where the packed words of the row mapping `taps` lie, strip after strip; empty for the row mapping `channels`.
@@ -51,8 +68,9 @@ impl Access {
     fn as_good_as(&self, other: &Access) -> bool {
         let rank = |access: &Access| match access {
             Access::Bank(_) => 0,
-            Access::Fetch(_) => 1,
-            Access::Strips(_) => 2,
+            Access::Passes { .. } => 1,
+            Access::Fetch(_) => 2,
+            Access::Strips(_) => 3,
         };
         rank(self) <= rank(other)
     }
@@ -64,31 +82,40 @@ impl EinsumPlan {
         let mut inputs = self.inputs.iter().zip(&other.inputs);
         inputs.all(|(mine, theirs)| mine.as_good_as(theirs))
             && self.output_as_good_as(other)
-            && self.strip_rows >= other.strip_rows
+            && self.strips.tallest() >= other.strips.tallest()
     }
 
-    /// The same with bank 0 in the place of the first bank that it uses: plans for which it is the same have programs
-    /// that take the same time.
-    pub(crate) fn relative(&self, arch: &Arch) -> EinsumPlan {
-        let mut plan = self.clone();
-        let accesses = plan.inputs.iter_mut().chain([&mut plan.output]);
+    fn areas(&mut self) -> impl Iterator<Item = &mut Area> {
+        let accesses = self.inputs.iter_mut().chain([&mut self.output]);
         let areas = accesses.flat_map(|access| match access {
             Access::Bank(area) | Access::Fetch(area) => std::slice::from_mut(area),
-            Access::Strips(areas) => areas,
+            Access::Strips(areas) | Access::Passes { areas, .. } => areas,
         });
-        let areas: Vec<&mut Area> = areas.chain(&mut plan.packed).collect();
-        let least = areas.iter().map(|area| area.start).min().unwrap_or(0);
-        let words = arch.activations.words;
-        for area in areas {
-            area.start -= least / words * words;
-        }
-        plan
+        areas.chain(&mut self.packed)
     }
 
     /// Whether the output stays where it stays with `other`.
     pub(crate) fn output_as_good_as(&self, other: &EinsumPlan) -> bool {
         self.output.as_good_as(&other.output) && self.stored <= other.stored
     }
+}
+
+/// The same plans with the banks numbered in the order in which they come up. Which bank is which changes no cycle, so
+/// plans of a layer or a run for which this is the same cost the same.
+pub(crate) fn canonical(plans: &[EinsumPlan], arch: &Arch) -> Vec<EinsumPlan> {
+    let mut plans = plans.to_vec();
+    let words = arch.activations.words;
+    let mut banks: Vec<u32> = Vec::new();
+    for area in plans.iter_mut().flat_map(EinsumPlan::areas) {
+        let bank = area.start / words;
+        let known = banks.iter().position(|other| *other == bank);
+        let number = known.unwrap_or_else(|| {
+            banks.push(bank);
+            banks.len() - 1
+        });
+        area.start = number as u32 * words + area.start % words;
+    }
+    plans
 }
 
 /// The words that the row mapping `taps` needs in the banks.
@@ -106,16 +133,21 @@ pub(crate) fn row_words(network: &Network, arch: &Arch, tensor: TensorId) -> u32
     (t.channels.div_ceil(arch.word_bytes() as usize) * t.width) as u32
 }
 
+/// The window of an operator; of one value where it has none.
+pub(crate) fn window(kind: &Kind) -> Window {
+    match kind {
+        Kind::Conv(op) => op.window,
+        Kind::AveragePool(op) => op.window,
+        Kind::MaxPool(op) => op.window,
+        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => Window::dense([1, 1]),
+    }
+}
+
 /// The input rows that the output rows `rows` of an einsum read of each operand.
 pub(crate) fn operand_rows(network: &Network, einsum: usize, rows: &Range<usize>) -> Range<usize> {
     let einsum = &network.einsums[einsum];
     let height = network.tensor(einsum.inputs[0]).height;
-    match &einsum.kind {
-        Kind::Conv(op) => input_rows(&op.window, height, rows),
-        Kind::AveragePool(op) => input_rows(&op.window, height, rows),
-        Kind::MaxPool(op) => input_rows(&op.window, height, rows),
-        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => rows.clone(),
-    }
+    input_rows(&window(&einsum.kind), height, rows)
 }
 
 /// What is given of a plan.
@@ -127,6 +159,18 @@ pub(crate) struct Given {
     pub(crate) residency: BTreeMap<TensorId, Residency>,
     /// Output rows of a strip, where they are decided.
     pub(crate) strip_rows: BTreeMap<usize, usize>,
+}
+
+impl Given {
+    /// The tensors with a place.
+    fn placed(&self, place: Residency) -> BTreeSet<TensorId> {
+        let tensors = self.residency.iter().filter(|(_, p)| **p == place);
+        tensors.map(|(id, _)| *id).collect()
+    }
+
+    fn passes(&self, tensor: TensorId) -> bool {
+        self.residency.get(&tensor) == Some(&Residency::Passes)
+    }
 }
 
 /// Free room in the banks.
@@ -198,40 +242,48 @@ impl State {
     }
 }
 
-/// The plans that the einsum `index` can have after `state`, each with the state that it leaves: operands in memory
-/// loaded whole or in strips, the output staying or not, and where tensors pass, strips of each of the
-/// [`STRIP_HEIGHTS`] tallest heights that fit twice, or the tallest that fits once.
+/// The plans of one einsum, or of the einsums of a depth-first run, and the state that they leave.
+pub(crate) type Step = (Vec<EinsumPlan>, State);
+
+/// The plans that the einsum `index` can have after `state`, alone or with those that follow it in a depth-first run:
+/// operands in memory loaded whole or in strips, the last output staying or not, and where tensors come in strips, each
+/// of the [`STRIP_HEIGHTS`] tallest heights that fit twice, or the tallest that fits once; for a run only the tallest.
+/// A run is left out where all that passes in it can stay in the banks instead.
 pub(crate) fn steps(
     network: &Network,
     arch: &Arch,
     keep_all: bool,
+    runs: &Runs,
     given: &Given,
     index: usize,
     state: &State,
-) -> Vec<(EinsumPlan, State)> {
-    let decided = |place: Residency| {
-        let tensors = given.residency.iter().filter(move |(_, p)| **p == place);
-        tensors.map(|(id, _)| *id).collect::<BTreeSet<_>>()
-    };
+) -> Vec<Step> {
     let planner = Planner {
         network,
         arch,
         keep_all,
+        runs,
         given,
-        stays: &decided(Residency::Stays),
-        spilled: &decided(Residency::Spills),
+        stays: &given.placed(Residency::Stays),
+        spilled: &given.placed(Residency::Spills),
         state: state.clone(),
     };
-    let mut steps: Vec<(EinsumPlan, State)> = Vec::new();
-    for (fetch, stay) in MODES {
-        for (slots, most) in [(2, STRIP_HEIGHTS), (1, 1)] {
-            let of_slots = planner.strip_choices(index).into_iter();
-            let fitting = of_slots
-                .filter(|choice| choice.1 == slots)
-                .filter_map(|choice| planner.step(index, fetch, stay, &[choice]));
-            for step in fitting.take(most) {
-                if !steps.contains(&step) {
-                    steps.push(step);
+    let mut steps: Vec<Step> = Vec::new();
+    for members in planner.members(index) {
+        if planner.can_stay(&members) {
+            continue;
+        }
+        for (fetch, stay) in MODES {
+            let most = if members.len() > 1 { 1 } else { STRIP_HEIGHTS };
+            for (slots, most) in [(2, most), (1, 1)] {
+                let of_slots = planner.strip_choices(members.end - 1).into_iter();
+                let fitting = of_slots
+                    .filter(|choice| choice.1 == slots)
+                    .filter_map(|choice| planner.step(&members, fetch, stay, &[choice]));
+                for step in fitting.take(most) {
+                    if !steps.contains(&step) {
+                        steps.push(step);
+                    }
                 }
             }
         }
@@ -239,7 +291,7 @@ pub(crate) fn steps(
     steps
 }
 
-/// Strip heights that a search tries.
+/// Strip heights that a search tries for one einsum.
 const STRIP_HEIGHTS: usize = 3;
 
 /// Whether operands are loaded whole, and whether the output stays; what moves least first.
@@ -250,31 +302,28 @@ pub(crate) fn plan(
     network: &Network,
     arch: &Arch,
     keep_all: bool,
+    runs: &Runs,
     given: &Given,
 ) -> Result<Vec<EinsumPlan>, MapError> {
-    let decided = |place: Residency| {
-        let tensors = given.residency.iter().filter(move |(_, p)| **p == place);
-        tensors.map(|(id, _)| *id).collect::<BTreeSet<_>>()
-    };
-    let stays = decided(Residency::Stays);
-    let mut spilled = decided(Residency::Spills);
+    let stays = given.placed(Residency::Stays);
+    let mut spilled = given.placed(Residency::Spills);
     loop {
         let mut planner = Planner {
             network,
             arch,
             keep_all,
+            runs,
             given,
             stays: &stays,
             spilled: &spilled,
             state: State::empty(arch),
         };
-        let plans: Result<Vec<EinsumPlan>, usize> = (0..network.einsums.len())
-            .map(|i| planner.einsum(i).ok_or(i))
-            .collect();
-        let stuck = match plans {
-            Ok(plans) => return Ok(plans),
-            Err(stuck) => stuck,
-        };
+        let mut plans = Vec::new();
+        while plans.len() < network.einsums.len() && planner.next(&mut plans) {}
+        let stuck = plans.len();
+        if stuck == network.einsums.len() {
+            return Ok(plans);
+        }
         let victim = planner
             .state
             .staying
@@ -315,8 +364,8 @@ fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u3
         };
         rows as u32 * row_words(network, arch, *id)
     };
-    let strips = strips(height, rows);
-    let operand = strips
+    let operand = Strips::even(height, rows)
+        .ranges()
         .iter()
         .map(|strip| operand_rows(network, index, strip).len())
         .max();
@@ -378,6 +427,7 @@ struct Planner<'a> {
     network: &'a Network,
     arch: &'a Arch,
     keep_all: bool,
+    runs: &'a Runs,
     given: &'a Given,
     stays: &'a BTreeSet<TensorId>,
     spilled: &'a BTreeSet<TensorId>,
@@ -386,14 +436,60 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn einsum(&mut self, index: usize) -> Option<EinsumPlan> {
-        let strips = self.strip_choices(index);
+    /// Plans the next einsum, or the shortest depth-first run from it that what is given allows.
+    fn next(&mut self, plans: &mut Vec<EinsumPlan>) -> bool {
+        let mut fitting = self
+            .members(plans.len())
+            .filter(|members| self.allows(members));
+        let Some(members) = fitting.next() else {
+            return false;
+        };
+        drop(fitting);
+        let strips = self.strip_choices(members.end - 1);
         let mut steps = MODES
             .into_iter()
-            .filter_map(|(fetch, stay)| self.step(index, fetch, stay, &strips));
-        let (plan, state) = steps.next()?;
+            .filter_map(|(fetch, stay)| self.step(&members, fetch, stay, &strips));
+        let Some((more, state)) = steps.next() else {
+            return false;
+        };
         self.state = state;
-        Some(plan)
+        plans.extend(more);
+        true
+    }
+
+    /// The einsum `first` alone, and the runs that start with it.
+    fn members(&self, first: usize) -> impl Iterator<Item = Range<usize>> {
+        std::iter::once(first..first + 1).chain(self.runs[first].iter().cloned())
+    }
+
+    /// Whether all outputs of `members` but the last can stay in the banks; not if one of them is to pass.
+    fn can_stay(&self, members: &Range<usize>) -> bool {
+        let mut state = self.state.clone();
+        let mut between = members.start..members.end - 1;
+        !between.is_empty()
+            && between.all(|index| {
+                let planner = Planner {
+                    state: state.clone(),
+                    ..*self
+                };
+                let mut modes = MODES.into_iter().filter(|(_, stay)| *stay);
+                let strips = planner.strip_choices(index);
+                let step = modes.find_map(|(fetch, stay)| {
+                    planner.step(&(index..index + 1), fetch, stay, &strips)
+                });
+                step.map(|(_, next)| state = next).is_some()
+            })
+    }
+
+    /// Whether all that passes does so inside of `members`, and nothing else must.
+    fn allows(&self, members: &Range<usize>) -> bool {
+        let output = |index: usize| self.network.einsums[index].output;
+        let between = |index: usize| {
+            !self.stays.contains(&output(index))
+                && self.given.residency.get(&output(index)) != Some(&Residency::Spills)
+                && !self.given.strip_rows.contains_key(&index)
+        };
+        (members.start..members.end - 1).all(between) && !self.given.passes(output(members.end - 1))
     }
 
     /// Output rows of a strip, and strips at a time; what moves most at once first.
@@ -412,33 +508,52 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// The plan of an einsum with the first of `strips` that fits, and the state that it leaves.
+    /// The plans of `members`, one einsum or a run, with the first of `strips` that fits, and the state that they leave.
     fn step(
         &self,
-        index: usize,
+        members: &Range<usize>,
         fetch: bool,
         stay: bool,
         strips: &[(usize, usize)],
-    ) -> Option<(EinsumPlan, State)> {
+    ) -> Option<Step> {
+        if !self.allows(members) {
+            return None;
+        }
         let State {
             mut banks,
             mut staying,
         } = self.state.clone();
-        let plan = self.mode(index, &mut banks, (fetch, stay), strips)?;
-        let einsum = &self.network.einsums[index];
-        for (&id, access) in einsum
-            .inputs
-            .iter()
-            .zip(&plan.inputs)
-            .chain([(&einsum.output, &plan.output)])
-        {
-            match access {
-                Access::Bank(area) | Access::Fetch(area) => drop(staying.insert(id, *area)),
-                Access::Strips(areas) => areas.iter().for_each(|area| banks.release(*area)),
+        let plans = match members.len() {
+            1 => vec![self.mode(members.start, &mut banks, (fetch, stay), strips)?],
+            _ => {
+                let mut fitting = strips.iter().filter_map(|&(rows, slots)| {
+                    let run = Run::new(self.network, members.clone(), rows)?;
+                    let mut trial = banks.clone();
+                    let plans = self.run(&run, &mut trial, (fetch, stay), slots)?;
+                    Some((plans, trial))
+                });
+                let (plans, trial) = fitting.next()?;
+                banks = trial;
+                plans
             }
+        };
+        for (einsum, plan) in self.network.einsums[members.clone()].iter().zip(&plans) {
+            for (&id, access) in einsum
+                .inputs
+                .iter()
+                .zip(&plan.inputs)
+                .chain([(&einsum.output, &plan.output)])
+            {
+                match access {
+                    Access::Bank(area) | Access::Fetch(area) => drop(staying.insert(id, *area)),
+                    Access::Strips(areas) | Access::Passes { areas, .. } => {
+                        areas.iter().for_each(|area| banks.release(*area));
+                    }
+                }
+            }
+            plan.packed.iter().for_each(|area| banks.release(*area));
         }
-        plan.packed.iter().for_each(|area| banks.release(*area));
-        let later = &self.network.einsums[index + 1..];
+        let later = &self.network.einsums[members.end..];
         staying.retain(|id, area| {
             let needed = later.iter().any(|e| e.inputs.contains(id));
             if !needed {
@@ -446,7 +561,107 @@ impl Planner<'_> {
             }
             needed
         });
-        Some((plan, State { banks, staying }))
+        Some((plans, State { banks, staying }))
+    }
+
+    /// Plans of a run, with all room taken until its end.
+    fn run(
+        &self,
+        run: &Run,
+        banks: &mut Banks,
+        (fetch, stay): (bool, bool),
+        slots: usize,
+    ) -> Option<Vec<EinsumPlan>> {
+        // Rows are copied from one strip to the next by the vector engine.
+        let copies = run.halos.iter().any(|halo| *halo > 0);
+        if copies && (slots < 2 || !self.arch.vector.max_pool) {
+            return None;
+        }
+        let last = run.members.end - 1;
+        let mut known: BTreeMap<TensorId, Access> = BTreeMap::new();
+        let mut plans = Vec::new();
+        for (at, index) in run.members.clone().enumerate() {
+            let (einsum, strips) = (&self.network.einsums[index], run.strips[at]);
+            let packed = self.given.packed.get(&index);
+            let mut inputs = Vec::new();
+            for (position, &id) in einsum.inputs.iter().enumerate() {
+                if let Some(twice) = einsum.inputs[..position]
+                    .iter()
+                    .position(|other| *other == id)
+                {
+                    inputs.push(Access::clone(&inputs[twice]));
+                    continue;
+                }
+                let access = match known.get(&id).or(self.staying(id).as_ref()) {
+                    Some(access) => access.clone(),
+                    None if packed.is_some() => {
+                        Access::Fetch(self.take(banks, packed?.image_words)?)
+                    }
+                    None if fetch && !self.spilled.contains(&id) => {
+                        Access::Fetch(banks.take(self.whole(id)?)?)
+                    }
+                    None => Access::Strips(self.slots(index, id, &strips, slots, banks)?),
+                };
+                if let Access::Fetch(area) = access {
+                    known.insert(id, Access::Bank(area));
+                }
+                inputs.push(access);
+            }
+            let output = einsum.output;
+            let access = if index < last {
+                let rows = strips
+                    .tallest()
+                    .max(strips.rows + run.halos[at])
+                    .min(strips.height);
+                let words =
+                    (rows as u32).checked_mul(row_words(self.network, self.arch, output))?;
+                let areas = (0..slots).map(|_| self.take(banks, words));
+                Access::Passes {
+                    areas: areas.collect::<Option<_>>()?,
+                    halo: run.halos[at],
+                }
+            } else if stay && !self.spilled.contains(&output) {
+                Access::Bank(banks.take(self.whole(output)?)?)
+            } else {
+                Access::Strips(self.slots(index, output, &strips, slots, banks)?)
+            };
+            known.insert(output, access.clone());
+            let placed = (einsum.inputs.iter().zip(&inputs)).chain([(&output, &access)]);
+            let in_strips = placed.filter(|(_, access)| matches!(access, Access::Strips(_)));
+            if in_strips.into_iter().any(|(id, _)| self.stays.contains(id)) {
+                return None;
+            }
+            let packed = match packed {
+                Some(size) => {
+                    let words = size.row_words.checked_mul(strips.tallest() as u32)?;
+                    (0..slots)
+                        .map(|_| self.take(banks, words))
+                        .collect::<Option<_>>()?
+                }
+                None => Vec::new(),
+            };
+            let to_memory = matches!(access, Access::Strips(_));
+            plans.push(EinsumPlan {
+                strips,
+                inputs,
+                output: access,
+                packed,
+                stored: to_memory || self.keep_all || self.network.outputs.contains(&output),
+            });
+        }
+        Some(plans)
+    }
+
+    /// A tensor that stays in a bank already.
+    fn staying(&self, id: TensorId) -> Option<Access> {
+        self.state.staying.get(&id).map(|area| Access::Bank(*area))
+    }
+
+    /// The words of a whole tensor, if a bank holds them.
+    fn whole(&self, id: TensorId) -> Option<u32> {
+        let rows = self.network.tensor(id).height as u32;
+        rows.checked_mul(row_words(self.network, self.arch, id))
+            .filter(|words| *words <= self.arch.activations.words)
     }
 
     /// Plans with operands in memory loaded whole or not, and the output staying or not.
@@ -458,29 +673,24 @@ impl Planner<'_> {
         strips: &[(usize, usize)],
     ) -> Option<EinsumPlan> {
         let einsum = &self.network.einsums[index];
-        let whole = |id: TensorId| {
-            let rows = self.network.tensor(id).height as u32;
-            rows.checked_mul(row_words(self.network, self.arch, id))
-                .filter(|w| *w <= self.arch.activations.words)
-        };
         let packed = self.given.packed.get(&index);
         let mut known: BTreeMap<TensorId, Access> = BTreeMap::new();
         for &id in &einsum.inputs {
             if known.contains_key(&id) {
                 continue;
             }
-            let access = match self.state.staying.get(&id) {
-                Some(area) => Access::Bank(*area),
+            let access = match self.staying(id) {
+                Some(access) => access,
                 None if packed.is_some() => Access::Fetch(self.take(banks, packed?.image_words)?),
                 None if fetch && !self.spilled.contains(&id) => {
-                    Access::Fetch(banks.take(whole(id)?)?)
+                    Access::Fetch(banks.take(self.whole(id)?)?)
                 }
                 None => Access::Strips(Vec::new()),
             };
             known.insert(id, access);
         }
         let output = if stay && !self.spilled.contains(&einsum.output) {
-            Access::Bank(banks.take(whole(einsum.output)?)?)
+            Access::Bank(banks.take(self.whole(einsum.output)?)?)
         } else {
             Access::Strips(Vec::new())
         };
@@ -515,9 +725,10 @@ impl Planner<'_> {
                 .for_each(|area| banks.release(*area));
             let (rows, areas) = strips.iter().copied().find_map(|(rows, slots)| {
                 let mut trial = banks.clone();
+                let strips = Strips::even(height, rows);
                 let areas = passing
                     .iter()
-                    .map(|&id| self.slots(index, id, rows, slots, &mut trial));
+                    .map(|&id| self.slots(index, id, &strips, slots, &mut trial));
                 let areas: Vec<Vec<Area>> = areas.collect::<Option<_>>()?;
                 if let Some(size) = packed {
                     let words = size.row_words.checked_mul(rows as u32)?;
@@ -534,7 +745,7 @@ impl Planner<'_> {
             rows
         };
         Some(EinsumPlan {
-            strip_rows,
+            strips: Strips::even(height, strip_rows),
             inputs: einsum.inputs.iter().map(|id| known[id].clone()).collect(),
             output: known[&einsum.output].clone(),
             packed: packed_areas,
@@ -549,20 +760,15 @@ impl Planner<'_> {
             .flatten()
     }
 
-    /// Areas for strips of `rows` output rows of `tensor`, at most as many as there are strips.
+    /// Areas for strips of `tensor`, at most as many as there are strips.
     fn slots(
         &self,
         index: usize,
         tensor: TensorId,
-        rows: usize,
+        strips: &Strips,
         slots: usize,
         banks: &mut Banks,
     ) -> Option<Vec<Area>> {
-        let height = self
-            .network
-            .tensor(self.network.einsums[index].output)
-            .height;
-        let strips = strips(height, rows);
         let is_output = self.network.einsums[index].output == tensor;
         let of = |strip: &Range<usize>| {
             if is_output {
@@ -571,23 +777,43 @@ impl Planner<'_> {
                 operand_rows(self.network, index, strip).len()
             }
         };
-        let most = strips.iter().map(of).max()?.max(1) as u32;
+        let most = strips.ranges().iter().map(of).max()?.max(1) as u32;
         let words = most.checked_mul(row_words(self.network, self.arch, tensor))?;
         if words > self.arch.activations.words {
             return None;
         }
-        (0..slots.min(strips.len()))
+        (0..slots.min(strips.count()))
             .map(|_| banks.take(words))
             .collect()
     }
 }
 
-/// The output rows of all strips.
-pub(crate) fn strips(height: usize, rows: usize) -> Vec<Range<usize>> {
-    (0..height)
-        .step_by(rows.max(1))
-        .map(|start| start..(start + rows).min(height))
-        .collect()
+impl Strips {
+    /// Strips of equal height, the last of what is left.
+    pub(crate) fn even(height: usize, rows: usize) -> Strips {
+        Strips {
+            height,
+            first: rows.min(height),
+            rows,
+        }
+    }
+
+    /// The output rows of each strip.
+    pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
+        let rest = (self.first..self.height).step_by(self.rows.max(1));
+        let rest = rest.map(|start| start..(start + self.rows).min(self.height));
+        std::iter::once(0..self.first).chain(rest).collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        1 + (self.height - self.first).div_ceil(self.rows.max(1))
+    }
+
+    /// The rows of the tallest strip.
+    pub(crate) fn tallest(&self) -> usize {
+        self.first.max(self.rows).min(self.height)
+    }
 }
 
 /// All distinct heights of equal strips, from the whole image down to one row.

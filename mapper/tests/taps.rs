@@ -88,7 +88,8 @@ fn random_images_with_few_channels() {
                     assert_eq!(compiled.program.inputs[0].layout, Layout::Planes);
                     let mapping = &compiled.schedule.mappings[0];
                     let nodes = &mapping.nodes;
-                    let is_loop = |node: &Node| matches!(node, Node::For { .. });
+                    let is_loop =
+                        |node: &Node| matches!(node, Node::For { .. } | Node::Strips { .. });
                     let keeps = |node: &Node| matches!(node, Node::Keep { level, tensors } if level == "banks" && tensors.contains(&"packed".to_owned()));
                     strips +=
                         usize::from(nodes.iter().position(keeps) > nodes.iter().position(is_loop));

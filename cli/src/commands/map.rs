@@ -236,7 +236,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
 
 fn residency_json(proof: &Proof) -> Value {
     json!({
-        "plans": proof.plans, "states": proof.states, "layers": proof.layers, "costed": proof.costed,
+        "plans": proof.plans, "states": proof.states, "parts": proof.parts, "costed": proof.costed, "runs": proof.runs,
         "pruned": proof.pruned(), "objective": proof.objective, "best": proof.best, "gap_per_mille": 0,
         "taken": proof.taken,
     })

@@ -169,6 +169,11 @@ pub(crate) fn nest(
                 tile[rank] = *step;
                 steps.push(Step::Time { rank, tile: *step });
             }
+            Node::Strips { .. } => {
+                return Err(fault(
+                    "strips of a depth-first run are for a machine, not for a tree".to_owned(),
+                ));
+            }
             Node::Spatial { rank, size, fanout } => {
                 let rank = rank_of(rank)?;
                 let name = fanout.as_deref().unwrap_or_default();

@@ -122,11 +122,15 @@ fn lies(mapping: &Mapping, tensor: &str, place: Residency) -> bool {
     let mut outside = mapping
         .nodes
         .iter()
-        .take_while(|node| !matches!(node, Node::For { .. }));
+        .take_while(|node| !matches!(node, Node::For { .. } | Node::Strips { .. }));
     match place {
         Residency::Stays => outside.any(|node| keeps(node, "banks")),
         // A single strip has no loop around it.
         Residency::Spills => outside.any(|node| keeps(node, "memory")),
+        Residency::Passes => {
+            let mut inside = mapping.nodes.iter();
+            !outside.any(|node| keeps(node, "banks")) && inside.any(|node| keeps(node, "banks"))
+        }
     }
 }
 
@@ -341,6 +345,11 @@ impl Build {
     /// One random einsum on a random tensor.
     pub(crate) fn step(&mut self, vector: bool) {
         let input = TensorId(self.random.within(0, self.network.tensors.len() - 1) as u32);
+        self.step_on(input, vector);
+    }
+
+    /// One random einsum on `input`.
+    pub(crate) fn step_on(&mut self, input: TensorId, vector: bool) {
         let shape = self.network.tensor(input).shape();
         let channels = shape[0];
         match self.random.within(0, if vector { 9 } else { 6 }) {
@@ -477,6 +486,25 @@ pub(crate) fn random_network(seed: u64, most: usize, vector: bool) -> Network {
     let mut build = Build::new(seed, image);
     for _ in 0..random.within(1, most) {
         build.step(vector);
+    }
+    build.finish()
+}
+
+/// A random chain of up to `most` einsums on a tall image; some of them also read an earlier tensor.
+pub(crate) fn random_chain(seed: u64, most: usize) -> Network {
+    let mut random = Random(seed ^ 0xc4a1);
+    let image = [
+        random.within(1, 24),
+        random.within(12, 24),
+        random.within(2, 8),
+    ];
+    let mut build = Build::new(seed, image);
+    for _ in 0..random.within(2, most) {
+        let last = TensorId(build.network.tensors.len() as u32 - 1);
+        if build.network.tensor(last).height < 5 {
+            break;
+        }
+        build.step_on(last, true);
     }
     build.finish()
 }
