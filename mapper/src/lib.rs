@@ -4,7 +4,9 @@
 //!
 //! - `sums`: what convolution and pooling ask of the array, in one form.
 //! - `directives`: what the user decides, checked against each other and the arch.
-//! - `plan`: which tensors stay in a bank, and in how many rows at a time the others pass through.
+//! - `plan`: which tensors stay in a bank, and in how many rows at a time the others go through.
+//! - `depth_first`: layers that take turns, strip by strip.
+//! - `residency`: the best plan of a network, with proof.
 //! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
 //! - `timing`: how long a program takes, by the timing contract.
 //! - [`explain`]: why the best is the best.
@@ -58,6 +60,7 @@ pub use fits::{Fits, LayerFit, fits};
 pub use residency::Proof;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ir::arch::Arch;
 use ir::directive::{Directive, Placed, Residency, Selector, Setting};
@@ -215,6 +218,8 @@ pub struct Compiled {
     pub program: Program,
     /// The layers, in order.
     pub layers: Vec<LayerReport>,
+    /// The layers that run depth first: each strip goes through all of a range before the next strip.
+    pub depth_first: Vec<Range<usize>>,
     /// What the search of the plan proves; none if its space is too large or has no plan.
     pub residency: Option<Proof>,
     cycles: u64,
@@ -332,6 +337,8 @@ fn lowered(
     let lowering: Vec<Layer> = work
         .map(|(index, (plan, work))| Layer { index, plan, work })
         .collect();
+    let mut depth_first = lower::runs(network, &lowering);
+    depth_first.retain(|run| run.len() > 1);
     let lowered = lower::lower(network, arch, &network.inputs, &lowering);
     let program = assemble::program(network, arch, lowered)?;
     for (index, layer) in layers.iter_mut().enumerate() {
@@ -352,6 +359,7 @@ fn lowered(
         schedule,
         program,
         layers,
+        depth_first,
         residency: None,
         cycles,
     })

@@ -123,11 +123,8 @@ pub(crate) fn lower<'a>(
         };
         ctx.image_as(id, layout);
     }
-    let mut rest = layers;
-    while !rest.is_empty() {
-        let (run, after) = rest.split_at(run_length(network, rest));
-        ctx.run(run);
-        rest = after;
+    for run in runs(network, layers) {
+        ctx.run(&layers[run]);
     }
     Lowered {
         ops: ctx.ops,
@@ -136,6 +133,18 @@ pub(crate) fn lower<'a>(
         images: ctx.images,
         tensor_words: ctx.tensor_words,
     }
+}
+
+/// The layers that take turns, strip by strip, in one range each; a layer that does not is alone.
+pub(crate) fn runs(network: &Network, layers: &[Layer]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    while start < layers.len() {
+        let end = start + run_length(network, &layers[start..]);
+        runs.push(start..end);
+        start = end;
+    }
+    runs
 }
 
 /// How many of the first layers run depth first: up to the last that reads what one of them passes on.

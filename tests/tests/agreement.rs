@@ -10,6 +10,7 @@ use host_runtime::verilated::Optimise;
 use host_runtime::{Error, Machine, RtlMachine};
 use ir::Arch;
 use ir::arch::{Attachment, Counters, Host};
+use ir::directive::{FORMAT, read};
 use ir::memory::MemoryModel;
 use ir::network::{HostValues, Network};
 
@@ -47,7 +48,7 @@ fn images(network: &Network) -> Vec<Vec<Vec<i8>>> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-fn agree(arch: &Arch, models: &[MemoryModel]) {
+fn agree(arch: &Arch, models: &[MemoryModel], directives: &str) {
     let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
     if let Err(Error::Unavailable { reason, .. }) = &rtl {
         eprintln!("skipped: {reason}");
@@ -66,8 +67,10 @@ fn agree(arch: &Arch, models: &[MemoryModel]) {
         cycle_limit: 1_000_000,
     };
     let result = verify(&network, arch, options, |variant| {
+        let text = format!("directives {FORMAT}\n{directives}\n");
         let options = mapper::Options {
             keep_all: variant == Variant::KeepAll,
+            directives: read("the test", &text).expect("they can be read"),
             ..Default::default()
         };
         Ok::<_, Error>(
@@ -89,12 +92,18 @@ const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryMod
 
 #[test]
 fn edge() {
-    agree(&arch("edge"), &MODELS);
+    agree(&arch("edge"), &MODELS, "");
+}
+
+/// Strips pass from the first layer to the next instead of the whole image.
+#[test]
+fn edge_depth_first() {
+    agree(&arch("edge"), &MODELS, "conv1: output=passes");
 }
 
 #[test]
 fn nano() {
-    agree(&arch("nano"), &MODELS);
+    agree(&arch("nano"), &MODELS, "");
 }
 
 /// nano with its memory behind a port, and with all counters.
@@ -105,5 +114,5 @@ fn nano_with_a_port() {
     arch.memory.attachment = Attachment::Port;
     arch.host = Host::Axi;
     arch.counters = Counters::Full;
-    agree(&arch, &MODELS);
+    agree(&arch, &MODELS, "");
 }

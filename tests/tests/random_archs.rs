@@ -23,6 +23,8 @@ const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryMod
 /// Per arch: cases of random programs, and random networks.
 const PROGRAMS: usize = 40;
 const NETWORKS: u64 = 6;
+/// Networks whose first layers run depth first.
+const DEPTH_FIRST: u64 = 2;
 
 fn arch(path: &str) -> Arch {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -78,16 +80,23 @@ fn check(path: &str) {
         "{}: what no program met",
         arch.name
     );
-    let (mut ran, mut seed) = (0, 0);
-    while ran < NETWORKS * times() as u64 {
+    let (mut ran, mut deep, mut seed) = (0, 0, 0);
+    while ran < NETWORKS * times() as u64 || deep < DEPTH_FIRST * times() as u64 {
         seed += 1;
-        let network =
-            common::random_network(seed, 4, arch.vector.max_pool && arch.vector.table_lanes > 0);
-        match agree(&arch, &network, seed) {
+        let vector = arch.vector.max_pool && arch.vector.table_lanes > 0;
+        let (network, passes) = match seed % 2 {
+            0 => (common::random_network(seed, 4, vector), None),
+            _ => (
+                common::random_chain(seed, 3, vector),
+                Some("*0: output=passes"),
+            ),
+        };
+        match agree(&arch, &network, passes, seed) {
             None => {}
+            Some(Ok(())) if passes.is_some() => deep += 1,
             Some(Ok(())) => ran += 1,
             Some(Err(difference)) => {
-                let (left, difference) = shrink(&arch, &network, difference, seed);
+                let (left, difference) = shrink(&arch, &network, passes, difference, seed);
                 let einsums = network.einsums.iter().take(left).map(|einsum| {
                     format!(
                         "{} -> {:?}\n",
@@ -104,24 +113,33 @@ fn check(path: &str) {
         }
         assert!(
             seed < 40 * NETWORKS * times() as u64,
-            "{}: only {ran} of {seed} networks fit",
+            "{}: only {ran} of {seed} networks fit, {deep} with layers that run depth first",
             arch.name
         );
     }
     println!(
-        "{}: {ran} networks, {} others refused by name",
+        "{}: {ran} networks, {deep} with layers that run depth first, {} others refused by name",
         arch.name,
-        seed - ran
+        seed - ran - deep
     );
 }
 
 /// The least number of einsums from the start on which the devices still differ.
-fn shrink(arch: &Arch, network: &Network, difference: String, seed: u64) -> (usize, String) {
+fn shrink(
+    arch: &Arch,
+    network: &Network,
+    passes: Option<&str>,
+    difference: String,
+    seed: u64,
+) -> (usize, String) {
     let all = network.einsums.len();
-    let shorter = (1..all).find_map(|left| match agree(arch, &start_of(network, left), seed) {
-        Some(Err(difference)) => Some((left, difference)),
-        _ => None,
-    });
+    let shorter =
+        (1..all).find_map(
+            |left| match agree(arch, &start_of(network, left), passes, seed) {
+                Some(Err(difference)) => Some((left, difference)),
+                _ => None,
+            },
+        );
     shorter.unwrap_or((all, difference))
 }
 
@@ -136,19 +154,20 @@ fn start_of(network: &Network, n: usize) -> Network {
     }
 }
 
-/// Whether all devices agree on the network; `None` if it does not fit `arch`.
-fn agree(arch: &Arch, network: &Network, seed: u64) -> Option<Result<(), String>> {
+/// Whether all devices agree on the network; `None` if it does not fit `arch`, or not with the directive.
+fn agree(
+    arch: &Arch,
+    network: &Network,
+    directive: Option<&str>,
+    seed: u64,
+) -> Option<Result<(), String>> {
     let compile = |keep_all| {
-        mapper::compile(
-            network,
-            arch,
-            &mapper::Options {
-                keep_all,
-                ..Default::default()
-            },
-        )
-        .map(|compiled| compiled.program)
-        .ok()
+        let options = mapper::Options {
+            keep_all,
+            ..directive.map_or_else(Default::default, common::directed)
+        };
+        let compiled = mapper::compile(network, arch, &options).ok();
+        compiled.map(|compiled| compiled.program)
     };
     if compile(false).is_none() || compile(true).is_none() {
         return None;

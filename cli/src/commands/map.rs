@@ -1,6 +1,7 @@
 //! `tilewright map`: the best mapping of each layer, with its cost and what the search proves.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use explore::alone;
@@ -166,6 +167,8 @@ struct Mapped<'a> {
     directives: Value,
     /// What is proven of where activations lie; none if nothing is.
     residency: Option<Value>,
+    /// The layers of each run that goes depth first.
+    depth_first: Vec<Vec<&'a str>>,
     layers: Vec<Value>,
 }
 
@@ -211,6 +214,10 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     } else {
         Vec::new()
     };
+    let names = |run: &Range<usize>| {
+        let layers = compiled.layers[run.clone()].iter();
+        layers.map(|layer| layer.name.as_str()).collect()
+    };
     let mapped = Mapped {
         network: &loaded.network.name,
         network_hash: loaded.hash.clone(),
@@ -222,6 +229,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         memory_words: compiled.program.memory_words,
         directives: directed.json,
         residency: compiled.residency.as_ref().map(residency_json),
+        depth_first: compiled.depth_first.iter().map(names).collect(),
         layers: compiled
             .layers
             .iter()
@@ -311,6 +319,9 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
         None => "nothing is proven, as the space of plans is too large or has none".to_owned(),
     };
     let _ = writeln!(text, "\nresidency: {proven}");
+    for run in &mapped.depth_first {
+        let _ = writeln!(text, "depth first: {}", run.join(", "));
+    }
     let instructions = thousands(mapped.instructions as u64);
     let words = thousands(mapped.memory_words.into());
     let _ = writeln!(

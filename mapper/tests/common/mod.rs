@@ -491,7 +491,7 @@ pub(crate) fn random_network(seed: u64, most: usize, vector: bool) -> Network {
 }
 
 /// A random chain of up to `most` einsums on a tall image; some of them also read an earlier tensor.
-pub(crate) fn random_chain(seed: u64, most: usize) -> Network {
+pub(crate) fn random_chain(seed: u64, most: usize, vector: bool) -> Network {
     let mut random = Random(seed ^ 0xc4a1);
     let image = [
         random.within(1, 24),
@@ -504,7 +504,7 @@ pub(crate) fn random_chain(seed: u64, most: usize) -> Network {
         if build.network.tensor(last).height < 5 {
             break;
         }
-        build.step_on(last, true);
+        build.step_on(last, vector);
     }
     build.finish()
 }
