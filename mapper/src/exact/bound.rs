@@ -1,9 +1,11 @@
 //! The cost of a nest as a linear form in its fills, which is what makes lower bounds cheap.
 //!
 //! With the memories and the unrolling decided, energy and the load of each port are a constant plus, for each node, a
-//! coefficient times its *traffic*: the values that cross into its tiles if copies that share a value count once.
-//! Traffic only grows as loops are added above a node, so the form at the traffic known so far is a lower bound of every
+//! coefficient times each of two numbers: the values that are *filled* into its tiles, over all copies, and those that
+//! are *seen* by the memory above it, where copies that share a value count once.
+//! Both only grow as loops are added above a node, so the form at what is known so far is a lower bound of every
 //! completion; at a finished nest with perfect factors it is the cost that [`super::cost`] counts.
+//! Both are given per copy on average, so that one number bounds them as long as a node is not placed.
 
 use std::ops::Range;
 
@@ -13,10 +15,42 @@ use super::space::{Node, Split};
 /// The most nodes of a placement.
 pub(crate) const MAX_NODES: usize = 24;
 
+/// What moves between each node and the memory above it.
+#[derive(Clone, Copy)]
+pub(crate) struct Traffic {
+    /// Values filled over all copies, divided by `Form::copies`.
+    pub(super) filled: [f64; MAX_NODES],
+    /// Values seen by the memory above, divided by `Form::seen`.
+    pub(super) seen: [f64; MAX_NODES],
+}
+
+impl Traffic {
+    /// At least `least` of each node, both filled and seen.
+    pub(crate) fn at_least(least: &[f64]) -> Traffic {
+        let mut filled = [0.0; MAX_NODES];
+        filled[..least.len()].copy_from_slice(least);
+        Traffic {
+            filled,
+            seen: filled,
+        }
+    }
+
+    /// At least `values` of node `index`.
+    pub(super) fn set(&mut self, index: usize, values: f64) {
+        (self.filled[index], self.seen[index]) = (values, values);
+    }
+
+    /// `ratio` times as much of node `index`.
+    pub(super) fn scale(&mut self, index: usize, ratio: f64) {
+        self.filled[index] *= ratio;
+        self.seen[index] *= ratio;
+    }
+}
+
 /// Energy and cycles from traffic.
 pub(crate) struct Form {
     energy: f64,
-    energy_of: Vec<f64>,
+    energy_of: Vec<Of>,
     /// Cycles of compute, whatever the loops.
     pub(super) compute: f64,
     ports: Vec<Line>,
@@ -26,21 +60,37 @@ pub(crate) struct Form {
     ends: Vec<f64>,
     /// Copies of a value that each node holds, on average.
     pub(super) copies: Vec<f64>,
+    /// How many of them the memory above serves apart.
+    pub(super) seen: Vec<f64>,
     /// The energy of each node above all fan-outs per value of traffic; nothing for the others.
-    above: Vec<f64>,
+    above: Vec<Of>,
+}
+
+/// What a node adds per value filled and per value seen.
+#[derive(Clone, Copy, Default)]
+struct Of {
+    filled: f64,
+    seen: f64,
+}
+
+impl Of {
+    fn add(&mut self, other: Of, factor: f64) {
+        self.filled += other.filled * factor;
+        self.seen += other.seen * factor;
+    }
 }
 
 /// The cycles of one port.
 struct Line {
     constant: f64,
-    of: Vec<f64>,
+    of: Vec<Of>,
 }
 
 impl Line {
     /// Whether this is at least `other`, whatever the traffic.
     fn covers(&self, other: &Line) -> bool {
         let mut of = self.of.iter().zip(&other.of);
-        self.constant >= other.constant && of.all(|(a, b)| a >= b)
+        self.constant >= other.constant && of.all(|(a, b)| a.filled >= b.filled && a.seen >= b.seen)
     }
 }
 
@@ -48,14 +98,14 @@ impl Line {
 #[derive(Clone, Copy, Default)]
 struct Per {
     constant: f64,
-    traffic: f64,
+    of: Of,
 }
 
 impl Form {
     pub(crate) fn new(problem: &Problem, nodes: &[Node], split: &Split) -> Form {
         let mut form = Form {
             energy: problem.n_operations() as f64 * problem.pj_per_operation,
-            energy_of: vec![0.0; nodes.len()],
+            energy_of: vec![Of::default(); nodes.len()],
             compute: compute_cycles(problem, split),
             ports: Vec::new(),
             exposed: vec![0.0; nodes.len()],
@@ -78,11 +128,22 @@ impl Form {
                     )
                 })
                 .collect(),
+            seen: nodes
+                .iter()
+                .map(|node| match node.parent {
+                    Some(parent) => {
+                        let depth = |memory: usize| problem.memories[memory].below_fanouts;
+                        let (there, here) = (depth(nodes[parent].memory), depth(node.memory));
+                        seen_copies(problem, split, node.operand, there, here)
+                    }
+                    None => 0.0,
+                })
+                .collect(),
             above: Vec::new(),
         };
         let empty = || Line {
             constant: 0.0,
-            of: vec![0.0; nodes.len()],
+            of: vec![Of::default(); nodes.len()],
         };
         let mut port_of_memory = Vec::new();
         for memory in &problem.memories {
@@ -97,24 +158,25 @@ impl Form {
         form.above = nodes
             .iter()
             .zip(&form.energy_of)
-            .map(|(node, e)| if is_above(node) { *e } else { 0.0 })
+            .map(|(node, e)| if is_above(node) { *e } else { Of::default() })
             .collect();
         form
     }
 
     /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
     pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
-        self.bound(traffic, self.compute)
+        self.bound(&Traffic::at_least(traffic), self.compute)
     }
 
     /// Energy per value of traffic of each node.
-    pub(crate) fn energy_of(&self) -> &[f64] {
-        &self.energy_of
+    pub(crate) fn energy_of(&self) -> impl Iterator<Item = f64> {
+        self.energy_of.iter().map(|of| of.filled + of.seen)
     }
 
     /// The same where compute takes at least `compute` cycles.
-    pub(crate) fn bound(&self, traffic: &[f64], compute: f64) -> (f64, f64) {
-        let mut cycles = compute + dot(&self.exposed, traffic);
+    pub(crate) fn bound(&self, traffic: &Traffic, compute: f64) -> (f64, f64) {
+        let exposed = self.exposed.iter().zip(&traffic.filled);
+        let mut cycles = compute + exposed.map(|(of, filled)| of * filled).sum::<f64>();
         for port in &self.ports {
             cycles = cycles.max(port.constant + dot(&port.of, traffic));
         }
@@ -122,7 +184,7 @@ impl Form {
     }
 
     /// The part of the energy that grows with the traffic of nodes above all fan-outs.
-    pub(crate) fn energy_above(&self, traffic: &[f64]) -> f64 {
+    pub(crate) fn energy_above(&self, traffic: &Traffic) -> f64 {
         dot(&self.above, traffic)
     }
 
@@ -135,7 +197,8 @@ impl Form {
     fn drop_idle_ports(&mut self) {
         let mut ports: Vec<Line> = Vec::with_capacity(self.ports.len());
         for port in self.ports.drain(..) {
-            let is_idle = port.constant <= self.compute && port.of.iter().all(|of| *of <= 0.0);
+            let is_idle = port.constant <= self.compute
+                && port.of.iter().all(|of| of.filled <= 0.0 && of.seen <= 0.0);
             if is_idle || ports.iter().any(|other| other.covers(&port)) {
                 continue;
             }
@@ -166,19 +229,26 @@ impl Form {
             let copies = split.used(0..component.below_fanouts) as f64;
             self.energy +=
                 reads.constant * component.read_pj + writes.constant * component.write_pj;
-            self.energy_of[of] +=
-                reads.traffic * component.read_pj + writes.traffic * component.write_pj;
+            self.energy_of[of].add(reads.of, component.read_pj);
+            self.energy_of[of].add(writes.of, component.write_pj);
             for (at, port) in component.ports.iter().enumerate() {
                 let line = &mut self.ports[port_of_memory[memory] + at];
                 for (does, per) in [(port.reads, reads), (port.writes, writes)] {
                     if does {
                         line.constant += per.constant / copies / port.bits_per_cycle;
-                        line.of[of] += per.traffic / copies / port.bits_per_cycle;
+                        line.of[of].add(per.of, 1.0 / copies / port.bits_per_cycle);
                     }
                 }
             }
         };
-        let per = |constant: f64, traffic: f64| Per { constant, traffic };
+        let constant = |constant: f64| Per {
+            constant,
+            of: Of::default(),
+        };
+        let per = |constant: f64, filled: f64, seen: f64| Per {
+            constant,
+            of: Of { filled, seen },
+        };
         if node.is_lowest {
             let first = first_terms(problem, split, node.operand, here..problem.fanouts.len());
             let asked = asked(problem, split, node.operand, here..problem.fanouts.len());
@@ -186,7 +256,7 @@ impl Form {
                 charge(
                     index,
                     node.memory,
-                    per(asked * width.partial as f64, 0.0),
+                    constant(asked * width.partial as f64),
                     Per::default(),
                 );
             } else if node.parent.is_none() {
@@ -194,12 +264,12 @@ impl Form {
                 charge(
                     index,
                     node.memory,
-                    per((asked - first * n_values) * width.partial as f64, 0.0),
-                    per(writes, 0.0),
+                    constant((asked - first * n_values) * width.partial as f64),
+                    constant(writes),
                 );
             } else {
                 let bits = asked * width.partial as f64;
-                charge(index, node.memory, per(bits, 0.0), per(bits, 0.0));
+                charge(index, node.memory, constant(bits), constant(bits));
             }
         }
         let Some(parent) = node.parent else { return };
@@ -207,19 +277,18 @@ impl Form {
         let up = problem.memories[above].bits[node.operand];
         let there = problem.memories[above].below_fanouts;
         // Per value of traffic: values into all copies here, and values that the memory above sees.
-        let fills = other_copies(problem, split, node.operand, 0..here);
-        let seen = fills / shared_copies(problem, split, node.operand, there..here);
+        let (fills, seen) = (self.copies[index], self.seen[index]);
         if !operand.is_output {
             charge(
                 index,
                 node.memory,
                 Per::default(),
-                per(0.0, fills * width.partial as f64),
+                per(0.0, fills * width.partial as f64, 0.0),
             );
             charge(
                 index,
                 above,
-                per(0.0, seen * up.partial as f64),
+                per(0.0, 0.0, seen * up.partial as f64),
                 Per::default(),
             );
         } else {
@@ -232,20 +301,28 @@ impl Form {
                     first * width.partial as f64,
                 ),
             };
-            // Old values that come back here, and that are read above: per value of traffic, less those that start.
-            let ((back, starts), (read, starts_above)) = if problem.model.free_first_terms {
-                ((fills, fills), (seen, seen))
+            // Old values that come back here, and that are read above, per value filled and seen, less those that start.
+            let partial = width.partial as f64;
+            let ((filled, back, starts), (read, starts_above)) = if problem.model.free_first_terms {
+                ((fills, 0.0, fills), (seen, seen))
             } else {
                 // Where copies above are summed, all but one of them start anew: at least this part of what is seen.
                 let least = seen / shared_copies(problem, split, node.operand, 0..there);
-                ((least, 1.0), (least, 1.0))
+                ((0.0, least, 1.0), (least, 1.0))
             };
-            let partial = width.partial as f64;
             charge(
                 index,
                 node.memory,
-                per(-n_values * starts * again, drains + back * again),
-                per(-n_values * starts * partial, back * partial),
+                per(
+                    -n_values * starts * again,
+                    drains + filled * again,
+                    back * again,
+                ),
+                per(
+                    -n_values * starts * partial,
+                    filled * partial,
+                    back * partial,
+                ),
             );
             let complete = if nodes[parent].parent.is_none() {
                 up.complete as f64
@@ -255,8 +332,8 @@ impl Form {
             charge(
                 index,
                 above,
-                per(-n_values * starts_above * spill(up), read * spill(up)),
-                per(n_values * (complete - spill(up)), seen * spill(up)),
+                per(-n_values * starts_above * spill(up), 0.0, read * spill(up)),
+                per(n_values * (complete - spill(up)), 0.0, seen * spill(up)),
             );
         }
         let write = memory.write_bits_per_cycle();
@@ -271,10 +348,10 @@ impl Form {
     }
 }
 
-fn dot(of: &[f64], traffic: &[f64]) -> f64 {
-    of.iter()
-        .zip(traffic)
-        .map(|(of, traffic)| of * traffic)
+fn dot(of: &[Of], traffic: &Traffic) -> f64 {
+    let nodes = of.iter().zip(&traffic.filled).zip(&traffic.seen);
+    nodes
+        .map(|((of, filled), seen)| of.filled * filled + of.seen * seen)
         .sum()
 }
 
@@ -336,6 +413,24 @@ fn shared_copies(problem: &Problem, split: &Split, operand: usize, fanouts: Rang
             other_ranks(problem, operand).map(move |rank| split.along(rank, f..f + 1) as f64)
         })
         .product()
+}
+
+/// How many copies above fan-out `here` the memory above fan-out `there` serves apart, on average.
+///
+/// Where all copies along a rank share, the memory above sees the first of them, which has at least the average to do.
+fn seen_copies(problem: &Problem, split: &Split, operand: usize, there: usize, here: usize) -> f64 {
+    let along = |rank: usize| {
+        let all = split.along(rank, 0..here);
+        let is_shared = |f: &usize| problem.fanouts[*f].shares >> operand & 1 == 1;
+        let shared = (there..here).filter(is_shared);
+        let shared: u64 = shared.map(|f| split.along(rank, f..f + 1)).product();
+        if shared == all {
+            return 1.0;
+        }
+        let size = problem.sizes[rank];
+        size as f64 / size.div_ceil(all) as f64 / shared as f64
+    };
+    other_ranks(problem, operand).map(along).product()
 }
 
 /// The ranks that do not index `operand`.

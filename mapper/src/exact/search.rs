@@ -20,9 +20,9 @@ use super::Stop;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::bound::{Form, MAX_NODES};
+use super::bound::{Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
-use super::cost::{Cost, evaluate, extent, fills};
+use super::cost::{Cost, evaluate, extent, fills, seen};
 use super::goal::{Goal, Least, Objective};
 use super::nest::{Nest, Pieces, Step, last_loop, tile, tiles};
 use super::problem::{Mask, Operand, Problem, members};
@@ -276,7 +276,7 @@ struct State {
     /// At least how often each rank's loops in time run.
     counts: [f64; ir::workload::MAX_RANKS],
     /// The traffic of placed nodes, and a lower bound for the others.
-    traffic: [f64; MAX_NODES],
+    traffic: Traffic,
     /// At least the cycles of compute.
     compute: f64,
     /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
@@ -334,7 +334,8 @@ impl Frame<'_> {
             split,
         } = self;
         let form = Form::new(problem, nodes, split);
-        let floor = energy - form.energy_above(&least_traffic(problem, nodes));
+        let least = Traffic::at_least(&least_traffic(problem, nodes));
+        let floor = energy - form.energy_above(&least);
         let mut walk = Walk {
             problem,
             sizes,
@@ -351,7 +352,7 @@ impl Frame<'_> {
             rounds: problem.rounds(&problem.outer) as f64,
             least_tiles: split.least_tiles(),
         };
-        walk.start()
+        walk.start(least)
     }
 }
 
@@ -377,11 +378,11 @@ struct Walk<'a, 's, G> {
 
 impl<G: Goal> Walk<'_, '_, G> {
     /// Walks all nests; none if it was stopped.
-    fn start(&mut self) -> Option<()> {
+    fn start(&mut self, least: Traffic) -> Option<()> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
-            traffic: [0.0; MAX_NODES],
+            traffic: least,
             compute: self.form.compute,
             ends: 0.0,
             placed: 0,
@@ -390,16 +391,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             halves: 0,
             last: None,
         };
-        for (index, traffic) in least_traffic(self.problem, self.nodes)
-            .into_iter()
-            .enumerate()
-        {
-            state.traffic[index] = traffic;
+        for (index, node) in self.nodes.iter().enumerate() {
             let Node {
                 memory, operand, ..
-            } = self.nodes[index];
+            } = *node;
             let keep = Step::Keep { memory, operand };
-            if self.nodes[index].parent.is_none() && !self.problem.outer.contains(&keep) {
+            if node.parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
                 self.steps.push(keep);
             } else if self.scope == Scope::Registers && self.is_above_fanouts(index) {
@@ -438,7 +435,8 @@ impl<G: Goal> Walk<'_, '_, G> {
                 if self.nodes[index].parent.is_some() {
                     if self.problem.operands[operand].sliding != 0 {
                         let at = self.steps.len() - 1;
-                        state.traffic[index] = fills(self.problem, &self.steps, at) as f64;
+                        let fills = fills(self.problem, &self.steps, at) as f64;
+                        state.traffic.set(index, fills);
                     }
                     let bits = self.least_bits(state, index, 0, false);
                     let rounds: f64 = state.counts.iter().product();
@@ -676,12 +674,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
             let operand = &self.problem.operands[node.operand];
             if operand.ranks >> rank & 1 == 0 {
-                state.traffic[index] *= ratio;
+                state.traffic.scale(index, ratio);
             } else if operand.sliding >> rank & 1 == 1
                 && !self.problem.memories[node.memory].reuses_overlap
             {
-                state.traffic[index] =
-                    self.repeats(state, index) * self.values(state, index, least_swept);
+                let least = self.repeats(state, index) * self.values(state, index, least_swept);
+                state.traffic.set(index, least);
             }
         }
     }
@@ -713,9 +711,8 @@ impl<G: Goal> Walk<'_, '_, G> {
     }
 
     fn is_hopeless(&self, state: &State) -> bool {
-        let traffic = &state.traffic[..self.nodes.len()];
-        let (energy, cycles) = self.form.bound(traffic, state.compute);
-        let energy = energy.max(self.floor + self.form.energy_above(traffic));
+        let (energy, cycles) = self.form.bound(&state.traffic, state.compute);
+        let energy = energy.max(self.floor + self.form.energy_above(&state.traffic));
         self.goal.is_hopeless(energy, cycles + state.ends)
     }
 
@@ -750,7 +747,9 @@ impl<G: Goal> Walk<'_, '_, G> {
         });
         // Edge tiles make more pieces than the sizes of tiles tell.
         if !self.problem.model.perfect || sliding != 0 {
-            state.traffic[index] = self.least_fills(index) as f64 / self.form.copies[index];
+            let (filled, seen) = self.least_moves(index);
+            state.traffic.filled[index] = filled as f64 / self.form.copies[index];
+            state.traffic.seen[index] = seen as f64 / self.form.seen[index];
         }
         state.placed |= 1 << index;
         let one = if changes {
@@ -784,10 +783,18 @@ impl<G: Goal> Walk<'_, '_, G> {
         self.sizes[rank].values[state.tile[rank] as usize]
     }
 
-    /// The values that move into the tiles of node `index`, which was placed last, for the best order of the loops above.
-    fn least_fills(&self, index: usize) -> u64 {
+    /// The values that are filled into the tiles of node `index`, which was placed last, and those that the memory above
+    /// sees; each for the best order of the loops above.
+    fn least_moves(&self, index: usize) -> (u64, u64) {
         let at = self.steps.len() - 1;
-        let now = fills(self.problem, &self.steps, at);
+        let moves = |nest: &[Step]| {
+            let fills = fills(self.problem, nest, at);
+            match self.crosses_fanouts(index) {
+                true => (fills, seen(self.problem, nest, at)),
+                false => (fills, fills),
+            }
+        };
+        let now = moves(&self.steps);
         let node = self.nodes[index];
         let overlaps = self.problem.operands[node.operand].overlaps();
         let last = last_loop(&self.steps[..at], Mask::MAX);
@@ -800,10 +807,18 @@ impl<G: Goal> Walk<'_, '_, G> {
             if matches!(self.steps[from], Step::Time { rank, .. } if overlaps >> rank & 1 == 1) {
                 let mut nest = self.steps.clone();
                 nest[from..block.end].rotate_left(1);
-                least = least.min(fills(self.problem, &nest, at));
+                let other = moves(&nest);
+                least = (least.0.min(other.0), least.1.min(other.1));
             }
         }
         least
+    }
+
+    /// Whether a fan-out stands between node `index` and the memory above it.
+    fn crosses_fanouts(&self, index: usize) -> bool {
+        let depth = |index: usize| self.problem.memories[self.nodes[index].memory].below_fanouts;
+        let parent = self.nodes[index].parent;
+        parent.is_some_and(|parent| depth(parent) < depth(index))
     }
 
     /// Adds the other orders of loops in each block from step `from` on, as far as they retain other overlaps.
@@ -949,9 +964,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
         }
         self.certificate.leaves += u64::from(self.scope == Scope::All);
-        let (energy, cycles) = self
-            .form
-            .bound(&state.traffic[..self.nodes.len()], state.compute);
+        let (energy, cycles) = self.form.bound(&state.traffic, state.compute);
         let bound = (energy, cycles + state.ends);
         let mut orders = vec![self.steps.clone()];
         // Other einsums share the order of the given loops.

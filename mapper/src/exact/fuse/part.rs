@@ -157,7 +157,7 @@ impl Part {
                 .iter_mut()
                 .zip(task.form.energy_of())
             {
-                *least = least.min(*one);
+                *least = least.min(one);
             }
         }
         let sorted = |of: fn(&Task) -> f64| {
