@@ -35,6 +35,22 @@ impl Traffic {
         }
     }
 
+    /// The larger of both for each of `n_nodes`.
+    pub(super) fn max(&self, other: &Traffic, n_nodes: usize) -> Traffic {
+        let mut max = *self;
+        for index in 0..n_nodes {
+            max.filled[index] = max.filled[index].max(other.filled[index]);
+            max.seen[index] = max.seen[index].max(other.seen[index]);
+        }
+        max
+    }
+
+    /// Whether nothing of it is less than of `other`.
+    pub(super) fn covers(&self, other: &Traffic) -> bool {
+        let covers = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a >= b);
+        covers(&self.filled, &other.filled) && covers(&self.seen, &other.seen)
+    }
+
     /// At least `values` of node `index`.
     pub(super) fn set(&mut self, index: usize, values: f64) {
         (self.filled[index], self.seen[index]) = (values, values);
@@ -62,8 +78,6 @@ pub(crate) struct Form {
     pub(super) copies: Vec<f64>,
     /// How many of them the memory above serves apart.
     pub(super) seen: Vec<f64>,
-    /// The energy of each node above all fan-outs per value of traffic; nothing for the others.
-    above: Vec<Of>,
 }
 
 /// What a node adds per value filled and per value seen.
@@ -139,7 +153,6 @@ impl Form {
                     None => 0.0,
                 })
                 .collect(),
-            above: Vec::new(),
         };
         let empty = || Line {
             constant: 0.0,
@@ -154,12 +167,6 @@ impl Form {
             form.add(problem, nodes, split, index, &port_of_memory);
         }
         form.drop_idle_ports();
-        let is_above = |node: &Node| problem.memories[node.memory].below_fanouts == 0;
-        form.above = nodes
-            .iter()
-            .zip(&form.energy_of)
-            .map(|(node, e)| if is_above(node) { *e } else { Of::default() })
-            .collect();
         form
     }
 
@@ -181,11 +188,6 @@ impl Form {
             cycles = cycles.max(port.constant + dot(&port.of, traffic));
         }
         (self.energy + dot(&self.energy_of, traffic), cycles)
-    }
-
-    /// The part of the energy that grows with the traffic of nodes above all fan-outs.
-    pub(crate) fn energy_above(&self, traffic: &Traffic) -> f64 {
-        dot(&self.above, traffic)
     }
 
     /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.

@@ -23,10 +23,10 @@ use std::collections::BinaryHeap;
 use super::bound::{Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, fills, seen};
-use super::goal::{Goal, Least, Objective};
+use super::goal::Goal;
 use super::nest::{Nest, Pieces, Step, last_loop, tile, tiles};
 use super::problem::{Mask, Operand, Problem, members};
-use super::space::{Node, Sizes, Split, placements, splits};
+use super::space::{Node, Sizes, Split, one_of_each, placements, splits};
 
 /// A nest with its cost.
 #[derive(Clone, Debug)]
@@ -44,6 +44,18 @@ pub(crate) struct Leaf<'a> {
     nest: &'a [Step],
     /// The energy and the cycles that the bound sees.
     pub(crate) bound: (f64, f64),
+    moves: Moves,
+}
+
+/// What bounds are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Moves {
+    /// The traffic of placed nodes, and a lower bound for the others.
+    traffic: Traffic,
+    /// At least the cycles of compute.
+    compute: f64,
+    /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
+    ends: f64,
 }
 
 impl Leaf<'_> {
@@ -63,19 +75,12 @@ struct Task {
     rank: (f64, f64),
     energy: f64,
     cycles: f64,
-    /// How much the bound knows of what registers can hold together.
-    knows: Knows,
-}
-
-/// What the bound of a task knows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Knows {
-    /// That everything moves once.
-    Least,
-    /// The best of the objective for the nodes below a fan-out.
-    Rank,
-    /// Their least energy too.
-    Energy,
+    /// What the nodes below the fan-outs can do, of all that could be part of something that ranks below `limit`; empty if
+    /// that is not known.
+    registers: Vec<Moves>,
+    limit: f64,
+    /// How far above its bound it is searched next, as a part of it.
+    reach: f64,
 }
 
 impl Ord for Task {
@@ -121,7 +126,7 @@ pub(crate) fn search<G: Goal>(
         .map(|&n| Sizes::new(n, problem.model.perfect))
         .collect();
     let placements = placements(problem);
-    let splits = splits(problem);
+    let splits = one_of_each(problem, splits(problem));
     let mut tasks = BinaryHeap::with_capacity(placements.len() * splits.len());
     for (placement, nodes) in placements.iter().enumerate() {
         assert!(
@@ -137,7 +142,9 @@ pub(crate) fn search<G: Goal>(
                 rank: goal.rank(energy, cycles),
                 energy,
                 cycles,
-                knows: Knows::Least,
+                registers: Vec::new(),
+                limit: 0.0,
+                reach: REACH,
             });
         }
     }
@@ -165,29 +172,54 @@ pub(crate) fn search<G: Goal>(
             looks += 1;
             let until = certificate.nodes + LOOK_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            let _ = frame.walk(Scope::All, NO_BOUND, goal, &mut soon, &mut certificate);
+            let _ = frame.walk(Scope::All, &[], goal, &mut soon, &mut certificate);
         }
-        let unfinished = if task.knows != Knows::Energy {
-            let objective = match task.knows {
-                Knows::Least => goal.objective(),
-                _ => Objective::Energy,
+        let unfinished = if task.registers.is_empty() {
+            let limit = match goal.is_ranked() {
+                true => task.rank.0 * (1.0 + task.reach),
+                false => f64::INFINITY,
             };
-            let mut least = Least::new(objective);
+            let mut registers = Registers {
+                goal: &*goal,
+                limit,
+                found: Vec::new(),
+            };
             let scope = Scope::Registers;
-            let ended = frame.walk(scope, NO_BOUND, &mut least, stop, &mut certificate);
+            let ended = frame.walk(scope, &[], &mut registers, stop, &mut certificate);
+            let mut found = registers.found;
+            found.sort_by(|a, b| a.0.0.total_cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
             ended.map(|()| {
-                if objective == Objective::Energy {
-                    task.energy = task.energy.max(least.rank.0);
-                    task.rank = max_rank(task.rank, goal.rank(task.energy, task.cycles));
-                    task.knows = Knows::Energy;
-                } else {
-                    task.rank = max_rank(task.rank, least.rank);
-                    task.knows = Knows::Rank;
+                match found.first() {
+                    Some((rank, _)) => task.rank = max_rank(task.rank, *rank),
+                    None => {
+                        task.rank = max_rank(task.rank, (limit, f64::NEG_INFINITY));
+                        task.reach *= 2.0;
+                    }
                 }
-                tasks.push(task);
+                task.limit = limit;
+                task.registers = found.into_iter().map(|(_, moves)| moves).collect();
+                if task.rank.0 < f64::INFINITY {
+                    tasks.push(task);
+                }
             })
         } else {
-            frame.walk(Scope::All, task.energy, goal, stop, &mut certificate)
+            let limit = task.limit;
+            let mut below = Below { goal, limit };
+            let ended = frame.walk(
+                Scope::All,
+                &task.registers,
+                &mut below,
+                stop,
+                &mut certificate,
+            );
+            ended.map(|()| {
+                if limit < f64::INFINITY {
+                    task.rank = max_rank(task.rank, (limit, f64::NEG_INFINITY));
+                    task.reach *= 2.0;
+                    task.registers = Vec::new();
+                    tasks.push(task);
+                }
+            })
         };
         if unfinished.is_none() {
             certificate.stop = StopReason::Stopped;
@@ -208,6 +240,92 @@ const LOOK_AFTER: u64 = 1 << 14;
 const LOOKS: u32 = 16;
 /// Nodes of such a look.
 const LOOK_NODES: u64 = 2048;
+
+/// What the nodes below the fan-outs can do that could be part of something wanted.
+struct Registers<'a, G> {
+    goal: &'a G,
+    limit: f64,
+    /// With ranks, in no order; none is as good as another in all that moves.
+    found: Vec<((f64, f64), Moves)>,
+}
+
+impl<G: Goal> Goal for Registers<'_, G> {
+    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
+        self.goal.rank(energy_pj, cycles)
+    }
+
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        rank.0 >= self.limit || self.goal.is_hopeless_rank(rank)
+    }
+
+    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
+        self.rank(energy_pj, cycles).0 >= self.limit || self.goal.is_hopeless(energy_pj, cycles)
+    }
+
+    fn is_ranked(&self) -> bool {
+        self.goal.is_ranked()
+    }
+
+    fn is_known(&self, moves: &Moves) -> bool {
+        self.found.iter().any(|(_, other)| moves.covers(other))
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        let moves = leaf.moves;
+        if self.is_known(&moves) {
+            return;
+        }
+        self.found.retain(|(_, other)| !other.covers(&moves));
+        let rank = self.goal.rank(leaf.bound.0, leaf.bound.1);
+        self.found.push((rank, moves));
+    }
+}
+
+/// Only what ranks below a limit.
+struct Below<'a, G> {
+    goal: &'a mut G,
+    limit: f64,
+}
+
+impl<G: Goal> Goal for Below<'_, G> {
+    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
+        self.goal.rank(energy_pj, cycles)
+    }
+
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        rank.0 >= self.limit || self.goal.is_hopeless_rank(rank)
+    }
+
+    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
+        self.rank(energy_pj, cycles).0 >= self.limit || self.goal.is_hopeless(energy_pj, cycles)
+    }
+
+    fn is_ranked(&self) -> bool {
+        self.goal.is_ranked()
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        self.goal.offer(leaf);
+    }
+}
+
+impl Moves {
+    /// The larger of both, of `n_nodes`.
+    fn max(&self, other: &Moves, n_nodes: usize) -> Moves {
+        Moves {
+            traffic: self.traffic.max(&other.traffic, n_nodes),
+            compute: self.compute.max(other.compute),
+            ends: self.ends.max(other.ends),
+        }
+    }
+
+    /// Whether nothing of it is less than of `other`.
+    fn covers(&self, other: &Moves) -> bool {
+        self.compute >= other.compute
+            && self.ends >= other.ends
+            && self.traffic.covers(&other.traffic)
+    }
+}
 
 fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     if a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).is_ge() {
@@ -275,12 +393,7 @@ struct State {
     tile: [u16; ir::workload::MAX_RANKS],
     /// At least how often each rank's loops in time run.
     counts: [f64; ir::workload::MAX_RANKS],
-    /// The traffic of placed nodes, and a lower bound for the others.
-    traffic: Traffic,
-    /// At least the cycles of compute.
-    compute: f64,
-    /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
-    ends: f64,
+    moves: Moves,
     placed: Mask,
     /// Fan-outs passed.
     fanouts: usize,
@@ -291,6 +404,8 @@ struct State {
     halves: Mask,
     /// The node placed last if no loop came since, for the order of nodes without loops between.
     last: Option<usize>,
+    /// The first of the walk's choices for the registers that is not hopeless here.
+    registers: usize,
 }
 
 /// Which nodes a walk places.
@@ -312,17 +427,15 @@ pub(crate) struct Frame<'a> {
     pub(crate) split: &'a Split,
 }
 
-/// Nothing is known of the least energy; the parts of which it is made can be negative.
-pub(crate) const NO_BOUND: f64 = f64::NEG_INFINITY;
-
 impl Frame<'_> {
     /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
     ///
-    /// `energy`: a lower bound of the energy of all of them.
+    /// `registers`: of each of them the nodes below the fan-outs move at least as much as one of these; empty if nothing
+    /// is known of them.
     pub(crate) fn walk<G: Goal>(
         self,
         scope: Scope,
-        energy: f64,
+        registers: &[Moves],
         goal: &mut G,
         stop: &mut Stop<'_>,
         certificate: &mut Certificate,
@@ -334,8 +447,12 @@ impl Frame<'_> {
             split,
         } = self;
         let form = Form::new(problem, nodes, split);
-        let least = Traffic::at_least(&least_traffic(problem, nodes));
-        let floor = energy - form.energy_above(&least);
+        let least = Moves {
+            traffic: Traffic::at_least(&least_traffic(problem, nodes)),
+            compute: form.compute,
+            ends: 0.0,
+        };
+        let unknown = [least];
         let mut walk = Walk {
             problem,
             sizes,
@@ -343,7 +460,11 @@ impl Frame<'_> {
             split,
             form,
             scope,
-            floor,
+            registers: if registers.is_empty() {
+                &unknown
+            } else {
+                registers
+            },
             goal,
             stop,
             certificate,
@@ -356,6 +477,9 @@ impl Frame<'_> {
     }
 }
 
+/// How far above its bound a task is searched at first, as a part of it.
+const REACH: f64 = 0.02;
+
 struct Walk<'a, 's, G> {
     problem: &'a Problem,
     sizes: &'a [Sizes],
@@ -363,7 +487,8 @@ struct Walk<'a, 's, G> {
     split: &'a Split,
     form: Form,
     scope: Scope,
-    floor: f64,
+    /// What the nodes below the fan-outs move at least is at least one of these, the best first.
+    registers: &'a [Moves],
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
@@ -378,18 +503,17 @@ struct Walk<'a, 's, G> {
 
 impl<G: Goal> Walk<'_, '_, G> {
     /// Walks all nests; none if it was stopped.
-    fn start(&mut self, least: Traffic) -> Option<()> {
+    fn start(&mut self, least: Moves) -> Option<()> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
-            traffic: least,
-            compute: self.form.compute,
-            ends: 0.0,
+            moves: least,
             placed: 0,
             fanouts: 0,
             above: 0,
             halves: 0,
             last: None,
+            registers: 0,
         };
         for (index, node) in self.nodes.iter().enumerate() {
             let Node {
@@ -407,7 +531,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             self.give(&mut state, *step);
         }
         self.given = self.steps.len();
-        if !self.problem.outer.is_empty() && self.is_hopeless(&state) {
+        if !self.problem.outer.is_empty() && self.is_hopeless(&mut state) {
             self.certificate.pruned_by_bound += 1;
             return Some(());
         }
@@ -436,11 +560,11 @@ impl<G: Goal> Walk<'_, '_, G> {
                     if self.problem.operands[operand].sliding != 0 {
                         let at = self.steps.len() - 1;
                         let fills = fills(self.problem, &self.steps, at) as f64;
-                        state.traffic.set(index, fills);
+                        state.moves.traffic.set(index, fills);
                     }
                     let bits = self.least_bits(state, index, 0, false);
                     let rounds: f64 = state.counts.iter().product();
-                    state.ends += rounds * self.form.ends(memory, bits);
+                    state.moves.ends += rounds * self.form.ends(memory, bits);
                 }
             }
             Step::Space { .. } => unreachable!("only loops in time are shared"),
@@ -579,7 +703,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
             let mut state = *state;
             self.set(&mut state, rank, to);
-            if self.is_hopeless(&state) {
+            if self.is_hopeless(&mut state) {
                 self.certificate.pruned_by_bound += 1;
                 break;
             }
@@ -674,12 +798,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
             let operand = &self.problem.operands[node.operand];
             if operand.ranks >> rank & 1 == 0 {
-                state.traffic.scale(index, ratio);
+                state.moves.traffic.scale(index, ratio);
             } else if operand.sliding >> rank & 1 == 1
                 && !self.problem.memories[node.memory].reuses_overlap
             {
                 let least = self.repeats(state, index) * self.values(state, index, least_swept);
-                state.traffic.set(index, least);
+                state.moves.traffic.set(index, least);
             }
         }
     }
@@ -710,10 +834,17 @@ impl<G: Goal> Walk<'_, '_, G> {
             .product()
     }
 
-    fn is_hopeless(&self, state: &State) -> bool {
-        let (energy, cycles) = self.form.bound(&state.traffic, state.compute);
-        let energy = energy.max(self.floor + self.form.energy_above(&state.traffic));
-        self.goal.is_hopeless(energy, cycles + state.ends)
+    /// Whether nothing below is wanted: with whatever choice for the registers, of which those that stay hopeless are passed.
+    fn is_hopeless(&self, state: &mut State) -> bool {
+        while let Some(registers) = self.registers.get(state.registers) {
+            let moves = state.moves.max(registers, self.nodes.len());
+            let (energy, cycles) = self.form.bound(&moves.traffic, moves.compute);
+            if !self.goal.is_hopeless(energy, cycles + moves.ends) {
+                return self.goal.is_known(&state.moves);
+            }
+            state.registers += 1;
+        }
+        true
     }
 
     /// Places node `index` below the loops so far.
@@ -748,8 +879,8 @@ impl<G: Goal> Walk<'_, '_, G> {
         // Edge tiles make more pieces than the sizes of tiles tell.
         if !self.problem.model.perfect || sliding != 0 {
             let (filled, seen) = self.least_moves(index);
-            state.traffic.filled[index] = filled as f64 / self.form.copies[index];
-            state.traffic.seen[index] = seen as f64 / self.form.seen[index];
+            state.moves.traffic.filled[index] = filled as f64 / self.form.copies[index];
+            state.moves.traffic.seen[index] = seen as f64 / self.form.seen[index];
         }
         state.placed |= 1 << index;
         let one = if changes {
@@ -757,8 +888,8 @@ impl<G: Goal> Walk<'_, '_, G> {
         } else {
             bits
         };
-        state.ends += self.rounds * self.form.ends(node.memory, one);
-        if self.is_hopeless(&state) {
+        state.moves.ends += self.rounds * self.form.ends(node.memory, one);
+        if self.is_hopeless(&mut state) {
             self.certificate.pruned_by_bound += 1;
         } else {
             let plain = self.problem.operands[node.operand].ranks & !sliding;
@@ -927,7 +1058,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 )
                 .sum as f64
             };
-            state.compute = (0..self.problem.sizes.len()).map(steps).product();
+            state.moves.compute = (0..self.problem.sizes.len()).map(steps).product();
         }
         for (rank, to) in passed {
             self.set(state, rank, to);
@@ -964,8 +1095,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
         }
         self.certificate.leaves += u64::from(self.scope == Scope::All);
-        let (energy, cycles) = self.form.bound(&state.traffic, state.compute);
-        let bound = (energy, cycles + state.ends);
+        let (energy, cycles) = self.form.bound(&state.moves.traffic, state.moves.compute);
+        let bound = (energy, cycles + state.moves.ends);
         let mut orders = vec![self.steps.clone()];
         // Other einsums share the order of the given loops.
         self.reorder(self.given, &mut orders);
@@ -974,6 +1105,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 problem: self.problem,
                 nest,
                 bound,
+                moves: state.moves,
             });
         }
         self.steps.truncate(mark);

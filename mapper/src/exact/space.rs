@@ -4,6 +4,7 @@
 //! bound `N` is one of the `O(2 sqrt N)` values `ceil(N / k)`, which are closed under cutting; with perfect factors it is
 //! one of the divisors of `N`. The innermost loop alone goes by as much as all copies take at once, whatever size that is.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -148,6 +149,16 @@ impl Split {
         tiles
     }
 
+    /// The copies along each rank of each of `alike`, fan-outs that are as one.
+    fn along_alike(&self, alike: &[Range<usize>]) -> Vec<u64> {
+        let ranks = 0..self.copies.first().map_or(0, Vec::len);
+        let along = |fanouts: &Range<usize>| {
+            let fanouts = fanouts.clone();
+            ranks.clone().map(move |r| self.along(r, fanouts.clone()))
+        };
+        alike.iter().flat_map(along).collect()
+    }
+
     /// The copies in use of all fan-outs in `fanouts`.
     pub(crate) fn used(&self, fanouts: Range<usize>) -> u64 {
         self.copies[fanouts].iter().flatten().product()
@@ -188,18 +199,58 @@ struct Found {
 
 impl Found {
     fn add(&mut self, split: &Split) {
-        let ranks = 0..split.copies.first().map_or(0, Vec::len);
-        let along = |fanouts: &Range<usize>| -> Vec<u64> {
-            ranks
-                .clone()
-                .map(|r| split.along(r, fanouts.clone()))
-                .collect()
-        };
-        if self
-            .seen
-            .insert(self.alike.iter().flat_map(along).collect())
-        {
+        if self.seen.insert(split.along_alike(&self.alike)) {
             self.splits.push(split.clone());
+        }
+    }
+}
+
+/// One of each set of splits that are the same but for names: if the einsum stays the same when ranks change places, such
+/// as rows and columns of an image together with those of its filter, so do the best nests of a split.
+pub(crate) fn one_of_each(problem: &Problem, mut splits: Vec<Split>) -> Vec<Split> {
+    let alike = alike(problem);
+    let mut renamings = Vec::new();
+    renamings_from(problem, &mut Vec::new(), &mut renamings);
+    // Each set has one that comes before all others, and that is kept.
+    splits.retain(|split| {
+        let is_first = |renaming: &Vec<usize>| {
+            let along = |fanouts: &Range<usize>, rank| split.along(rank, fanouts.clone());
+            let mut pairs = alike.iter().flat_map(|fanouts| {
+                renaming
+                    .iter()
+                    .enumerate()
+                    .map(move |(rank, other)| along(fanouts, rank).cmp(&along(fanouts, *other)))
+            });
+            pairs.find(|order| order.is_ne()) != Some(Ordering::Greater)
+        };
+        renamings.iter().all(is_first)
+    });
+    splits
+}
+
+/// More ways to change ranks than this are not looked for.
+const MOST_RENAMINGS: usize = 24;
+
+/// All ways to complete `renaming`, the other rank for each of the first ranks, so that the problem stays the same.
+fn renamings_from(problem: &Problem, renaming: &mut Vec<usize>, found: &mut Vec<Vec<usize>>) {
+    let rank = renaming.len();
+    if rank == problem.sizes.len() {
+        if problem.operands.iter().all(|o| o.is_same(renaming)) {
+            found.push(renaming.clone());
+        }
+        return;
+    }
+    let alike = |other: usize| {
+        let same = |mask: Mask| mask >> rank & 1 == mask >> other & 1;
+        problem.sizes[rank] == problem.sizes[other]
+            && problem.operands.iter().all(|o| same(o.ranks))
+            && problem.fanouts.iter().all(|f| same(f.ranks))
+    };
+    for other in 0..problem.sizes.len() {
+        if found.len() < MOST_RENAMINGS && !renaming.contains(&other) && alike(other) {
+            renaming.push(other);
+            renamings_from(problem, renaming, found);
+            renaming.pop();
         }
     }
 }
