@@ -7,10 +7,14 @@
 //! completion; at a finished nest with perfect factors it is the cost that [`super::cost`] counts.
 //! Both are given per copy on average, so that one number bounds them as long as a node is not placed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::problem::{Problem, Width};
+use super::problem::{Memory, Problem, Width};
 use super::space::{Node, Split};
+
+/// Sums that are made side by side.
+const LANES: usize = 8;
 
 /// The most nodes of a placement.
 pub(crate) const MAX_NODES: usize = 24;
@@ -33,16 +37,6 @@ impl Traffic {
             filled,
             seen: filled,
         }
-    }
-
-    /// The larger of both for each of `n_nodes`.
-    pub(super) fn max(&self, other: &Traffic, n_nodes: usize) -> Traffic {
-        let mut max = *self;
-        for index in 0..n_nodes {
-            max.filled[index] = max.filled[index].max(other.filled[index]);
-            max.seen[index] = max.seen[index].max(other.seen[index]);
-        }
-        max
     }
 
     /// Whether nothing of it is less than of `other`.
@@ -72,6 +66,11 @@ pub(crate) struct Form {
     ports: Vec<Line>,
     /// Cycles in which compute waits for a memory that is not double-buffered.
     exposed: Vec<f64>,
+    /// The energy, the cycles in which compute waits, and the cycles of each port, side by side: first what is constant,
+    /// then what each node from `first` on adds per value filled and per value seen.
+    rows: Vec<[f64; LANES]>,
+    /// Nodes before this one have no traffic: they are outermost.
+    first: usize,
     /// Cycles per bit of a first or last tile, for each memory.
     ends: Vec<f64>,
     /// Copies of a value that each node holds, on average.
@@ -95,6 +94,7 @@ impl Of {
 }
 
 /// The cycles of one port.
+#[derive(Clone)]
 struct Line {
     constant: f64,
     of: Vec<Of>,
@@ -117,62 +117,93 @@ struct Per {
 
 impl Form {
     pub(crate) fn new(problem: &Problem, nodes: &[Node], split: &Split) -> Form {
+        let mut form = Form::of(problem, nodes, split, |_| true);
+        form.energy += problem.n_operations() as f64 * problem.pj_per_operation;
+        form.drop_idle_ports();
+        form.align();
+        form
+    }
+
+    /// Arranges all that bounds sum up side by side.
+    fn align(&mut self) {
+        let waits = self.exposed.iter().map(|&filled| Of { filled, seen: 0.0 });
+        let first = [
+            (self.energy, self.energy_of.clone()),
+            (0.0, waits.collect()),
+        ];
+        let ports = self
+            .ports
+            .iter()
+            .map(|port| (port.constant, port.of.clone()));
+        let sums: Vec<(f64, Vec<Of>)> = first.into_iter().chain(ports).collect();
+        for sums in sums.chunks(LANES) {
+            let row = |of: &dyn Fn(&(f64, Vec<Of>)) -> f64| {
+                let mut row = [0.0; LANES];
+                row.iter_mut().zip(sums).for_each(|(to, sum)| *to = of(sum));
+                row
+            };
+            self.rows.push(row(&|sum| sum.0));
+            for index in self.first..self.energy_of.len() {
+                self.rows.push(row(&|sum| sum.1[index].filled));
+                self.rows.push(row(&|sum| sum.1[index].seen));
+            }
+        }
+    }
+
+    /// What those of `nodes` add that are `wanted`; each memory has its ports one after the other.
+    fn of(
+        problem: &Problem,
+        nodes: &[Node],
+        split: &Split,
+        wanted: impl Fn(&Node) -> bool,
+    ) -> Form {
+        let copies = |node: &Node| {
+            let here = problem.memories[node.memory].below_fanouts;
+            other_copies(problem, split, node.operand, 0..here)
+        };
+        let seen = |node: &Node| match node.parent {
+            Some(parent) => {
+                let depth = |memory: usize| problem.memories[memory].below_fanouts;
+                let (there, here) = (depth(nodes[parent].memory), depth(node.memory));
+                seen_copies(problem, split, node.operand, there, here)
+            }
+            None => 0.0,
+        };
+        let ends = |memory: &Memory| match memory.write_bits_per_cycle() {
+            write if problem.model.phases && write > 0.0 => 1.0 / write,
+            _ => 0.0,
+        };
+        let n_ports = problem.memories.iter().map(|m| m.ports.len()).sum();
         let mut form = Form {
-            energy: problem.n_operations() as f64 * problem.pj_per_operation,
+            energy: 0.0,
             energy_of: vec![Of::default(); nodes.len()],
             compute: compute_cycles(problem, split),
-            ports: Vec::new(),
+            ports: vec![
+                Line {
+                    constant: 0.0,
+                    of: vec![Of::default(); nodes.len()],
+                };
+                n_ports
+            ],
             exposed: vec![0.0; nodes.len()],
-            ends: problem
-                .memories
-                .iter()
-                .map(|memory| match memory.write_bits_per_cycle() {
-                    write if problem.model.phases && write > 0.0 => 1.0 / write,
-                    _ => 0.0,
-                })
-                .collect(),
-            copies: nodes
-                .iter()
-                .map(|node| {
-                    other_copies(
-                        problem,
-                        split,
-                        node.operand,
-                        0..problem.memories[node.memory].below_fanouts,
-                    )
-                })
-                .collect(),
-            seen: nodes
-                .iter()
-                .map(|node| match node.parent {
-                    Some(parent) => {
-                        let depth = |memory: usize| problem.memories[memory].below_fanouts;
-                        let (there, here) = (depth(nodes[parent].memory), depth(node.memory));
-                        seen_copies(problem, split, node.operand, there, here)
-                    }
-                    None => 0.0,
-                })
-                .collect(),
+            rows: Vec::new(),
+            first: nodes.iter().take_while(|n| n.parent.is_none()).count(),
+            ends: problem.memories.iter().map(ends).collect(),
+            copies: nodes.iter().map(copies).collect(),
+            seen: nodes.iter().map(seen).collect(),
         };
-        let empty = || Line {
-            constant: 0.0,
-            of: vec![Of::default(); nodes.len()],
-        };
-        let mut port_of_memory = Vec::new();
-        for memory in &problem.memories {
-            port_of_memory.push(form.ports.len());
-            form.ports.extend(memory.ports.iter().map(|_| empty()));
+        for (index, node) in nodes.iter().enumerate() {
+            if wanted(node) {
+                form.add(problem, nodes, split, index);
+            }
         }
-        for index in 0..nodes.len() {
-            form.add(problem, nodes, split, index, &port_of_memory);
-        }
-        form.drop_idle_ports();
         form
     }
 
     /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
     pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
-        self.bound(&Traffic::at_least(traffic), self.compute)
+        let traffic = Traffic::at_least(traffic);
+        self.bound(&traffic, &traffic, self.compute)
     }
 
     /// Energy per value of traffic of each node.
@@ -180,14 +211,32 @@ impl Form {
         self.energy_of.iter().map(|of| of.filled + of.seen)
     }
 
-    /// The same where compute takes at least `compute` cycles.
-    pub(crate) fn bound(&self, traffic: &Traffic, compute: f64) -> (f64, f64) {
-        let exposed = self.exposed.iter().zip(&traffic.filled);
-        let mut cycles = compute + exposed.map(|(of, filled)| of * filled).sum::<f64>();
-        for port in &self.ports {
-            cycles = cycles.max(port.constant + dot(&port.of, traffic));
+    /// The same for the larger of two in each number, where compute takes at least `compute` cycles.
+    pub(crate) fn bound(&self, one: &Traffic, other: &Traffic, compute: f64) -> (f64, f64) {
+        let n_nodes = self.energy_of.len() - self.first;
+        let mut cycles: f64 = 0.0;
+        let mut first = None;
+        for rows in self.rows.chunks_exact(1 + 2 * n_nodes) {
+            let mut sums = rows[0];
+            for (at, of) in rows[1..].chunks_exact(2).enumerate() {
+                let index = self.first + at;
+                let filled = one.filled[index].max(other.filled[index]);
+                let seen = one.seen[index].max(other.seen[index]);
+                for lane in 0..LANES {
+                    sums[lane] += of[0][lane] * filled + of[1][lane] * seen;
+                }
+            }
+            let ports = match first {
+                None => {
+                    first = Some((sums[0], compute + sums[1]));
+                    &sums[2..]
+                }
+                Some(_) => &sums,
+            };
+            cycles = ports.iter().copied().fold(cycles, f64::max);
         }
-        (self.energy + dot(&self.energy_of, traffic), cycles)
+        let (energy, busy) = first.expect("energy is always there");
+        (energy, cycles.max(busy))
     }
 
     /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.
@@ -211,14 +260,7 @@ impl Form {
     }
 
     /// Adds what node `index` does, and what it makes the memory above it do.
-    fn add(
-        &mut self,
-        problem: &Problem,
-        nodes: &[Node],
-        split: &Split,
-        index: usize,
-        port_of_memory: &[usize],
-    ) {
+    fn add(&mut self, problem: &Problem, nodes: &[Node], split: &Split, index: usize) {
         let node = nodes[index];
         let operand = &problem.operands[node.operand];
         let memory = &problem.memories[node.memory];
@@ -233,8 +275,9 @@ impl Form {
                 reads.constant * component.read_pj + writes.constant * component.write_pj;
             self.energy_of[of].add(reads.of, component.read_pj);
             self.energy_of[of].add(writes.of, component.write_pj);
-            for (at, port) in component.ports.iter().enumerate() {
-                let line = &mut self.ports[port_of_memory[memory] + at];
+            let ports_above = problem.memories[..memory].iter().map(|m| m.ports.len());
+            let lines = self.ports[ports_above.sum()..].iter_mut();
+            for (port, line) in component.ports.iter().zip(lines) {
                 for (does, per) in [(port.reads, reads), (port.writes, writes)] {
                     if does {
                         line.constant += per.constant / copies / port.bits_per_cycle;
@@ -346,6 +389,92 @@ impl Form {
             && !operand.is_output
         {
             self.exposed[index] = fills * width.partial as f64 / split.used(0..here) as f64 / write;
+        }
+    }
+}
+
+/// The least that each unrolling allows, for one choice of what is kept where.
+///
+/// What an operand adds depends on the copies along the ranks that do not index it alone, of which there are few.
+pub(crate) struct Bounds<'a> {
+    problem: &'a Problem,
+    nodes: &'a [Node],
+    least: Traffic,
+    /// What each operand adds, by the copies along other ranks.
+    known: Vec<BTreeMap<Vec<u64>, Part>>,
+    key: Vec<u64>,
+    cycles: Vec<f64>,
+}
+
+/// What one operand adds.
+struct Part {
+    energy: f64,
+    /// For each memory the cycles of its ports and those in which compute waits for it, of all its copies.
+    cycles: Vec<f64>,
+}
+
+impl<'a> Bounds<'a> {
+    /// `least`: the traffic of each of `nodes` that no loops can avoid.
+    pub(crate) fn new(problem: &'a Problem, nodes: &'a [Node], least: &[f64]) -> Bounds<'a> {
+        Bounds {
+            problem,
+            nodes,
+            least: Traffic::at_least(least),
+            known: problem.operands.iter().map(|_| BTreeMap::new()).collect(),
+            key: Vec::new(),
+            cycles: Vec::new(),
+        }
+    }
+
+    /// A lower bound of energy in pJ and of cycles: the sum of [`Form::least`] over operands.
+    pub(crate) fn least(&mut self, split: &Split) -> (f64, f64) {
+        let problem = self.problem;
+        let mut energy = problem.n_operations() as f64 * problem.pj_per_operation;
+        self.cycles.clear();
+        for operand in 0..problem.operands.len() {
+            self.key.clear();
+            for copies in &split.copies {
+                let others = other_ranks(problem, operand).map(|rank| copies[rank]);
+                self.key.extend(others);
+            }
+            if !self.known[operand].contains_key(&self.key) {
+                let part = self.part(operand, split);
+                self.known[operand].insert(self.key.clone(), part);
+            }
+            let part = &self.known[operand][&self.key];
+            energy += part.energy;
+            self.cycles.resize(part.cycles.len(), 0.0);
+            for (sum, cycles) in self.cycles.iter_mut().zip(&part.cycles) {
+                *sum += cycles;
+            }
+        }
+        let compute = compute_cycles(problem, split);
+        let (mut busiest, mut waits) = (compute, compute);
+        let mut sums = self.cycles.iter();
+        for memory in &problem.memories {
+            let copies = split.used(0..memory.below_fanouts) as f64;
+            let ports = sums.by_ref().take(memory.ports.len());
+            busiest = ports.map(|sum| sum / copies).fold(busiest, f64::max);
+            waits += sums.next().expect("each memory has an entry") / copies;
+        }
+        (energy, busiest.max(waits))
+    }
+
+    fn part(&self, operand: usize, split: &Split) -> Part {
+        let form = Form::of(self.problem, self.nodes, split, |n| n.operand == operand);
+        let mut cycles = Vec::new();
+        let mut ports = form.ports.iter();
+        for (index, memory) in self.problem.memories.iter().enumerate() {
+            let copies = split.used(0..memory.below_fanouts) as f64;
+            let lines = ports.by_ref().take(memory.ports.len());
+            cycles.extend(lines.map(|l| (l.constant + dot(&l.of, &self.least)) * copies));
+            let waits = (0..self.nodes.len()).filter(|i| self.nodes[*i].memory == index);
+            let waits = waits.map(|i| form.exposed[i] * self.least.filled[i]);
+            cycles.push(waits.sum::<f64>() * copies);
+        }
+        Part {
+            energy: form.energy + dot(&form.energy_of, &self.least),
+            cycles,
         }
     }
 }

@@ -368,6 +368,10 @@ fn moved(
         .dimensions
         .iter()
         .map(|terms| {
+            if let ([(_, rank)], Pieces::All) = (terms.as_slice(), outer) {
+                // All pieces of a rank are the rank, however it is cut.
+                return problem.sizes[*rank];
+            }
             let sizes = |rank: usize| {
                 let trips = |at| {
                     if Some(at) == retained {

@@ -20,13 +20,13 @@ use super::Stop;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::bound::{Form, MAX_NODES, Traffic};
+use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, fills, seen};
 use super::goal::Goal;
 use super::nest::{Nest, Pieces, Step, last_loop, tile, tiles};
 use super::problem::{Mask, Operand, Problem, members};
-use super::space::{Node, Sizes, Split, one_of_each, placements, splits};
+use super::space::{Node, Sizes, Split, distinct_splits, placements};
 
 /// A nest with its cost.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ struct Task {
     cycles: f64,
     /// What the nodes below the fan-outs can do, of all that could be part of something that ranks below `limit`; empty if
     /// that is not known.
-    registers: Vec<Moves>,
+    registers: Vec<Ranked>,
     limit: f64,
     /// How far above its bound it is searched next, as a part of it.
     reach: f64,
@@ -126,16 +126,16 @@ pub(crate) fn search<G: Goal>(
         .map(|&n| Sizes::new(n, problem.model.perfect))
         .collect();
     let placements = placements(problem);
-    let splits = one_of_each(problem, splits(problem));
+    let splits = distinct_splits(problem);
     let mut tasks = BinaryHeap::with_capacity(placements.len() * splits.len());
     for (placement, nodes) in placements.iter().enumerate() {
         assert!(
             nodes.len() <= MAX_NODES,
             "a tree has at most {MAX_NODES} kept tensors"
         );
-        let least = least_traffic(problem, nodes);
+        let mut bounds = Bounds::new(problem, nodes, &least_traffic(problem, nodes));
         for (split, copies) in splits.iter().enumerate() {
-            let (energy, cycles) = Form::new(problem, nodes, copies).least(&least);
+            let (energy, cycles) = bounds.least(copies);
             tasks.push(Task {
                 placement,
                 split,
@@ -143,7 +143,7 @@ pub(crate) fn search<G: Goal>(
                 energy,
                 cycles,
                 registers: Vec::new(),
-                limit: 0.0,
+                limit: f64::INFINITY,
                 reach: REACH,
             });
         }
@@ -166,66 +166,57 @@ pub(crate) fn search<G: Goal>(
             sizes: &sizes,
             nodes,
             split,
+            registers: &[],
+            limit: f64::INFINITY,
         };
         // A search that lasts needs a nest to stop with.
         if certificate.leaves == 0 && certificate.nodes > LOOK_AFTER && looks < LOOKS {
             looks += 1;
             let until = certificate.nodes + LOOK_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            let _ = frame.walk(Scope::All, &[], goal, &mut soon, &mut certificate);
+            let _ = frame.walk(Scope::All, goal, &mut soon, &mut certificate);
         }
-        let unfinished = if task.registers.is_empty() {
-            let limit = match goal.is_ranked() {
-                true => task.rank.0 * (1.0 + task.reach),
-                false => f64::INFINITY,
-            };
+        let ended = if task.registers.is_empty() {
+            if goal.is_ranked() && task.rank.0 > 0.0 {
+                task.limit = task.rank.0 * (1.0 + task.reach);
+            }
             let mut registers = Registers {
                 goal: &*goal,
-                limit,
                 found: Vec::new(),
             };
-            let scope = Scope::Registers;
-            let ended = frame.walk(scope, &[], &mut registers, stop, &mut certificate);
-            let mut found = registers.found;
-            found.sort_by(|a, b| a.0.0.total_cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
-            ended.map(|()| {
-                match found.first() {
-                    Some((rank, _)) => task.rank = max_rank(task.rank, *rank),
-                    None => {
-                        task.rank = max_rank(task.rank, (limit, f64::NEG_INFINITY));
-                        task.reach *= 2.0;
-                    }
-                }
-                task.limit = limit;
-                task.registers = found.into_iter().map(|(_, moves)| moves).collect();
-                if task.rank.0 < f64::INFINITY {
-                    tasks.push(task);
-                }
-            })
-        } else {
             let limit = task.limit;
-            let mut below = Below { goal, limit };
-            let ended = frame.walk(
-                Scope::All,
-                &task.registers,
-                &mut below,
-                stop,
-                &mut certificate,
-            );
-            ended.map(|()| {
-                if limit < f64::INFINITY {
-                    task.rank = max_rank(task.rank, (limit, f64::NEG_INFINITY));
-                    task.reach *= 2.0;
-                    task.registers = Vec::new();
-                    tasks.push(task);
-                }
-            })
+            let frame = Frame { limit, ..frame };
+            let ended = frame.walk(Scope::Registers, &mut registers, stop, &mut certificate);
+            task.registers = registers.found;
+            task.registers
+                .sort_by(|a, b| a.0.0.total_cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
+            ended
+        } else {
+            let frame = Frame {
+                registers: &task.registers,
+                limit: task.limit,
+                ..frame
+            };
+            let ended = frame.walk(Scope::All, goal, stop, &mut certificate);
+            task.registers.clear();
+            ended
         };
-        if unfinished.is_none() {
+        if ended.is_none() {
             certificate.stop = StopReason::Stopped;
             // The tasks come in the order of their bounds, so that of this one is the least.
             certificate.open_bound = Some(open_rank);
             break;
+        }
+        match task.registers.first() {
+            Some((rank, _)) => task.rank = max_rank(task.rank, *rank),
+            // Nothing of it ranks below the limit.
+            None => {
+                task.rank = max_rank(task.rank, (task.limit, f64::NEG_INFINITY));
+                task.reach *= 2.0;
+            }
+        }
+        if task.rank.0 < f64::INFINITY {
+            tasks.push(task);
         }
     }
     if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
@@ -241,12 +232,14 @@ const LOOKS: u32 = 16;
 /// Nodes of such a look.
 const LOOK_NODES: u64 = 2048;
 
+/// What moves at least, with the rank of that.
+type Ranked = ((f64, f64), Moves);
+
 /// What the nodes below the fan-outs can do that could be part of something wanted.
 struct Registers<'a, G> {
     goal: &'a G,
-    limit: f64,
     /// With ranks, in no order; none is as good as another in all that moves.
-    found: Vec<((f64, f64), Moves)>,
+    found: Vec<Ranked>,
 }
 
 impl<G: Goal> Goal for Registers<'_, G> {
@@ -255,15 +248,11 @@ impl<G: Goal> Goal for Registers<'_, G> {
     }
 
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
-        rank.0 >= self.limit || self.goal.is_hopeless_rank(rank)
+        self.goal.is_hopeless_rank(rank)
     }
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
-        self.rank(energy_pj, cycles).0 >= self.limit || self.goal.is_hopeless(energy_pj, cycles)
-    }
-
-    fn is_ranked(&self) -> bool {
-        self.goal.is_ranked()
+        self.goal.is_hopeless(energy_pj, cycles)
     }
 
     fn is_known(&self, moves: &Moves) -> bool {
@@ -281,44 +270,7 @@ impl<G: Goal> Goal for Registers<'_, G> {
     }
 }
 
-/// Only what ranks below a limit.
-struct Below<'a, G> {
-    goal: &'a mut G,
-    limit: f64,
-}
-
-impl<G: Goal> Goal for Below<'_, G> {
-    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
-        self.goal.rank(energy_pj, cycles)
-    }
-
-    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
-        rank.0 >= self.limit || self.goal.is_hopeless_rank(rank)
-    }
-
-    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
-        self.rank(energy_pj, cycles).0 >= self.limit || self.goal.is_hopeless(energy_pj, cycles)
-    }
-
-    fn is_ranked(&self) -> bool {
-        self.goal.is_ranked()
-    }
-
-    fn offer(&mut self, leaf: &Leaf<'_>) {
-        self.goal.offer(leaf);
-    }
-}
-
 impl Moves {
-    /// The larger of both, of `n_nodes`.
-    fn max(&self, other: &Moves, n_nodes: usize) -> Moves {
-        Moves {
-            traffic: self.traffic.max(&other.traffic, n_nodes),
-            compute: self.compute.max(other.compute),
-            ends: self.ends.max(other.ends),
-        }
-    }
-
     /// Whether nothing of it is less than of `other`.
     fn covers(&self, other: &Moves) -> bool {
         self.compute >= other.compute
@@ -346,9 +298,14 @@ pub(crate) fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
 
 /// The values of an operand that are moved at least.
 pub(crate) fn least_values(problem: &Problem, operand: usize) -> f64 {
+    least_extents(problem, operand, |_| 1.0)
+}
+
+/// The values of all tiles of an operand, of which there are at least `n(r)` along rank `r`.
+fn least_extents(problem: &Problem, operand: usize, n: impl Fn(usize) -> f64) -> f64 {
     let least = |terms: &Vec<(u64, usize)>| match terms.as_slice() {
         [(_, rank)] => problem.sizes[*rank] as f64,
-        terms => least_swept(problem, terms, &|_| 1.0),
+        terms => least_swept(problem, terms, &n),
     };
     problem.operands[operand]
         .dimensions
@@ -357,29 +314,24 @@ pub(crate) fn least_values(problem: &Problem, operand: usize) -> f64 {
         .product()
 }
 
-/// The extents of a dimension of strided or sliding indices, summed over tiles of which rank `r` has `n(r)`.
-fn swept(problem: &Problem, terms: &[(u64, usize)], n: &dyn Fn(usize) -> f64) -> f64 {
-    let all: f64 = terms.iter().map(|(_, rank)| n(*rank)).product();
-    let reach = |(factor, rank): &(u64, usize)| {
-        *factor as f64 * (problem.sizes[*rank] as f64 - n(*rank)) * (all / n(*rank))
-    };
-    all + terms.iter().map(reach).sum::<f64>()
-}
-
-/// The least of it for at least `n(r)` tiles: it is linear in each number, so one of the ends is the least.
-fn least_swept(problem: &Problem, terms: &[(u64, usize)], n: &dyn Fn(usize) -> f64) -> f64 {
+/// The extents of a dimension of sliding indices, summed over tiles of which there are at least `n(r)` along rank `r`.
+///
+/// The sum is linear in each number, so one of the ends is the least.
+fn least_swept(problem: &Problem, terms: &[(u64, usize)], n: impl Fn(usize) -> f64) -> f64 {
     let corner = |corner: usize| {
-        swept(problem, terms, &|rank| {
-            let at = terms
-                .iter()
-                .position(|(_, r)| *r == rank)
-                .expect("a term's rank");
-            if corner >> at & 1 == 1 {
-                problem.sizes[rank] as f64
+        // The sum over all tiles of what is reached beyond the first value, and how many tiles there are.
+        let (mut reach, mut tiles) = (0.0, 1.0);
+        for (at, &(factor, rank)) in terms.iter().enumerate() {
+            let bound = problem.sizes[rank] as f64;
+            let n = if corner >> at & 1 == 1 {
+                bound
             } else {
                 n(rank)
-            }
-        })
+            };
+            reach = reach * n + factor as f64 * (bound - n) * tiles;
+            tiles *= n;
+        }
+        tiles + reach
     };
     (0..1 << terms.len())
         .map(corner)
@@ -425,17 +377,17 @@ pub(crate) struct Frame<'a> {
     pub(crate) sizes: &'a [Sizes],
     pub(crate) nodes: &'a [Node],
     pub(crate) split: &'a Split,
+    /// What the nodes below the fan-outs move at least is at least one of these, the best first; empty if nothing is known.
+    pub(crate) registers: &'a [Ranked],
+    /// Nothing that ranks at least so is wanted.
+    pub(crate) limit: f64,
 }
 
 impl Frame<'_> {
     /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
-    ///
-    /// `registers`: of each of them the nodes below the fan-outs move at least as much as one of these; empty if nothing
-    /// is known of them.
     pub(crate) fn walk<G: Goal>(
         self,
         scope: Scope,
-        registers: &[Moves],
         goal: &mut G,
         stop: &mut Stop<'_>,
         certificate: &mut Certificate,
@@ -445,6 +397,8 @@ impl Frame<'_> {
             sizes,
             nodes,
             split,
+            registers,
+            limit,
         } = self;
         let form = Form::new(problem, nodes, split);
         let least = Moves {
@@ -452,7 +406,7 @@ impl Frame<'_> {
             compute: form.compute,
             ends: 0.0,
         };
-        let unknown = [least];
+        let unknown = [((0.0, 0.0), least)];
         let mut walk = Walk {
             problem,
             sizes,
@@ -465,6 +419,7 @@ impl Frame<'_> {
             } else {
                 registers
             },
+            limit,
             goal,
             stop,
             certificate,
@@ -488,7 +443,8 @@ struct Walk<'a, 's, G> {
     form: Form,
     scope: Scope,
     /// What the nodes below the fan-outs move at least is at least one of these, the best first.
-    registers: &'a [Moves],
+    registers: &'a [Ranked],
+    limit: f64,
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
@@ -498,7 +454,7 @@ struct Walk<'a, 's, G> {
     /// Iterations of shared loops.
     rounds: f64,
     /// The least tile of each rank above each fan-out, and below the last.
-    least_tiles: Vec<Vec<u64>>,
+    least_tiles: Vec<[u64; ir::workload::MAX_RANKS]>,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
@@ -761,6 +717,9 @@ impl<G: Goal> Walk<'_, '_, G> {
                 return self.least_tiles[below][rank];
             }
             let tile = self.sizes[rank].values[tile[rank] as usize];
+            if fanouts == below {
+                return tile;
+            }
             match self.split.along(rank, fanouts..below) {
                 1 => tile,
                 copies => tile.div_ceil(copies),
@@ -802,7 +761,9 @@ impl<G: Goal> Walk<'_, '_, G> {
             } else if operand.sliding >> rank & 1 == 1
                 && !self.problem.memories[node.memory].reuses_overlap
             {
-                let least = self.repeats(state, index) * self.values(state, index, least_swept);
+                let n = |rank: usize| self.sizes[rank].counts[state.tile[rank] as usize];
+                let values = least_extents(self.problem, node.operand, n);
+                let least = self.repeats(state, index) * values;
                 state.moves.traffic.set(index, least);
             }
         }
@@ -815,31 +776,16 @@ impl<G: Goal> Walk<'_, '_, G> {
         others.map(|rank| state.counts[rank]).product()
     }
 
-    /// The values of all tiles of node `index`, with `swept` for dimensions of several ranks.
-    fn values(
-        &self,
-        state: &State,
-        index: usize,
-        swept: impl Fn(&Problem, &[(u64, usize)], &dyn Fn(usize) -> f64) -> f64,
-    ) -> f64 {
-        let n = |rank: usize| self.sizes[rank].counts[state.tile[rank] as usize];
-        let dimension = |terms: &Vec<(u64, usize)>| match terms.as_slice() {
-            [(_, rank)] => self.problem.sizes[*rank] as f64,
-            terms => swept(self.problem, terms, &n),
-        };
-        self.problem.operands[self.nodes[index].operand]
-            .dimensions
-            .iter()
-            .map(dimension)
-            .product()
-    }
-
     /// Whether nothing below is wanted: with whatever choice for the registers, of which those that stay hopeless are passed.
     fn is_hopeless(&self, state: &mut State) -> bool {
-        while let Some(registers) = self.registers.get(state.registers) {
-            let moves = state.moves.max(registers, self.nodes.len());
-            let (energy, cycles) = self.form.bound(&moves.traffic, moves.compute);
-            if !self.goal.is_hopeless(energy, cycles + moves.ends) {
+        while let Some((_, registers)) = self.registers.get(state.registers) {
+            let moves = &state.moves;
+            let compute = moves.compute.max(registers.compute);
+            let traffic = (&moves.traffic, &registers.traffic);
+            let (energy, cycles) = self.form.bound(traffic.0, traffic.1, compute);
+            let cycles = cycles + moves.ends.max(registers.ends);
+            let is_over = self.goal.rank(energy, cycles).0 >= self.limit;
+            if !is_over && !self.goal.is_hopeless(energy, cycles) {
                 return self.goal.is_known(&state.moves);
             }
             state.registers += 1;
@@ -1095,7 +1041,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
         }
         self.certificate.leaves += u64::from(self.scope == Scope::All);
-        let (energy, cycles) = self.form.bound(&state.moves.traffic, state.moves.compute);
+        let traffic = &state.moves.traffic;
+        let (energy, cycles) = self.form.bound(traffic, traffic, state.moves.compute);
         let bound = (energy, cycles + state.moves.ends);
         let mut orders = vec![self.steps.clone()];
         // Other einsums share the order of the given loops.

@@ -374,8 +374,10 @@ impl Part {
                 sizes: &self.sizes,
                 nodes,
                 split: &self.splits[task.split],
+                registers: &[],
+                limit: f64::INFINITY,
             };
-            let ended = frame.walk(Scope::All, &[], &mut goal, stop, &mut inner);
+            let ended = frame.walk(Scope::All, &mut goal, stop, &mut inner);
             if ended.is_none() {
                 certificate.stop = StopReason::Stopped;
                 break;
