@@ -93,7 +93,7 @@ impl Of {
     }
 }
 
-/// The cycles of one port.
+/// One sum, such as the cycles of a port.
 #[derive(Clone)]
 struct Line {
     constant: f64,
@@ -126,26 +126,30 @@ impl Form {
 
     /// Arranges all that bounds sum up side by side.
     fn align(&mut self) {
-        let waits = self.exposed.iter().map(|&filled| Of { filled, seen: 0.0 });
-        let first = [
-            (self.energy, self.energy_of.clone()),
-            (0.0, waits.collect()),
-        ];
-        let ports = self
-            .ports
-            .iter()
-            .map(|port| (port.constant, port.of.clone()));
-        let sums: Vec<(f64, Vec<Of>)> = first.into_iter().chain(ports).collect();
-        for sums in sums.chunks(LANES) {
-            let row = |of: &dyn Fn(&(f64, Vec<Of>)) -> f64| {
+        let of = |filled: &f64| Of {
+            filled: *filled,
+            seen: 0.0,
+        };
+        let energy = Line {
+            constant: self.energy,
+            of: self.energy_of.clone(),
+        };
+        let waits = Line {
+            constant: 0.0,
+            of: self.exposed.iter().map(of).collect(),
+        };
+        let mut lines = vec![energy, waits];
+        lines.extend_from_slice(&self.ports);
+        for lines in lines.chunks(LANES) {
+            let row = |of: &dyn Fn(&Line) -> f64| {
                 let mut row = [0.0; LANES];
-                row.iter_mut().zip(sums).for_each(|(to, sum)| *to = of(sum));
+                row.iter_mut().zip(lines).for_each(|(to, l)| *to = of(l));
                 row
             };
-            self.rows.push(row(&|sum| sum.0));
+            self.rows.push(row(&|line| line.constant));
             for index in self.first..self.energy_of.len() {
-                self.rows.push(row(&|sum| sum.1[index].filled));
-                self.rows.push(row(&|sum| sum.1[index].seen));
+                self.rows.push(row(&|line| line.of[index].filled));
+                self.rows.push(row(&|line| line.of[index].seen));
             }
         }
     }

@@ -360,6 +360,25 @@ struct State {
     registers: usize,
 }
 
+/// What a memory has left for a tile, in bits.
+#[derive(Clone, Copy)]
+struct Room {
+    bits: u64,
+    /// The same if the tile is cut in the block above it.
+    bits_if_cut: u64,
+    is_cut: bool,
+}
+
+impl Room {
+    fn now(self) -> u64 {
+        if self.is_cut {
+            self.bits_if_cut
+        } else {
+            self.bits
+        }
+    }
+}
+
 /// Which nodes a walk places.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -579,7 +598,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             let above = state.above & !last;
             let ranks = self.problem.operands[node.operand].ranks & !above;
             let room = self.room(node.memory);
-            if self.least_bits(state, index, ranks, false) > room {
+            let room = Room {
+                bits: room,
+                bits_if_cut: room.min(self.followers_room(state, index, depth, ranks & last)),
+                is_cut: false,
+            };
+            if self.least_bits(state, index, ranks, false) > room.bits {
                 self.certificate.pruned_by_capacity += 1;
                 continue;
             }
@@ -618,20 +642,41 @@ impl<G: Goal> Walk<'_, '_, G> {
         open.filter(reuses).fold(0, |mask, i| mask | overlaps(i))
     }
 
-    /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
+    /// The bits that node `index` may take if it is cut, so that its tile fits the memories that follow.
     ///
-    /// `room` is what its memory has left, in bits.
-    fn cut(&mut self, state: &State, index: usize, ranks: Mask, room: u64) -> Option<()> {
+    /// If all that is left above the next fan-out is of the same operand, no loop over its ranks comes between: the next
+    /// memories keep the same tile. `free` are the ranks for which that does not hold.
+    fn followers_room(&self, state: &State, index: usize, depth: usize, free: Mask) -> u64 {
+        let Node {
+            memory, operand, ..
+        } = self.nodes[index];
+        let follows = |i: &usize| {
+            let node = self.nodes[*i];
+            let here = self.problem.memories[node.memory].below_fanouts == depth;
+            *i != index && here && state.placed >> i & 1 == 0
+        };
+        let followers = (0..self.nodes.len()).filter(follows);
+        if free != 0 || followers.clone().any(|i| self.nodes[i].operand != operand) {
+            return u64::MAX;
+        }
+        let one = |memory| self.problem.held_bits(memory, operand, 1, true);
+        let values = |i: usize| self.room(self.nodes[i].memory) / one(self.nodes[i].memory);
+        let values = followers.map(values).min();
+        values.map_or(u64::MAX, |values| values.saturating_mul(one(memory)))
+    }
+
+    /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
+    fn cut(&mut self, state: &State, index: usize, ranks: Mask, room: Room) -> Option<()> {
         self.certificate.nodes += 1;
         if self.certificate.nodes.is_multiple_of(1024) && (self.stop)(self.certificate.nodes) {
             return None;
         }
         if ranks == 0 {
-            return self.place(state, index, room);
+            return self.place(state, index, room.bits);
         }
         let rank = ranks.trailing_zeros() as usize;
         let rest = ranks & (ranks - 1);
-        if self.least_bits(state, index, rest, false) <= room {
+        if self.least_bits(state, index, rest, room.is_cut) <= room.now() {
             self.cut(state, index, rest, room)?;
         }
         let sizes = &self.sizes[rank];
@@ -640,7 +685,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         let mut tile = state.tile;
         let mut is_too_large = |to: &u16| {
             tile[rank] = *to;
-            self.least_bits_of(&tile, state.fanouts, index, rest, true) > room
+            self.least_bits_of(&tile, state.fanouts, index, rest, true) > room.bits_if_cut
         };
         // Smaller tiles take less room, and make more traffic.
         let fitting = match cuts.first() {
@@ -649,6 +694,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         };
         self.certificate.pruned_by_capacity += u64::from(fitting > 0);
         let mark = self.steps.len();
+        let is_cut = true;
         for &to in &cuts[fitting..] {
             if sizes.values[to as usize] < least {
                 break;
@@ -667,7 +713,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 rank,
                 tile: sizes.values[to as usize],
             });
-            self.cut(&state, index, rest, room)?;
+            self.cut(&state, index, rest, Room { is_cut, ..room })?;
             self.steps.truncate(mark);
         }
         Some(())
