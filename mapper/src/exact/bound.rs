@@ -66,8 +66,8 @@ pub(crate) struct Form {
     ports: Vec<Line>,
     /// Cycles in which compute waits for a memory that is not double-buffered.
     exposed: Vec<f64>,
-    /// The energy, the cycles in which compute waits, and the cycles of each port, side by side: first what is constant,
-    /// then what each node from `first` on adds per value filled and per value seen.
+    /// The energy, the cycles in which compute waits, and the cycles of each port, side by side: first what is
+    /// constant, then what each node from `first` on adds per value filled and per value seen.
     rows: Vec<[f64; LANES]>,
     /// Nodes before this one have no traffic: they are outermost.
     first: usize,
@@ -350,7 +350,8 @@ impl Form {
                     first * width.partial as f64,
                 ),
             };
-            // Old values that come back here, and that are read above, per value filled and seen, less those that start.
+            // Old values that come back here, and that are read above, per value filled and seen, less those that
+            // start.
             let partial = width.partial as f64;
             let ((filled, back, starts), (read, starts_above)) = if problem.model.free_first_terms {
                 ((fills, 0.0, fills), (seen, seen))
