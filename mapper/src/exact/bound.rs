@@ -1,46 +1,110 @@
 //! The cost of a nest as a linear form in its fills, which is what makes lower bounds cheap.
 //!
 //! With the memories and the unrolling decided, energy and the load of each port are a constant plus, for each node, a
-//! coefficient times its *traffic*: the values that cross into its tiles if copies that share a value count once.
-//! Traffic only grows as loops are added above a node, so the form at the traffic known so far is a lower bound of every
+//! coefficient times each of two numbers: the values that are *filled* into its tiles, over all copies, and those that
+//! are *seen* by the memory above it, where copies that share a value count once.
+//! Both only grow as loops are added above a node, so the form at what is known so far is a lower bound of every
 //! completion; at a finished nest with perfect factors it is the cost that [`super::cost`] counts.
+//! Both are given per copy on average, so that one number bounds them as long as a node is not placed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::problem::{Problem, Width};
+use super::problem::{Memory, Problem, Width};
 use super::space::{Node, Split};
+
+/// Sums that are made side by side.
+const LANES: usize = 8;
 
 /// The most nodes of a placement.
 pub(crate) const MAX_NODES: usize = 24;
 
+/// What moves between each node and the memory above it.
+#[derive(Clone, Copy)]
+pub(crate) struct Traffic {
+    /// Values filled over all copies, divided by `Form::copies`.
+    pub(super) filled: [f64; MAX_NODES],
+    /// Values seen by the memory above, divided by `Form::seen`.
+    pub(super) seen: [f64; MAX_NODES],
+}
+
+impl Traffic {
+    /// At least `least` of each node, both filled and seen.
+    pub(crate) fn at_least(least: &[f64]) -> Traffic {
+        let mut filled = [0.0; MAX_NODES];
+        filled[..least.len()].copy_from_slice(least);
+        Traffic {
+            filled,
+            seen: filled,
+        }
+    }
+
+    /// Whether nothing of it is less than of `other`.
+    pub(super) fn covers(&self, other: &Traffic) -> bool {
+        let covers = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a >= b);
+        covers(&self.filled, &other.filled) && covers(&self.seen, &other.seen)
+    }
+
+    /// At least `values` of node `index`.
+    pub(super) fn set(&mut self, index: usize, values: f64) {
+        (self.filled[index], self.seen[index]) = (values, values);
+    }
+
+    /// `ratio` times as much of node `index`.
+    pub(super) fn scale(&mut self, index: usize, ratio: f64) {
+        self.filled[index] *= ratio;
+        self.seen[index] *= ratio;
+    }
+}
+
 /// Energy and cycles from traffic.
 pub(crate) struct Form {
     energy: f64,
-    energy_of: Vec<f64>,
+    energy_of: Vec<Of>,
     /// Cycles of compute, whatever the loops.
     pub(super) compute: f64,
     ports: Vec<Line>,
     /// Cycles in which compute waits for a memory that is not double-buffered.
     exposed: Vec<f64>,
+    /// The energy, the cycles in which compute waits, and the cycles of each port, side by side: first what is
+    /// constant, then what each node from `first` on adds per value filled and per value seen.
+    rows: Vec<[f64; LANES]>,
+    /// Nodes before this one have no traffic: they are outermost.
+    first: usize,
     /// Cycles per bit of a first or last tile, for each memory.
     ends: Vec<f64>,
     /// Copies of a value that each node holds, on average.
     pub(super) copies: Vec<f64>,
-    /// The energy of each node above all fan-outs per value of traffic; nothing for the others.
-    above: Vec<f64>,
+    /// How many of them the memory above serves apart.
+    pub(super) seen: Vec<f64>,
 }
 
-/// The cycles of one port.
+/// What a node adds per value filled and per value seen.
+#[derive(Clone, Copy, Default)]
+struct Of {
+    filled: f64,
+    seen: f64,
+}
+
+impl Of {
+    fn add(&mut self, other: Of, factor: f64) {
+        self.filled += other.filled * factor;
+        self.seen += other.seen * factor;
+    }
+}
+
+/// One sum, such as the cycles of a port.
+#[derive(Clone)]
 struct Line {
     constant: f64,
-    of: Vec<f64>,
+    of: Vec<Of>,
 }
 
 impl Line {
     /// Whether this is at least `other`, whatever the traffic.
     fn covers(&self, other: &Line) -> bool {
         let mut of = self.of.iter().zip(&other.of);
-        self.constant >= other.constant && of.all(|(a, b)| a >= b)
+        self.constant >= other.constant && of.all(|(a, b)| a.filled >= b.filled && a.seen >= b.seen)
     }
 }
 
@@ -48,82 +112,135 @@ impl Line {
 #[derive(Clone, Copy, Default)]
 struct Per {
     constant: f64,
-    traffic: f64,
+    of: Of,
 }
 
 impl Form {
     pub(crate) fn new(problem: &Problem, nodes: &[Node], split: &Split) -> Form {
-        let mut form = Form {
-            energy: problem.n_operations() as f64 * problem.pj_per_operation,
-            energy_of: vec![0.0; nodes.len()],
-            compute: compute_cycles(problem, split),
-            ports: Vec::new(),
-            exposed: vec![0.0; nodes.len()],
-            ends: problem
-                .memories
-                .iter()
-                .map(|memory| match memory.write_bits_per_cycle() {
-                    write if problem.model.phases && write > 0.0 => 1.0 / write,
-                    _ => 0.0,
-                })
-                .collect(),
-            copies: nodes
-                .iter()
-                .map(|node| {
-                    other_copies(
-                        problem,
-                        split,
-                        node.operand,
-                        0..problem.memories[node.memory].below_fanouts,
-                    )
-                })
-                .collect(),
-            above: Vec::new(),
-        };
-        let empty = || Line {
-            constant: 0.0,
-            of: vec![0.0; nodes.len()],
-        };
-        let mut port_of_memory = Vec::new();
-        for memory in &problem.memories {
-            port_of_memory.push(form.ports.len());
-            form.ports.extend(memory.ports.iter().map(|_| empty()));
-        }
-        for index in 0..nodes.len() {
-            form.add(problem, nodes, split, index, &port_of_memory);
-        }
+        let mut form = Form::of(problem, nodes, split, |_| true);
+        form.energy += problem.n_operations() as f64 * problem.pj_per_operation;
         form.drop_idle_ports();
-        let is_above = |node: &Node| problem.memories[node.memory].below_fanouts == 0;
-        form.above = nodes
-            .iter()
-            .zip(&form.energy_of)
-            .map(|(node, e)| if is_above(node) { *e } else { 0.0 })
-            .collect();
+        form.align();
+        form
+    }
+
+    /// Arranges all that bounds sum up side by side.
+    fn align(&mut self) {
+        let of = |filled: &f64| Of {
+            filled: *filled,
+            seen: 0.0,
+        };
+        let energy = Line {
+            constant: self.energy,
+            of: self.energy_of.clone(),
+        };
+        let waits = Line {
+            constant: 0.0,
+            of: self.exposed.iter().map(of).collect(),
+        };
+        let mut lines = vec![energy, waits];
+        lines.extend_from_slice(&self.ports);
+        for lines in lines.chunks(LANES) {
+            let row = |of: &dyn Fn(&Line) -> f64| {
+                let mut row = [0.0; LANES];
+                row.iter_mut().zip(lines).for_each(|(to, l)| *to = of(l));
+                row
+            };
+            self.rows.push(row(&|line| line.constant));
+            for index in self.first..self.energy_of.len() {
+                self.rows.push(row(&|line| line.of[index].filled));
+                self.rows.push(row(&|line| line.of[index].seen));
+            }
+        }
+    }
+
+    /// What those of `nodes` add that are `wanted`; each memory has its ports one after the other.
+    fn of(
+        problem: &Problem,
+        nodes: &[Node],
+        split: &Split,
+        wanted: impl Fn(&Node) -> bool,
+    ) -> Form {
+        let copies = |node: &Node| {
+            let here = problem.memories[node.memory].below_fanouts;
+            other_copies(problem, split, node.operand, 0..here)
+        };
+        let seen = |node: &Node| match node.parent {
+            Some(parent) => {
+                let depth = |memory: usize| problem.memories[memory].below_fanouts;
+                let (there, here) = (depth(nodes[parent].memory), depth(node.memory));
+                seen_copies(problem, split, node.operand, there, here)
+            }
+            None => 0.0,
+        };
+        let ends = |memory: &Memory| match memory.write_bits_per_cycle() {
+            write if problem.model.phases && write > 0.0 => 1.0 / write,
+            _ => 0.0,
+        };
+        let n_ports = problem.memories.iter().map(|m| m.ports.len()).sum();
+        let mut form = Form {
+            energy: 0.0,
+            energy_of: vec![Of::default(); nodes.len()],
+            compute: compute_cycles(problem, split),
+            ports: vec![
+                Line {
+                    constant: 0.0,
+                    of: vec![Of::default(); nodes.len()],
+                };
+                n_ports
+            ],
+            exposed: vec![0.0; nodes.len()],
+            rows: Vec::new(),
+            first: nodes.iter().take_while(|n| n.parent.is_none()).count(),
+            ends: problem.memories.iter().map(ends).collect(),
+            copies: nodes.iter().map(copies).collect(),
+            seen: nodes.iter().map(seen).collect(),
+        };
+        for (index, node) in nodes.iter().enumerate() {
+            if wanted(node) {
+                form.add(problem, nodes, split, index);
+            }
+        }
         form
     }
 
     /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
     pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
-        self.bound(traffic, self.compute)
+        let traffic = Traffic::at_least(traffic);
+        self.bound(&traffic, &traffic, self.compute)
     }
 
     /// Energy per value of traffic of each node.
-    pub(crate) fn energy_of(&self) -> &[f64] {
-        &self.energy_of
+    pub(crate) fn energy_of(&self) -> impl Iterator<Item = f64> {
+        self.energy_of.iter().map(|of| of.filled + of.seen)
     }
 
-    /// The same where compute takes at least `compute` cycles.
-    pub(crate) fn bound(&self, traffic: &[f64], compute: f64) -> (f64, f64) {
-        let mut cycles = compute + dot(&self.exposed, traffic);
-        for port in &self.ports {
-            cycles = cycles.max(port.constant + dot(&port.of, traffic));
+    /// The same for the larger of two in each number, where compute takes at least `compute` cycles.
+    pub(crate) fn bound(&self, one: &Traffic, other: &Traffic, compute: f64) -> (f64, f64) {
+        let n_nodes = self.energy_of.len() - self.first;
+        let mut cycles: f64 = 0.0;
+        let mut first = None;
+        for rows in self.rows.chunks_exact(1 + 2 * n_nodes) {
+            let mut sums = rows[0];
+            for (at, of) in rows[1..].chunks_exact(2).enumerate() {
+                let index = self.first + at;
+                let filled = one.filled[index].max(other.filled[index]);
+                let seen = one.seen[index].max(other.seen[index]);
+                for lane in 0..LANES {
+                    sums[lane] += of[0][lane] * filled + of[1][lane] * seen;
+                }
+            }
+            let ports = match first {
+                None => {
+                    first = Some((sums[0], compute + sums[1]));
+                    &sums[2..]
+                }
+                Some(_) => &sums,
+            };
+            cycles = ports.iter().copied().fold(cycles, f64::max);
         }
-        (self.energy + dot(&self.energy_of, traffic), cycles)
-    }
-
-    /// The part of the energy that grows with the traffic of nodes above all fan-outs.
-    pub(crate) fn energy_above(&self, traffic: &[f64]) -> f64 {
-        dot(&self.above, traffic)
+        let (energy, busy) = first.expect("energy is always there");
+        (energy, cycles.max(busy))
     }
 
     /// Cycles in which a first or last tile of `bits` moves into or out of `memory`, beside all others.
@@ -135,7 +252,8 @@ impl Form {
     fn drop_idle_ports(&mut self) {
         let mut ports: Vec<Line> = Vec::with_capacity(self.ports.len());
         for port in self.ports.drain(..) {
-            let is_idle = port.constant <= self.compute && port.of.iter().all(|of| *of <= 0.0);
+            let is_idle = port.constant <= self.compute
+                && port.of.iter().all(|of| of.filled <= 0.0 && of.seen <= 0.0);
             if is_idle || ports.iter().any(|other| other.covers(&port)) {
                 continue;
             }
@@ -146,14 +264,7 @@ impl Form {
     }
 
     /// Adds what node `index` does, and what it makes the memory above it do.
-    fn add(
-        &mut self,
-        problem: &Problem,
-        nodes: &[Node],
-        split: &Split,
-        index: usize,
-        port_of_memory: &[usize],
-    ) {
+    fn add(&mut self, problem: &Problem, nodes: &[Node], split: &Split, index: usize) {
         let node = nodes[index];
         let operand = &problem.operands[node.operand];
         let memory = &problem.memories[node.memory];
@@ -166,19 +277,27 @@ impl Form {
             let copies = split.used(0..component.below_fanouts) as f64;
             self.energy +=
                 reads.constant * component.read_pj + writes.constant * component.write_pj;
-            self.energy_of[of] +=
-                reads.traffic * component.read_pj + writes.traffic * component.write_pj;
-            for (at, port) in component.ports.iter().enumerate() {
-                let line = &mut self.ports[port_of_memory[memory] + at];
+            self.energy_of[of].add(reads.of, component.read_pj);
+            self.energy_of[of].add(writes.of, component.write_pj);
+            let ports_above = problem.memories[..memory].iter().map(|m| m.ports.len());
+            let lines = self.ports[ports_above.sum()..].iter_mut();
+            for (port, line) in component.ports.iter().zip(lines) {
                 for (does, per) in [(port.reads, reads), (port.writes, writes)] {
                     if does {
                         line.constant += per.constant / copies / port.bits_per_cycle;
-                        line.of[of] += per.traffic / copies / port.bits_per_cycle;
+                        line.of[of].add(per.of, 1.0 / copies / port.bits_per_cycle);
                     }
                 }
             }
         };
-        let per = |constant: f64, traffic: f64| Per { constant, traffic };
+        let constant = |constant: f64| Per {
+            constant,
+            of: Of::default(),
+        };
+        let per = |constant: f64, filled: f64, seen: f64| Per {
+            constant,
+            of: Of { filled, seen },
+        };
         if node.is_lowest {
             let first = first_terms(problem, split, node.operand, here..problem.fanouts.len());
             let asked = asked(problem, split, node.operand, here..problem.fanouts.len());
@@ -186,7 +305,7 @@ impl Form {
                 charge(
                     index,
                     node.memory,
-                    per(asked * width.partial as f64, 0.0),
+                    constant(asked * width.partial as f64),
                     Per::default(),
                 );
             } else if node.parent.is_none() {
@@ -194,12 +313,12 @@ impl Form {
                 charge(
                     index,
                     node.memory,
-                    per((asked - first * n_values) * width.partial as f64, 0.0),
-                    per(writes, 0.0),
+                    constant((asked - first * n_values) * width.partial as f64),
+                    constant(writes),
                 );
             } else {
                 let bits = asked * width.partial as f64;
-                charge(index, node.memory, per(bits, 0.0), per(bits, 0.0));
+                charge(index, node.memory, constant(bits), constant(bits));
             }
         }
         let Some(parent) = node.parent else { return };
@@ -207,19 +326,18 @@ impl Form {
         let up = problem.memories[above].bits[node.operand];
         let there = problem.memories[above].below_fanouts;
         // Per value of traffic: values into all copies here, and values that the memory above sees.
-        let fills = other_copies(problem, split, node.operand, 0..here);
-        let seen = fills / shared_copies(problem, split, node.operand, there..here);
+        let (fills, seen) = (self.copies[index], self.seen[index]);
         if !operand.is_output {
             charge(
                 index,
                 node.memory,
                 Per::default(),
-                per(0.0, fills * width.partial as f64),
+                per(0.0, fills * width.partial as f64, 0.0),
             );
             charge(
                 index,
                 above,
-                per(0.0, seen * up.partial as f64),
+                per(0.0, 0.0, seen * up.partial as f64),
                 Per::default(),
             );
         } else {
@@ -232,20 +350,29 @@ impl Form {
                     first * width.partial as f64,
                 ),
             };
-            // Old values that come back here, and that are read above: per value of traffic, less those that start.
-            let ((back, starts), (read, starts_above)) = if problem.model.free_first_terms {
-                ((fills, fills), (seen, seen))
+            // Old values that come back here, and that are read above, per value filled and seen, less those that
+            // start.
+            let partial = width.partial as f64;
+            let ((filled, back, starts), (read, starts_above)) = if problem.model.free_first_terms {
+                ((fills, 0.0, fills), (seen, seen))
             } else {
                 // Where copies above are summed, all but one of them start anew: at least this part of what is seen.
                 let least = seen / shared_copies(problem, split, node.operand, 0..there);
-                ((least, 1.0), (least, 1.0))
+                ((0.0, least, 1.0), (least, 1.0))
             };
-            let partial = width.partial as f64;
             charge(
                 index,
                 node.memory,
-                per(-n_values * starts * again, drains + back * again),
-                per(-n_values * starts * partial, back * partial),
+                per(
+                    -n_values * starts * again,
+                    drains + filled * again,
+                    back * again,
+                ),
+                per(
+                    -n_values * starts * partial,
+                    filled * partial,
+                    back * partial,
+                ),
             );
             let complete = if nodes[parent].parent.is_none() {
                 up.complete as f64
@@ -255,8 +382,8 @@ impl Form {
             charge(
                 index,
                 above,
-                per(-n_values * starts_above * spill(up), read * spill(up)),
-                per(n_values * (complete - spill(up)), seen * spill(up)),
+                per(-n_values * starts_above * spill(up), 0.0, read * spill(up)),
+                per(n_values * (complete - spill(up)), 0.0, seen * spill(up)),
             );
         }
         let write = memory.write_bits_per_cycle();
@@ -271,10 +398,96 @@ impl Form {
     }
 }
 
-fn dot(of: &[f64], traffic: &[f64]) -> f64 {
-    of.iter()
-        .zip(traffic)
-        .map(|(of, traffic)| of * traffic)
+/// The least that each unrolling allows, for one choice of what is kept where.
+///
+/// What an operand adds depends on the copies along the ranks that do not index it alone, of which there are few.
+pub(crate) struct Bounds<'a> {
+    problem: &'a Problem,
+    nodes: &'a [Node],
+    least: Traffic,
+    /// What each operand adds, by the copies along other ranks.
+    known: Vec<BTreeMap<Vec<u64>, Part>>,
+    key: Vec<u64>,
+    cycles: Vec<f64>,
+}
+
+/// What one operand adds.
+struct Part {
+    energy: f64,
+    /// For each memory the cycles of its ports and those in which compute waits for it, of all its copies.
+    cycles: Vec<f64>,
+}
+
+impl<'a> Bounds<'a> {
+    /// `least`: the traffic of each of `nodes` that no loops can avoid.
+    pub(crate) fn new(problem: &'a Problem, nodes: &'a [Node], least: &[f64]) -> Bounds<'a> {
+        Bounds {
+            problem,
+            nodes,
+            least: Traffic::at_least(least),
+            known: problem.operands.iter().map(|_| BTreeMap::new()).collect(),
+            key: Vec::new(),
+            cycles: Vec::new(),
+        }
+    }
+
+    /// A lower bound of energy in pJ and of cycles: the sum of [`Form::least`] over operands.
+    pub(crate) fn least(&mut self, split: &Split) -> (f64, f64) {
+        let problem = self.problem;
+        let mut energy = problem.n_operations() as f64 * problem.pj_per_operation;
+        self.cycles.clear();
+        for operand in 0..problem.operands.len() {
+            self.key.clear();
+            for copies in &split.copies {
+                let others = other_ranks(problem, operand).map(|rank| copies[rank]);
+                self.key.extend(others);
+            }
+            if !self.known[operand].contains_key(&self.key) {
+                let part = self.part(operand, split);
+                self.known[operand].insert(self.key.clone(), part);
+            }
+            let part = &self.known[operand][&self.key];
+            energy += part.energy;
+            self.cycles.resize(part.cycles.len(), 0.0);
+            for (sum, cycles) in self.cycles.iter_mut().zip(&part.cycles) {
+                *sum += cycles;
+            }
+        }
+        let compute = compute_cycles(problem, split);
+        let (mut busiest, mut waits) = (compute, compute);
+        let mut sums = self.cycles.iter();
+        for memory in &problem.memories {
+            let copies = split.used(0..memory.below_fanouts) as f64;
+            let ports = sums.by_ref().take(memory.ports.len());
+            busiest = ports.map(|sum| sum / copies).fold(busiest, f64::max);
+            waits += sums.next().expect("each memory has an entry") / copies;
+        }
+        (energy, busiest.max(waits))
+    }
+
+    fn part(&self, operand: usize, split: &Split) -> Part {
+        let form = Form::of(self.problem, self.nodes, split, |n| n.operand == operand);
+        let mut cycles = Vec::new();
+        let mut ports = form.ports.iter();
+        for (index, memory) in self.problem.memories.iter().enumerate() {
+            let copies = split.used(0..memory.below_fanouts) as f64;
+            let lines = ports.by_ref().take(memory.ports.len());
+            cycles.extend(lines.map(|l| (l.constant + dot(&l.of, &self.least)) * copies));
+            let waits = (0..self.nodes.len()).filter(|i| self.nodes[*i].memory == index);
+            let waits = waits.map(|i| form.exposed[i] * self.least.filled[i]);
+            cycles.push(waits.sum::<f64>() * copies);
+        }
+        Part {
+            energy: form.energy + dot(&form.energy_of, &self.least),
+            cycles,
+        }
+    }
+}
+
+fn dot(of: &[Of], traffic: &Traffic) -> f64 {
+    let nodes = of.iter().zip(&traffic.filled).zip(&traffic.seen);
+    nodes
+        .map(|((of, filled), seen)| of.filled * filled + of.seen * seen)
         .sum()
 }
 
@@ -336,6 +549,24 @@ fn shared_copies(problem: &Problem, split: &Split, operand: usize, fanouts: Rang
             other_ranks(problem, operand).map(move |rank| split.along(rank, f..f + 1) as f64)
         })
         .product()
+}
+
+/// How many copies above fan-out `here` the memory above fan-out `there` serves apart, on average.
+///
+/// Where all copies along a rank share, the memory above sees the first of them, which has at least the average to do.
+fn seen_copies(problem: &Problem, split: &Split, operand: usize, there: usize, here: usize) -> f64 {
+    let along = |rank: usize| {
+        let all = split.along(rank, 0..here);
+        let is_shared = |f: &usize| problem.fanouts[*f].shares >> operand & 1 == 1;
+        let shared = (there..here).filter(is_shared);
+        let shared: u64 = shared.map(|f| split.along(rank, f..f + 1)).product();
+        if shared == all {
+            return 1.0;
+        }
+        let size = problem.sizes[rank];
+        size as f64 / size.div_ceil(all) as f64 / shared as f64
+    };
+    other_ranks(problem, operand).map(along).product()
 }
 
 /// The ranks that do not index `operand`.

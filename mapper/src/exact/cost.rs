@@ -286,6 +286,14 @@ pub(crate) fn fills(problem: &Problem, nest: &[Step], at: usize) -> u64 {
     }
 }
 
+/// The same as the memory above sees them: copies that share a value count once.
+pub(crate) fn seen(problem: &Problem, nest: &[Step], at: usize) -> u64 {
+    match nest[at] {
+        Step::Keep { operand, .. } => moved(problem, nest, operand, Some(at), Pieces::All, true),
+        _ => 0,
+    }
+}
+
 /// The values that move into the tile of `operand` at step `at`, or to compute where there is no step.
 ///
 /// `outer` says how copies of the memory are counted; with `shared`, the copies between it and the memory above count once
@@ -360,6 +368,10 @@ fn moved(
         .dimensions
         .iter()
         .map(|terms| {
+            if let ([(_, rank)], Pieces::All) = (terms.as_slice(), outer) {
+                // All pieces of a rank are the rank, however it is cut.
+                return problem.sizes[*rank];
+            }
             let sizes = |rank: usize| {
                 let trips = |at| {
                     if Some(at) == retained {

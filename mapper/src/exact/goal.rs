@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::search::{Leaf, Point};
+use super::search::{Leaf, Moves, Point};
 
 /// What is made small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,12 +32,18 @@ impl Objective {
 pub(crate) trait Goal {
     /// The order in which to look.
     fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64);
-    /// What bounds are refined for.
-    fn objective(&self) -> Objective;
     /// Whether nothing that ranks at least like this is wanted.
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool;
     /// Whether nothing with at least this energy and these cycles is wanted.
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool;
+    /// Whether what ranks better is all that is wanted.
+    fn is_ranked(&self) -> bool {
+        false
+    }
+    /// Whether something that moves no more was offered before, and that is all that counts.
+    fn is_known(&self, _: &Moves) -> bool {
+        false
+    }
     /// Takes a finished nest into account.
     fn offer(&mut self, leaf: &Leaf<'_>);
 }
@@ -73,16 +79,16 @@ impl Goal for Best {
         self.objective.rank(energy_pj, cycles)
     }
 
-    fn objective(&self) -> Objective {
-        self.objective
-    }
-
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
         is_no_better(rank, self.rank)
     }
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
         self.is_hopeless_rank(self.rank(energy_pj, cycles))
+    }
+
+    fn is_ranked(&self) -> bool {
+        true
     }
 
     fn offer(&mut self, leaf: &Leaf<'_>) {
@@ -105,10 +111,6 @@ impl Goal for Front {
         Objective::EnergyDelay.rank(energy_pj, cycles)
     }
 
-    fn objective(&self) -> Objective {
-        Objective::Energy
-    }
-
     fn is_hopeless_rank(&self, _: (f64, f64)) -> bool {
         false
     }
@@ -129,45 +131,5 @@ impl Goal for Front {
             p.cost.energy_pj < point.cost.energy_pj || p.cost.cycles < point.cost.cycles
         });
         self.points.push(point);
-    }
-}
-
-/// The least that the bound allows, without counting any nest.
-pub(crate) struct Least {
-    objective: Objective,
-    pub(crate) rank: (f64, f64),
-}
-
-impl Least {
-    pub(crate) fn new(objective: Objective) -> Least {
-        Least {
-            objective,
-            rank: (f64::INFINITY, f64::INFINITY),
-        }
-    }
-}
-
-impl Goal for Least {
-    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
-        self.objective.rank(energy_pj, cycles)
-    }
-
-    fn objective(&self) -> Objective {
-        self.objective
-    }
-
-    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
-        rank >= self.rank
-    }
-
-    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
-        self.is_hopeless_rank(self.rank(energy_pj, cycles))
-    }
-
-    fn offer(&mut self, leaf: &Leaf<'_>) {
-        let rank = self.rank(leaf.bound.0, leaf.bound.1);
-        if rank < self.rank {
-            self.rank = rank;
-        }
     }
 }

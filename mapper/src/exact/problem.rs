@@ -90,6 +90,23 @@ impl Operand {
     }
 }
 
+impl Operand {
+    /// Whether it is indexed as before if each rank takes the place of the one that `renaming` has for it.
+    pub(crate) fn is_same(&self, renaming: &[usize]) -> bool {
+        let sorted = |rename: &dyn Fn(usize) -> usize| {
+            let dimension = |terms: &Vec<(u64, usize)>| {
+                let mut terms: Vec<_> = terms.iter().map(|(f, rank)| (*f, rename(*rank))).collect();
+                terms.sort_unstable();
+                terms
+            };
+            let mut dimensions: Vec<_> = self.dimensions.iter().map(dimension).collect();
+            dimensions.sort_unstable();
+            dimensions
+        };
+        sorted(&|rank| rank) == sorted(&|rank| renaming[rank])
+    }
+}
+
 impl Memory {
     /// Bits that its widest port writes in a cycle; 0 if it is never waited for.
     pub(crate) fn write_bits_per_cycle(&self) -> f64 {

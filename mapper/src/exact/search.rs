@@ -1,7 +1,7 @@
 //! Exact search: depth first over canonical nests, from the outermost loop inwards, with lower bounds.
 //!
 //! A nest is decided in this order: what is kept where and how ranks are unrolled (a *task*, best bound first), then which
-//! node comes next, then how far each of its ranks is cut in the block of loops directly above it. Four facts keep the
+//! node comes next, then how far each of its ranks is cut in the block of loops directly above it. Five facts keep the
 //! space small without losing the best (`research`: Turbo-Charged Mapper, arXiv 2602.15172):
 //!
 //! 1. A loop directly above a tile that it does not index can move below it: the same tile, fetched less often. So the block
@@ -15,18 +15,26 @@
 //!
 //! Traffic grows with every loop, so [`Form`] at the traffic known so far bounds all completions: a branch is cut when that
 //! is no better than the best nest found, or when tiles cannot fit. Every leaf is counted by [`super::cost`].
+//!
+//! A task is searched in two walks. The first places only the nodes below the fan-outs and lists what they move, in their
+//! own tiles and at the ports above them: all choices of which none moves more than another in everything. Every nest of
+//! the task moves at least as much as one of the list, by facts 1 and 2, so the second walk, of whole nests, is bounded by
+//! the best of the list, each number of it raised to the traffic of the loops so far.
+//! Both walks pass over what ranks above a limit, which is a little above the bound of the task: without a good nest to
+//! compare with, they would look at far too much. If nothing ranks below the limit, it is the new bound of the task,
+//! which waits for its turn and is then searched further up.
 
 use super::Stop;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::bound::{Form, MAX_NODES};
+use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
-use super::cost::{Cost, evaluate, extent, fills};
-use super::goal::{Goal, Least, Objective};
+use super::cost::{Cost, evaluate, extent, fills, seen};
+use super::goal::Goal;
 use super::nest::{Nest, Pieces, Step, last_loop, tile, tiles};
 use super::problem::{Mask, Operand, Problem, members};
-use super::space::{Node, Sizes, Split, placements, splits};
+use super::space::{Node, Sizes, Split, distinct_splits, placements};
 
 /// A nest with its cost.
 #[derive(Clone, Debug)]
@@ -44,6 +52,18 @@ pub(crate) struct Leaf<'a> {
     nest: &'a [Step],
     /// The energy and the cycles that the bound sees.
     pub(crate) bound: (f64, f64),
+    moves: Moves,
+}
+
+/// What bounds are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Moves {
+    /// The traffic of placed nodes, and a lower bound for the others.
+    traffic: Traffic,
+    /// At least the cycles of compute.
+    compute: f64,
+    /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
+    ends: f64,
 }
 
 impl Leaf<'_> {
@@ -63,19 +83,12 @@ struct Task {
     rank: (f64, f64),
     energy: f64,
     cycles: f64,
-    /// How much the bound knows of what registers can hold together.
-    knows: Knows,
-}
-
-/// What the bound of a task knows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Knows {
-    /// That everything moves once.
-    Least,
-    /// The best of the objective for the nodes below a fan-out.
-    Rank,
-    /// Their least energy too.
-    Energy,
+    /// What the nodes below the fan-outs move at least in all that ranks below `limit`, the best first; empty before the
+    /// first walk and after the second.
+    registers: Vec<Ranked>,
+    limit: f64,
+    /// How far above its bound it is searched next, as a part of that.
+    reach: f64,
 }
 
 impl Ord for Task {
@@ -121,23 +134,25 @@ pub(crate) fn search<G: Goal>(
         .map(|&n| Sizes::new(n, problem.model.perfect))
         .collect();
     let placements = placements(problem);
-    let splits = splits(problem);
+    let splits = distinct_splits(problem);
     let mut tasks = BinaryHeap::with_capacity(placements.len() * splits.len());
     for (placement, nodes) in placements.iter().enumerate() {
         assert!(
             nodes.len() <= MAX_NODES,
             "a tree has at most {MAX_NODES} kept tensors"
         );
-        let least = least_traffic(problem, nodes);
+        let mut bounds = Bounds::new(problem, nodes, &least_traffic(problem, nodes));
         for (split, copies) in splits.iter().enumerate() {
-            let (energy, cycles) = Form::new(problem, nodes, copies).least(&least);
+            let (energy, cycles) = bounds.least(copies);
             tasks.push(Task {
                 placement,
                 split,
                 rank: goal.rank(energy, cycles),
                 energy,
                 cycles,
-                knows: Knows::Least,
+                registers: Vec::new(),
+                limit: f64::INFINITY,
+                reach: REACH,
             });
         }
     }
@@ -159,41 +174,57 @@ pub(crate) fn search<G: Goal>(
             sizes: &sizes,
             nodes,
             split,
+            registers: &[],
+            limit: f64::INFINITY,
         };
         // A search that lasts needs a nest to stop with.
         if certificate.leaves == 0 && certificate.nodes > LOOK_AFTER && looks < LOOKS {
             looks += 1;
             let until = certificate.nodes + LOOK_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            let _ = frame.walk(Scope::All, NO_BOUND, goal, &mut soon, &mut certificate);
+            let _ = frame.walk(Scope::All, goal, &mut soon, &mut certificate);
         }
-        let unfinished = if task.knows != Knows::Energy {
-            let objective = match task.knows {
-                Knows::Least => goal.objective(),
-                _ => Objective::Energy,
+        let ended = if task.registers.is_empty() {
+            if goal.is_ranked() && task.rank.0 > 0.0 {
+                task.limit = task.rank.0 * (1.0 + task.reach);
+            }
+            let mut registers = Registers {
+                goal: &*goal,
+                found: Vec::new(),
             };
-            let mut least = Least::new(objective);
-            let scope = Scope::Registers;
-            let ended = frame.walk(scope, NO_BOUND, &mut least, stop, &mut certificate);
-            ended.map(|()| {
-                if objective == Objective::Energy {
-                    task.energy = task.energy.max(least.rank.0);
-                    task.rank = max_rank(task.rank, goal.rank(task.energy, task.cycles));
-                    task.knows = Knows::Energy;
-                } else {
-                    task.rank = max_rank(task.rank, least.rank);
-                    task.knows = Knows::Rank;
-                }
-                tasks.push(task);
-            })
+            let limit = task.limit;
+            let frame = Frame { limit, ..frame };
+            let ended = frame.walk(Scope::Registers, &mut registers, stop, &mut certificate);
+            task.registers = registers.found;
+            task.registers
+                .sort_by(|a, b| a.0.0.total_cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
+            ended
         } else {
-            frame.walk(Scope::All, task.energy, goal, stop, &mut certificate)
+            let frame = Frame {
+                registers: &task.registers,
+                limit: task.limit,
+                ..frame
+            };
+            let ended = frame.walk(Scope::All, goal, stop, &mut certificate);
+            task.registers.clear();
+            ended
         };
-        if unfinished.is_none() {
+        if ended.is_none() {
             certificate.stop = StopReason::Stopped;
             // The tasks come in the order of their bounds, so that of this one is the least.
             certificate.open_bound = Some(open_rank);
             break;
+        }
+        match task.registers.first() {
+            Some((rank, _)) => task.rank = max_rank(task.rank, *rank),
+            // Nothing of it ranks below the limit.
+            None => {
+                task.rank = max_rank(task.rank, (task.limit, f64::NEG_INFINITY));
+                task.reach *= 2.0;
+            }
+        }
+        if task.rank.0 < f64::INFINITY {
+            tasks.push(task);
         }
     }
     if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
@@ -208,6 +239,57 @@ const LOOK_AFTER: u64 = 1 << 14;
 const LOOKS: u32 = 16;
 /// Nodes of such a look.
 const LOOK_NODES: u64 = 2048;
+
+/// How far above its bound a task is searched at first, as a part of that. On `examples/workloads/layers.toml` a quarter
+/// as much takes as long, and seven times as much takes 1.6 times as long.
+const REACH: f64 = 0.02;
+
+/// What moves at least, with the rank of that.
+type Ranked = ((f64, f64), Moves);
+
+/// What the nodes below the fan-outs move in all that is wanted.
+struct Registers<'a, G> {
+    goal: &'a G,
+    /// In no order; of none all moves at least as much as of another.
+    found: Vec<Ranked>,
+}
+
+impl<G: Goal> Goal for Registers<'_, G> {
+    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
+        self.goal.rank(energy_pj, cycles)
+    }
+
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        self.goal.is_hopeless_rank(rank)
+    }
+
+    fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
+        self.goal.is_hopeless(energy_pj, cycles)
+    }
+
+    fn is_known(&self, moves: &Moves) -> bool {
+        self.found.iter().any(|(_, other)| moves.covers(other))
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        let moves = leaf.moves;
+        if self.is_known(&moves) {
+            return;
+        }
+        self.found.retain(|(_, other)| !other.covers(&moves));
+        let rank = self.goal.rank(leaf.bound.0, leaf.bound.1);
+        self.found.push((rank, moves));
+    }
+}
+
+impl Moves {
+    /// Whether nothing of it is less than of `other`.
+    fn covers(&self, other: &Moves) -> bool {
+        self.compute >= other.compute
+            && self.ends >= other.ends
+            && self.traffic.covers(&other.traffic)
+    }
+}
 
 fn max_rank(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     if a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).is_ge() {
@@ -228,9 +310,14 @@ pub(crate) fn least_traffic(problem: &Problem, nodes: &[Node]) -> Vec<f64> {
 
 /// The values of an operand that are moved at least.
 pub(crate) fn least_values(problem: &Problem, operand: usize) -> f64 {
+    least_extents(problem, operand, |_| 1.0)
+}
+
+/// The values of all tiles of an operand, of which there are at least `n(r)` along rank `r`.
+fn least_extents(problem: &Problem, operand: usize, n: impl Fn(usize) -> f64) -> f64 {
     let least = |terms: &Vec<(u64, usize)>| match terms.as_slice() {
         [(_, rank)] => problem.sizes[*rank] as f64,
-        terms => least_swept(problem, terms, &|_| 1.0),
+        terms => least_swept(problem, terms, &n),
     };
     problem.operands[operand]
         .dimensions
@@ -239,29 +326,24 @@ pub(crate) fn least_values(problem: &Problem, operand: usize) -> f64 {
         .product()
 }
 
-/// The extents of a dimension of strided or sliding indices, summed over tiles of which rank `r` has `n(r)`.
-fn swept(problem: &Problem, terms: &[(u64, usize)], n: &dyn Fn(usize) -> f64) -> f64 {
-    let all: f64 = terms.iter().map(|(_, rank)| n(*rank)).product();
-    let reach = |(factor, rank): &(u64, usize)| {
-        *factor as f64 * (problem.sizes[*rank] as f64 - n(*rank)) * (all / n(*rank))
-    };
-    all + terms.iter().map(reach).sum::<f64>()
-}
-
-/// The least of it for at least `n(r)` tiles: it is linear in each number, so one of the ends is the least.
-fn least_swept(problem: &Problem, terms: &[(u64, usize)], n: &dyn Fn(usize) -> f64) -> f64 {
+/// The extents of a dimension of sliding indices, summed over tiles of which there are at least `n(r)` along rank `r`.
+///
+/// The sum is linear in each number, so one of the ends is the least.
+fn least_swept(problem: &Problem, terms: &[(u64, usize)], n: impl Fn(usize) -> f64) -> f64 {
     let corner = |corner: usize| {
-        swept(problem, terms, &|rank| {
-            let at = terms
-                .iter()
-                .position(|(_, r)| *r == rank)
-                .expect("a term's rank");
-            if corner >> at & 1 == 1 {
-                problem.sizes[rank] as f64
+        // The sum over all tiles of what is reached beyond the first value, and how many tiles there are.
+        let (mut reach, mut tiles) = (0.0, 1.0);
+        for (at, &(factor, rank)) in terms.iter().enumerate() {
+            let bound = problem.sizes[rank] as f64;
+            let n = if corner >> at & 1 == 1 {
+                bound
             } else {
                 n(rank)
-            }
-        })
+            };
+            reach = reach * n + factor as f64 * (bound - n) * tiles;
+            tiles *= n;
+        }
+        tiles + reach
     };
     (0..1 << terms.len())
         .map(corner)
@@ -275,12 +357,7 @@ struct State {
     tile: [u16; ir::workload::MAX_RANKS],
     /// At least how often each rank's loops in time run.
     counts: [f64; ir::workload::MAX_RANKS],
-    /// The traffic of placed nodes, and a lower bound for the others.
-    traffic: [f64; MAX_NODES],
-    /// At least the cycles of compute.
-    compute: f64,
-    /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
-    ends: f64,
+    moves: Moves,
     placed: Mask,
     /// Fan-outs passed.
     fanouts: usize,
@@ -291,6 +368,27 @@ struct State {
     halves: Mask,
     /// The node placed last if no loop came since, for the order of nodes without loops between.
     last: Option<usize>,
+    /// The first of the walk's choices for the registers that is not hopeless here.
+    registers: usize,
+}
+
+/// What a memory has left for a tile, in bits.
+#[derive(Clone, Copy)]
+struct Room {
+    bits: u64,
+    /// The same if the tile is cut in the block above it.
+    bits_if_cut: u64,
+    is_cut: bool,
+}
+
+impl Room {
+    fn now(self) -> u64 {
+        if self.is_cut {
+            self.bits_if_cut
+        } else {
+            self.bits
+        }
+    }
 }
 
 /// Which nodes a walk places.
@@ -310,19 +408,17 @@ pub(crate) struct Frame<'a> {
     pub(crate) sizes: &'a [Sizes],
     pub(crate) nodes: &'a [Node],
     pub(crate) split: &'a Split,
+    /// What the nodes below the fan-outs move at least is at least one of these, the best first; empty if nothing is known.
+    pub(crate) registers: &'a [Ranked],
+    /// Nothing that ranks at least so is wanted.
+    pub(crate) limit: f64,
 }
-
-/// Nothing is known of the least energy; the parts of which it is made can be negative.
-pub(crate) const NO_BOUND: f64 = f64::NEG_INFINITY;
 
 impl Frame<'_> {
     /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
-    ///
-    /// `energy`: a lower bound of the energy of all of them.
     pub(crate) fn walk<G: Goal>(
         self,
         scope: Scope,
-        energy: f64,
         goal: &mut G,
         stop: &mut Stop<'_>,
         certificate: &mut Certificate,
@@ -332,9 +428,16 @@ impl Frame<'_> {
             sizes,
             nodes,
             split,
+            registers,
+            limit,
         } = self;
         let form = Form::new(problem, nodes, split);
-        let floor = energy - form.energy_above(&least_traffic(problem, nodes));
+        let least = Moves {
+            traffic: Traffic::at_least(&least_traffic(problem, nodes)),
+            compute: form.compute,
+            ends: 0.0,
+        };
+        let unknown = [((0.0, 0.0), least)];
         let mut walk = Walk {
             problem,
             sizes,
@@ -342,7 +445,12 @@ impl Frame<'_> {
             split,
             form,
             scope,
-            floor,
+            registers: if registers.is_empty() {
+                &unknown
+            } else {
+                registers
+            },
+            limit,
             goal,
             stop,
             certificate,
@@ -351,7 +459,7 @@ impl Frame<'_> {
             rounds: problem.rounds(&problem.outer) as f64,
             least_tiles: split.least_tiles(),
         };
-        walk.start()
+        walk.start(least)
     }
 }
 
@@ -362,7 +470,9 @@ struct Walk<'a, 's, G> {
     split: &'a Split,
     form: Form,
     scope: Scope,
-    floor: f64,
+    /// What the nodes below the fan-outs move at least is at least one of these, the best first.
+    registers: &'a [Ranked],
+    limit: f64,
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
     certificate: &'a mut Certificate,
@@ -372,34 +482,29 @@ struct Walk<'a, 's, G> {
     /// Iterations of shared loops.
     rounds: f64,
     /// The least tile of each rank above each fan-out, and below the last.
-    least_tiles: Vec<Vec<u64>>,
+    least_tiles: Vec<[u64; ir::workload::MAX_RANKS]>,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
     /// Walks all nests; none if it was stopped.
-    fn start(&mut self) -> Option<()> {
+    fn start(&mut self, least: Moves) -> Option<()> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
-            traffic: [0.0; MAX_NODES],
-            compute: self.form.compute,
-            ends: 0.0,
+            moves: least,
             placed: 0,
             fanouts: 0,
             above: 0,
             halves: 0,
             last: None,
+            registers: 0,
         };
-        for (index, traffic) in least_traffic(self.problem, self.nodes)
-            .into_iter()
-            .enumerate()
-        {
-            state.traffic[index] = traffic;
+        for (index, node) in self.nodes.iter().enumerate() {
             let Node {
                 memory, operand, ..
-            } = self.nodes[index];
+            } = *node;
             let keep = Step::Keep { memory, operand };
-            if self.nodes[index].parent.is_none() && !self.problem.outer.contains(&keep) {
+            if node.parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
                 self.steps.push(keep);
             } else if self.scope == Scope::Registers && self.is_above_fanouts(index) {
@@ -410,7 +515,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             self.give(&mut state, *step);
         }
         self.given = self.steps.len();
-        if !self.problem.outer.is_empty() && self.is_hopeless(&state) {
+        if !self.problem.outer.is_empty() && self.is_hopeless(&mut state) {
             self.certificate.pruned_by_bound += 1;
             return Some(());
         }
@@ -438,11 +543,12 @@ impl<G: Goal> Walk<'_, '_, G> {
                 if self.nodes[index].parent.is_some() {
                     if self.problem.operands[operand].sliding != 0 {
                         let at = self.steps.len() - 1;
-                        state.traffic[index] = fills(self.problem, &self.steps, at) as f64;
+                        let fills = fills(self.problem, &self.steps, at) as f64;
+                        state.moves.traffic.set(index, fills);
                     }
                     let bits = self.least_bits(state, index, 0, false);
                     let rounds: f64 = state.counts.iter().product();
-                    state.ends += rounds * self.form.ends(memory, bits);
+                    state.moves.ends += rounds * self.form.ends(memory, bits);
                 }
             }
             Step::Space { .. } => unreachable!("only loops in time are shared"),
@@ -501,7 +607,12 @@ impl<G: Goal> Walk<'_, '_, G> {
             let above = state.above & !last;
             let ranks = self.problem.operands[node.operand].ranks & !above;
             let room = self.room(node.memory);
-            if self.least_bits(state, index, ranks, false) > room {
+            let room = Room {
+                bits: room,
+                bits_if_cut: room.min(self.followers_room(state, index, depth, ranks & last)),
+                is_cut: false,
+            };
+            if self.least_bits(state, index, ranks, false) > room.bits {
                 self.certificate.pruned_by_capacity += 1;
                 continue;
             }
@@ -540,20 +651,41 @@ impl<G: Goal> Walk<'_, '_, G> {
         open.filter(reuses).fold(0, |mask, i| mask | overlaps(i))
     }
 
-    /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
+    /// The bits that node `index` may take if it is cut, so that its tile fits the memories that follow.
     ///
-    /// `room` is what its memory has left, in bits.
-    fn cut(&mut self, state: &State, index: usize, ranks: Mask, room: u64) -> Option<()> {
+    /// If all that is left above the next fan-out is of the same operand, no loop over its ranks comes between: the next
+    /// memories keep the same tile. `free` are the ranks for which that does not hold.
+    fn followers_room(&self, state: &State, index: usize, depth: usize, free: Mask) -> u64 {
+        let Node {
+            memory, operand, ..
+        } = self.nodes[index];
+        let follows = |i: &usize| {
+            let node = self.nodes[*i];
+            let here = self.problem.memories[node.memory].below_fanouts == depth;
+            *i != index && here && state.placed >> i & 1 == 0
+        };
+        let followers = (0..self.nodes.len()).filter(follows);
+        if free != 0 || followers.clone().any(|i| self.nodes[i].operand != operand) {
+            return u64::MAX;
+        }
+        let one = |memory| self.problem.held_bits(memory, operand, 1, true);
+        let values = |i: usize| self.room(self.nodes[i].memory) / one(self.nodes[i].memory);
+        let values = followers.map(values).min();
+        values.map_or(u64::MAX, |values| values.saturating_mul(one(memory)))
+    }
+
+    /// Chooses how far the first of `ranks` is cut in the block above node `index`, then the others.
+    fn cut(&mut self, state: &State, index: usize, ranks: Mask, room: Room) -> Option<()> {
         self.certificate.nodes += 1;
         if self.certificate.nodes.is_multiple_of(1024) && (self.stop)(self.certificate.nodes) {
             return None;
         }
         if ranks == 0 {
-            return self.place(state, index, room);
+            return self.place(state, index, room.bits);
         }
         let rank = ranks.trailing_zeros() as usize;
         let rest = ranks & (ranks - 1);
-        if self.least_bits(state, index, rest, false) <= room {
+        if self.least_bits(state, index, rest, room.is_cut) <= room.now() {
             self.cut(state, index, rest, room)?;
         }
         let sizes = &self.sizes[rank];
@@ -562,7 +694,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         let mut tile = state.tile;
         let mut is_too_large = |to: &u16| {
             tile[rank] = *to;
-            self.least_bits_of(&tile, state.fanouts, index, rest, true) > room
+            self.least_bits_of(&tile, state.fanouts, index, rest, true) > room.bits_if_cut
         };
         // Smaller tiles take less room, and make more traffic.
         let fitting = match cuts.first() {
@@ -571,6 +703,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         };
         self.certificate.pruned_by_capacity += u64::from(fitting > 0);
         let mark = self.steps.len();
+        let is_cut = true;
         for &to in &cuts[fitting..] {
             if sizes.values[to as usize] < least {
                 break;
@@ -581,7 +714,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
             let mut state = *state;
             self.set(&mut state, rank, to);
-            if self.is_hopeless(&state) {
+            if self.is_hopeless(&mut state) {
                 self.certificate.pruned_by_bound += 1;
                 break;
             }
@@ -589,7 +722,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 rank,
                 tile: sizes.values[to as usize],
             });
-            self.cut(&state, index, rest, room)?;
+            self.cut(&state, index, rest, Room { is_cut, ..room })?;
             self.steps.truncate(mark);
         }
         Some(())
@@ -639,6 +772,9 @@ impl<G: Goal> Walk<'_, '_, G> {
                 return self.least_tiles[below][rank];
             }
             let tile = self.sizes[rank].values[tile[rank] as usize];
+            if fanouts == below {
+                return tile;
+            }
             match self.split.along(rank, fanouts..below) {
                 1 => tile,
                 copies => tile.div_ceil(copies),
@@ -676,12 +812,14 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
             let operand = &self.problem.operands[node.operand];
             if operand.ranks >> rank & 1 == 0 {
-                state.traffic[index] *= ratio;
+                state.moves.traffic.scale(index, ratio);
             } else if operand.sliding >> rank & 1 == 1
                 && !self.problem.memories[node.memory].reuses_overlap
             {
-                state.traffic[index] =
-                    self.repeats(state, index) * self.values(state, index, least_swept);
+                let n = |rank: usize| self.sizes[rank].counts[state.tile[rank] as usize];
+                let values = least_extents(self.problem, node.operand, n);
+                let least = self.repeats(state, index) * values;
+                state.moves.traffic.set(index, least);
             }
         }
     }
@@ -693,30 +831,21 @@ impl<G: Goal> Walk<'_, '_, G> {
         others.map(|rank| state.counts[rank]).product()
     }
 
-    /// The values of all tiles of node `index`, with `swept` for dimensions of several ranks.
-    fn values(
-        &self,
-        state: &State,
-        index: usize,
-        swept: impl Fn(&Problem, &[(u64, usize)], &dyn Fn(usize) -> f64) -> f64,
-    ) -> f64 {
-        let n = |rank: usize| self.sizes[rank].counts[state.tile[rank] as usize];
-        let dimension = |terms: &Vec<(u64, usize)>| match terms.as_slice() {
-            [(_, rank)] => self.problem.sizes[*rank] as f64,
-            terms => swept(self.problem, terms, &n),
-        };
-        self.problem.operands[self.nodes[index].operand]
-            .dimensions
-            .iter()
-            .map(dimension)
-            .product()
-    }
-
-    fn is_hopeless(&self, state: &State) -> bool {
-        let traffic = &state.traffic[..self.nodes.len()];
-        let (energy, cycles) = self.form.bound(traffic, state.compute);
-        let energy = energy.max(self.floor + self.form.energy_above(traffic));
-        self.goal.is_hopeless(energy, cycles + state.ends)
+    /// Whether nothing below is wanted: with whatever choice for the registers, of which those that stay hopeless are passed.
+    fn is_hopeless(&self, state: &mut State) -> bool {
+        while let Some((_, registers)) = self.registers.get(state.registers) {
+            let moves = &state.moves;
+            let compute = moves.compute.max(registers.compute);
+            let traffic = (&moves.traffic, &registers.traffic);
+            let (energy, cycles) = self.form.bound(traffic.0, traffic.1, compute);
+            let cycles = cycles + moves.ends.max(registers.ends);
+            let is_over = self.goal.rank(energy, cycles).0 >= self.limit;
+            if !is_over && !self.goal.is_hopeless(energy, cycles) {
+                return self.goal.is_known(&state.moves);
+            }
+            state.registers += 1;
+        }
+        true
     }
 
     /// Places node `index` below the loops so far.
@@ -750,7 +879,9 @@ impl<G: Goal> Walk<'_, '_, G> {
         });
         // Edge tiles make more pieces than the sizes of tiles tell.
         if !self.problem.model.perfect || sliding != 0 {
-            state.traffic[index] = self.least_fills(index) as f64 / self.form.copies[index];
+            let (filled, seen) = self.least_moves(index);
+            state.moves.traffic.filled[index] = filled as f64 / self.form.copies[index];
+            state.moves.traffic.seen[index] = seen as f64 / self.form.seen[index];
         }
         state.placed |= 1 << index;
         let one = if changes {
@@ -758,8 +889,8 @@ impl<G: Goal> Walk<'_, '_, G> {
         } else {
             bits
         };
-        state.ends += self.rounds * self.form.ends(node.memory, one);
-        if self.is_hopeless(&state) {
+        state.moves.ends += self.rounds * self.form.ends(node.memory, one);
+        if self.is_hopeless(&mut state) {
             self.certificate.pruned_by_bound += 1;
         } else {
             let plain = self.problem.operands[node.operand].ranks & !sliding;
@@ -784,10 +915,18 @@ impl<G: Goal> Walk<'_, '_, G> {
         self.sizes[rank].values[state.tile[rank] as usize]
     }
 
-    /// The values that move into the tiles of node `index`, which was placed last, for the best order of the loops above.
-    fn least_fills(&self, index: usize) -> u64 {
+    /// The values that are filled into the tiles of node `index`, which was placed last, and those that the memory above
+    /// sees; each for the best order of the loops above.
+    fn least_moves(&self, index: usize) -> (u64, u64) {
         let at = self.steps.len() - 1;
-        let now = fills(self.problem, &self.steps, at);
+        let moves = |nest: &[Step]| {
+            let fills = fills(self.problem, nest, at);
+            match self.crosses_fanouts(index) {
+                true => (fills, seen(self.problem, nest, at)),
+                false => (fills, fills),
+            }
+        };
+        let now = moves(&self.steps);
         let node = self.nodes[index];
         let overlaps = self.problem.operands[node.operand].overlaps();
         let last = last_loop(&self.steps[..at], Mask::MAX);
@@ -800,10 +939,18 @@ impl<G: Goal> Walk<'_, '_, G> {
             if matches!(self.steps[from], Step::Time { rank, .. } if overlaps >> rank & 1 == 1) {
                 let mut nest = self.steps.clone();
                 nest[from..block.end].rotate_left(1);
-                least = least.min(fills(self.problem, &nest, at));
+                let other = moves(&nest);
+                least = (least.0.min(other.0), least.1.min(other.1));
             }
         }
         least
+    }
+
+    /// Whether a fan-out stands between node `index` and the memory above it.
+    fn crosses_fanouts(&self, index: usize) -> bool {
+        let depth = |index: usize| self.problem.memories[self.nodes[index].memory].below_fanouts;
+        let parent = self.nodes[index].parent;
+        parent.is_some_and(|parent| depth(parent) < depth(index))
     }
 
     /// Adds the other orders of loops in each block from step `from` on, as far as they retain other overlaps.
@@ -912,7 +1059,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 )
                 .sum as f64
             };
-            state.compute = (0..self.problem.sizes.len()).map(steps).product();
+            state.moves.compute = (0..self.problem.sizes.len()).map(steps).product();
         }
         for (rank, to) in passed {
             self.set(state, rank, to);
@@ -949,10 +1096,9 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
         }
         self.certificate.leaves += u64::from(self.scope == Scope::All);
-        let (energy, cycles) = self
-            .form
-            .bound(&state.traffic[..self.nodes.len()], state.compute);
-        let bound = (energy, cycles + state.ends);
+        let traffic = &state.moves.traffic;
+        let (energy, cycles) = self.form.bound(traffic, traffic, state.moves.compute);
+        let bound = (energy, cycles + state.moves.ends);
         let mut orders = vec![self.steps.clone()];
         // Other einsums share the order of the given loops.
         self.reorder(self.given, &mut orders);
@@ -961,6 +1107,7 @@ impl<G: Goal> Walk<'_, '_, G> {
                 problem: self.problem,
                 nest,
                 bound,
+                moves: state.moves,
             });
         }
         self.steps.truncate(mark);

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use ir::workload::MAX_RANKS;
+
 use super::problem::{Mask, Problem, members};
 
 /// The tile sizes of one rank.
@@ -21,7 +23,7 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     pub(crate) fn new(bound: u64, perfect: bool) -> Sizes {
-        let values = pieces(bound, perfect);
+        let values: Vec<u64> = pieces(bound, perfect).collect();
         let position = |size: u64| {
             values
                 .binary_search_by(|v| size.cmp(v))
@@ -29,13 +31,7 @@ impl Sizes {
         };
         let cuts = values
             .iter()
-            .map(|&v| {
-                pieces(v, perfect)
-                    .into_iter()
-                    .skip(1)
-                    .map(position)
-                    .collect()
-            })
+            .map(|&v| pieces(v, perfect).skip(1).map(position).collect())
             .collect();
         let counts = values.iter().map(|&v| bound.div_ceil(v) as f64).collect();
         Sizes {
@@ -54,21 +50,14 @@ impl Sizes {
 }
 
 /// The sizes of pieces that a tile of `size` can be cut into, itself first.
-fn pieces(size: u64, perfect: bool) -> Vec<u64> {
-    let (mut sizes, mut n) = (Vec::new(), 1);
-    while n <= size {
-        let piece = size.div_ceil(n);
-        if !perfect || size.is_multiple_of(n) {
-            sizes.push(piece);
-        }
-        // The next number of pieces with a smaller size.
-        n = if piece == 1 {
-            size + 1
-        } else {
-            size.div_ceil(piece - 1)
-        };
-    }
-    sizes
+fn pieces(size: u64, perfect: bool) -> impl Iterator<Item = u64> {
+    let next = move |piece: &u64| match piece {
+        1 => None,
+        // That of the least number of pieces that makes them smaller.
+        _ => Some(size.div_ceil(size.div_ceil(piece - 1))),
+    };
+    let divides = move |piece: &u64| !perfect || size.is_multiple_of(*piece);
+    std::iter::successors(Some(size), next).filter(divides)
 }
 
 /// A memory that keeps an operand.
@@ -119,7 +108,7 @@ fn placement(problem: &Problem, optional: &[(usize, usize)], passed: Mask) -> Ve
 /// How ranks are unrolled: for each fan-out the number of copies in use along each rank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
-    pub(crate) copies: Vec<Vec<u64>>,
+    pub(crate) copies: Vec<[u64; MAX_RANKS]>,
 }
 
 impl Split {
@@ -133,12 +122,8 @@ impl Split {
 
     /// For each fan-out the smallest tile of each rank above it that all copies below have a part of, where each cuts as
     /// evenly as it can; last the tile of one value below all of them.
-    pub(crate) fn least_tiles(&self) -> Vec<Vec<u64>> {
-        let n_ranks = self
-            .copies
-            .first()
-            .map_or(ir::workload::MAX_RANKS, Vec::len);
-        let mut tiles = vec![vec![1; n_ranks]; self.copies.len() + 1];
+    pub(crate) fn least_tiles(&self) -> Vec<[u64; MAX_RANKS]> {
+        let mut tiles = vec![[1; MAX_RANKS]; self.copies.len() + 1];
         for (fanout, copies) in self.copies.iter().enumerate().rev() {
             for (rank, copies) in copies.iter().enumerate() {
                 let inside = tiles[fanout + 1][rank];
@@ -154,52 +139,106 @@ impl Split {
     }
 }
 
-/// All ways to unroll that differ in what they cost.
+/// All ways to unroll.
 ///
 /// Neighbouring fan-outs that share alike are one to everything above and below: only the copies along each rank count.
 pub(crate) fn splits(problem: &Problem) -> Vec<Split> {
-    let mut found = Found {
-        splits: Vec::new(),
-        seen: BTreeSet::new(),
-        alike: alike(problem),
-    };
-    let mut split = Split {
-        copies: vec![vec![1; problem.sizes.len()]; problem.fanouts.len()],
-    };
-    let mut left = problem.sizes.clone();
-    unroll(
-        problem,
-        0,
-        0,
-        problem.fanouts.first().map_or(1, |f| f.size),
-        &mut left,
-        &mut split,
-        &mut found,
-    );
-    found.splits
+    Found::all(problem, Vec::new(), false)
+}
+
+/// Those of them that differ in what they cost.
+///
+/// - If the einsum stays the same when ranks change places, such as rows and columns of an image together with those of
+///   its filter, so do the best nests of a split: of splits that are the same but for names, one is enough.
+/// - More copies than a rank is long are as many as it is long, since tiles above are whole then: two neighbouring
+///   fan-outs have less than `2 t` copies for a tile of `t`, and all but the whole are at most half of it, rounded up.
+///   Each copy that starts sums of its own must count for that.
+pub(crate) fn distinct_splits(problem: &Problem) -> Vec<Split> {
+    let mut renamings = Vec::new();
+    renamings_from(problem, &mut Vec::new(), &mut renamings);
+    Found::all(problem, renamings, !problem.model.free_first_terms)
 }
 
 struct Found {
     splits: Vec<Split>,
-    seen: BTreeSet<Vec<u64>>,
+    seen: BTreeSet<Vec<[u64; MAX_RANKS]>>,
     /// Ranges of neighbouring fan-outs that share alike.
     alike: Vec<Range<usize>>,
+    /// Ways to change ranks that change nothing.
+    renamings: Vec<Vec<usize>>,
+    /// Whether copies beyond the length of a rank do not count.
+    joins: bool,
 }
 
 impl Found {
-    fn add(&mut self, split: &Split) {
-        let ranks = 0..split.copies.first().map_or(0, Vec::len);
-        let along = |fanouts: &Range<usize>| -> Vec<u64> {
-            ranks
-                .clone()
-                .map(|r| split.along(r, fanouts.clone()))
-                .collect()
+    fn all(problem: &Problem, renamings: Vec<Vec<usize>>, joins: bool) -> Vec<Split> {
+        let mut found = Found {
+            splits: Vec::new(),
+            seen: BTreeSet::new(),
+            alike: alike(problem),
+            renamings,
+            joins,
         };
-        if self
-            .seen
-            .insert(self.alike.iter().flat_map(along).collect())
-        {
+        let mut split = Split {
+            copies: vec![[1; MAX_RANKS]; problem.fanouts.len()],
+        };
+        let mut left = problem.sizes.clone();
+        let room = problem.fanouts.first().map_or(1, |f| f.size);
+        unroll(problem, 0, 0, room, &mut left, &mut split, &mut found);
+        found.splits
+    }
+
+    fn add(&mut self, problem: &Problem, split: &Split) {
+        let along = |fanouts: &Range<usize>, rank| split.along(rank, fanouts.clone());
+        let key = |fanouts: &Range<usize>| {
+            let joins = self.joins && fanouts.len() <= 2;
+            std::array::from_fn(|rank| match problem.sizes.get(rank) {
+                Some(size) if joins => along(fanouts, rank).min(*size),
+                Some(_) => along(fanouts, rank),
+                None => 1,
+            })
+        };
+        let key: Vec<[u64; MAX_RANKS]> = self.alike.iter().map(key).collect();
+        // Of those that are the same but for names, the first of all is kept.
+        let is_first = |renaming: &Vec<usize>| {
+            let renamed = key
+                .iter()
+                .flat_map(|of| renaming.iter().map(|rank| of[*rank]));
+            let n_ranks = renaming.len();
+            key.iter()
+                .flat_map(|of| &of[..n_ranks])
+                .copied()
+                .le(renamed)
+        };
+        if self.renamings.iter().all(is_first) && self.seen.insert(key) {
             self.splits.push(split.clone());
+        }
+    }
+}
+
+/// More ways to change ranks than this are not looked for.
+const MOST_RENAMINGS: usize = 24;
+
+/// All ways to complete `renaming`, the other rank for each of the first ranks, so that the problem stays the same.
+fn renamings_from(problem: &Problem, renaming: &mut Vec<usize>, found: &mut Vec<Vec<usize>>) {
+    let rank = renaming.len();
+    if rank == problem.sizes.len() {
+        if problem.operands.iter().all(|o| o.is_same(renaming)) {
+            found.push(renaming.clone());
+        }
+        return;
+    }
+    let alike = |other: usize| {
+        let same = |mask: Mask| mask >> rank & 1 == mask >> other & 1;
+        problem.sizes[rank] == problem.sizes[other]
+            && problem.operands.iter().all(|o| same(o.ranks))
+            && problem.fanouts.iter().all(|f| same(f.ranks))
+    };
+    for other in 0..problem.sizes.len() {
+        if found.len() < MOST_RENAMINGS && !renaming.contains(&other) && alike(other) {
+            renaming.push(other);
+            renamings_from(problem, renaming, found);
+            renaming.pop();
         }
     }
 }
@@ -229,7 +268,7 @@ fn unroll(
     found: &mut Found,
 ) {
     let Some(component) = problem.fanouts.get(fanout) else {
-        found.add(split);
+        found.add(problem, split);
         return;
     };
     if rank == left.len() {

@@ -10,7 +10,7 @@ use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
 use super::super::nest::Step;
 use super::super::problem::{Problem, members};
-use super::super::search::{Frame, Leaf, NO_BOUND, Point, Scope, least_traffic, search};
+use super::super::search::{Frame, Leaf, Point, Scope, least_traffic, search};
 use super::super::space::{Node, Sizes, Split, placements, splits};
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
@@ -157,7 +157,7 @@ impl Part {
                 .iter_mut()
                 .zip(task.form.energy_of())
             {
-                *least = least.min(*one);
+                *least = least.min(one);
             }
         }
         let sorted = |of: fn(&Task) -> f64| {
@@ -374,8 +374,10 @@ impl Part {
                 sizes: &self.sizes,
                 nodes,
                 split: &self.splits[task.split],
+                registers: &[],
+                limit: f64::INFINITY,
             };
-            let ended = frame.walk(Scope::All, NO_BOUND, &mut goal, stop, &mut inner);
+            let ended = frame.walk(Scope::All, &mut goal, stop, &mut inner);
             if ended.is_none() {
                 certificate.stop = StopReason::Stopped;
                 break;
@@ -406,13 +408,6 @@ impl Goal for Within<'_> {
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
         self.points.is_needless(energy_pj, cycles) || (self.wanted.is_hopeless)(energy_pj, cycles)
-    }
-
-    fn objective(&self) -> Objective {
-        match self.wanted.objective {
-            Objective::EnergyDelay => Objective::Energy,
-            objective => objective,
-        }
     }
 
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {

@@ -129,10 +129,6 @@ impl Goal for Target {
         self.objective.rank(energy_pj, cycles)
     }
 
-    fn objective(&self) -> Objective {
-        self.objective
-    }
-
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
         rank.0 > self.rank(self.energy_pj, self.cycles).0 * (1.0 + 1e-9)
     }
