@@ -57,7 +57,9 @@ fn tree(tree: &Tree) -> Vec<String> {
 }
 
 fn workload(workload: &Workload) -> Vec<String> {
-    let einsum = |e: &ir::workload::Einsum| format!("{} x{}: {}", e.name, e.repeat, e.shape());
+    let einsum = |e: &ir::workload::Einsum| {
+        format!("{} x{}: {} {}", e.name, e.repeat, e.equation(), e.shape())
+    };
     let mut lines = vec![format!("workload {}", workload.name)];
     lines.extend(workload.einsums.iter().map(einsum));
     lines

@@ -105,8 +105,71 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
+/// All that is decided before loops: it depends on which memories there are, but not on their sizes.
+pub(crate) struct Plan {
+    pub(crate) sizes: Vec<Sizes>,
+    pub(crate) placements: Vec<Vec<Node>>,
+    pub(crate) splits: Vec<Split>,
+    /// Every choice of a placement and a split, with its cost at compulsory traffic.
+    pub(crate) choices: Vec<Choice>,
+}
+
+/// One choice of what is kept where and how ranks are unrolled, by position, with its cost at compulsory traffic.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    pub(crate) placement: usize,
+    pub(crate) split: usize,
+    pub(crate) energy: f64,
+    pub(crate) cycles: f64,
+}
+
+impl Plan {
+    pub(crate) fn new(problem: &Problem) -> Plan {
+        let sizes = problem
+            .sizes
+            .iter()
+            .map(|&n| Sizes::new(n, problem.model.perfect))
+            .collect();
+        let placements = placements(problem);
+        let splits = splits(problem);
+        let mut choices = Vec::with_capacity(placements.len() * splits.len());
+        for (placement, nodes) in placements.iter().enumerate() {
+            assert!(
+                nodes.len() <= MAX_NODES,
+                "a tree has at most {MAX_NODES} kept tensors"
+            );
+            let least = least_traffic(problem, nodes);
+            for (split, copies) in splits.iter().enumerate() {
+                let (energy, cycles) = Form::new(problem, nodes, copies).least(&least);
+                choices.push(Choice {
+                    placement,
+                    split,
+                    energy,
+                    cycles,
+                });
+            }
+        }
+        Plan {
+            sizes,
+            placements,
+            splits,
+            choices,
+        }
+    }
+}
+
 /// Finds the best nests of `problem`, of which nothing is given, for `goal`.
 pub(crate) fn search<G: Goal>(
+    problem: &Problem,
+    goal: &mut G,
+    stop: &mut Stop<'_>,
+) -> Result<Certificate, NoNest> {
+    search_in(&Plan::new(problem), problem, goal, stop)
+}
+
+/// The same with the plan at hand.
+pub(crate) fn search_in<G: Goal>(
+    plan: &Plan,
     problem: &Problem,
     goal: &mut G,
     stop: &mut Stop<'_>,
@@ -115,32 +178,15 @@ pub(crate) fn search<G: Goal>(
         problem.outer.is_empty(),
         "bounds of tasks know no given steps"
     );
-    let sizes: Vec<Sizes> = problem
-        .sizes
-        .iter()
-        .map(|&n| Sizes::new(n, problem.model.perfect))
-        .collect();
-    let placements = placements(problem);
-    let splits = splits(problem);
-    let mut tasks = BinaryHeap::with_capacity(placements.len() * splits.len());
-    for (placement, nodes) in placements.iter().enumerate() {
-        assert!(
-            nodes.len() <= MAX_NODES,
-            "a tree has at most {MAX_NODES} kept tensors"
-        );
-        let least = least_traffic(problem, nodes);
-        for (split, copies) in splits.iter().enumerate() {
-            let (energy, cycles) = Form::new(problem, nodes, copies).least(&least);
-            tasks.push(Task {
-                placement,
-                split,
-                rank: goal.rank(energy, cycles),
-                energy,
-                cycles,
-                knows: Knows::Least,
-            });
-        }
-    }
+    let task = |choice: &Choice| Task {
+        placement: choice.placement,
+        split: choice.split,
+        rank: goal.rank(choice.energy, choice.cycles),
+        energy: choice.energy,
+        cycles: choice.cycles,
+        knows: Knows::Least,
+    };
+    let mut tasks: BinaryHeap<Task> = plan.choices.iter().map(task).collect();
     let mut certificate = Certificate {
         tasks: tasks.len() as u64,
         ..Certificate::default()
@@ -152,11 +198,11 @@ pub(crate) fn search<G: Goal>(
             certificate.pruned_by_bound += 1;
             continue;
         }
-        let nodes = &placements[task.placement];
-        let split = &splits[task.split];
+        let nodes = &plan.placements[task.placement];
+        let split = &plan.splits[task.split];
         let frame = Frame {
             problem,
-            sizes: &sizes,
+            sizes: &plan.sizes,
             nodes,
             split,
         };

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use ir::tree::Tree;
-use ir::workload::Workload;
+use ir::workload::{Einsum, Workload};
 
 use super::super::bound::Form;
 use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
-use super::super::nest::Step;
+use super::super::nest::{Step, tile};
 use super::super::problem::{Problem, members};
-use super::super::search::{Frame, Leaf, NO_BOUND, Point, Scope, least_traffic, search};
-use super::super::space::{Node, Sizes, Split, placements, splits};
+use super::super::search::{
+    Choice, Frame, Leaf, NO_BOUND, Plan, Point, Scope, least_traffic, search_in,
+};
+use super::super::space::Node;
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
@@ -26,9 +28,18 @@ pub(crate) struct Part {
     pub(crate) problem: Problem,
     /// Sizes of the memories; the problem has what others leave of them.
     size_bits: Vec<Option<u64>>,
-    sizes: Vec<Sizes>,
-    pub(crate) placements: Vec<Vec<Node>>,
-    splits: Vec<Split>,
+    plan: Plan,
+    /// The least energy and the least cycles of all choices.
+    floor: Sum,
+    /// What is known for bounds below shared loops, from the first of them on.
+    below: Option<Below>,
+    /// What [`Part::least`] has found.
+    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
+}
+
+/// What bounds below shared loops need of all choices.
+struct Below {
+    /// Best bound first.
     tasks: Vec<Task>,
     /// The least energy per value of traffic of each node of each placement, however ranks are unrolled.
     per_value: Vec<Vec<f64>>,
@@ -38,17 +49,12 @@ pub(crate) struct Part {
     by_cycles: Vec<u32>,
     /// For tiles of the ranks the first of `by_energy` and of `by_cycles` whose copies fit.
     fitting: BTreeMap<Vec<u64>, (usize, usize)>,
-    /// What [`Part::least`] has found.
-    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
 }
 
-/// One choice of what is kept where and how ranks are unrolled, with its cost at compulsory traffic.
+/// One choice of what is kept where and how ranks are unrolled.
 struct Task {
-    placement: usize,
-    split: usize,
+    choice: Choice,
     form: Form,
-    energy: f64,
-    cycles: f64,
 }
 
 /// All einsums, by shape and places of exchange.
@@ -57,7 +63,11 @@ pub(crate) struct Parts<'a> {
     tree: &'a Tree,
     model: Model,
     pub(crate) objective: Objective,
-    index: BTreeMap<(String, Vec<usize>), usize>,
+    /// The sizes of the memories of the tree.
+    pub(crate) size_bits: Vec<Option<u64>>,
+    /// The shape of each einsum, as the position of the first of its kind.
+    pub(crate) shapes: Vec<usize>,
+    index: BTreeMap<(usize, Vec<usize>), usize>,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -68,20 +78,24 @@ impl<'a> Parts<'a> {
         model: Model,
         objective: Objective,
     ) -> Parts<'a> {
+        let mut first = BTreeMap::new();
+        let shape = |(at, einsum): (usize, &Einsum)| *first.entry(einsum.shape()).or_insert(at);
         Parts {
             workload,
             tree,
             model,
             objective,
+            size_bits: tree.memories().map(|(_, m)| m.size_bits).collect(),
+            shapes: workload.einsums.iter().enumerate().map(shape).collect(),
             index: BTreeMap::new(),
             parts: Vec::new(),
         }
     }
 
     /// The part of an einsum whose operands are exchanged in the memories `roots`.
-    pub(crate) fn get(&mut self, einsum: usize, roots: Vec<usize>) -> usize {
+    fn get(&mut self, einsum: usize, roots: Vec<usize>) -> usize {
         let form = &self.workload.einsums[einsum];
-        let key = (form.shape(), roots);
+        let key = (self.shapes[einsum], roots);
         if let Some(at) = self.index.get(&key) {
             return *at;
         }
@@ -96,16 +110,15 @@ impl<'a> Parts<'a> {
         self.parts.len() - 1
     }
 
-    /// The sizes of the memories of the tree.
-    pub(crate) fn size_bits(&self) -> Vec<Option<u64>> {
-        self.tree.memories().map(|(_, m)| m.size_bits).collect()
-    }
-
-    /// At least the energy and the cycles of an einsum, wherever its operands are exchanged.
-    pub(crate) fn least(&mut self, einsum: usize, flows: &[Flow]) -> (f64, f64) {
+    /// The part of an einsum that exchanges `flows` on chip.
+    pub(crate) fn exchanging<'f>(
+        &mut self,
+        einsum: usize,
+        flows: impl Iterator<Item = &'f Flow>,
+    ) -> usize {
         let mut roots = vec![0; self.workload.einsums[einsum].operands.len()];
         for flow in flows {
-            let Some(memory) = flow.memory else { continue };
+            let memory = flow.memory.expect("what is exchanged on chip has a memory");
             for (_, operand) in flow.consumers.iter().filter(|c| c.0 == einsum) {
                 roots[*operand] = memory;
             }
@@ -113,82 +126,92 @@ impl<'a> Parts<'a> {
                 *roots.last_mut().expect("an einsum has an output") = memory;
             }
         }
+        self.get(einsum, roots)
+    }
+
+    /// At least the energy and the cycles of an einsum, wherever its operands are exchanged.
+    pub(crate) fn least(&mut self, einsum: usize, flows: &[Flow]) -> Sum {
+        let part = self.exchanging(einsum, flows.iter().filter(|f| f.memory.is_some()));
+        self.floor(einsum, part)
+    }
+
+    /// At least the energy and the cycles of an einsum as `part`, in whatever loops.
+    pub(crate) fn floor(&self, einsum: usize, part: usize) -> Sum {
         let repeat = self.workload.einsums[einsum].repeat as f64;
-        let part = self.get(einsum, roots);
-        let tasks = &self.parts[part].tasks;
-        let least = |of: fn(&Task) -> f64| tasks.iter().map(of).fold(f64::INFINITY, f64::min);
-        (least(|t| t.energy) * repeat, least(|t| t.cycles) * repeat)
+        let floor = self.parts[part].floor;
+        (floor.0 * repeat, floor.1 * repeat)
+    }
+
+    /// The bits that are left of each memory.
+    pub(crate) fn left(&self, taken: impl Iterator<Item = u64>) -> Vec<u64> {
+        let left = |(taken, size): (u64, &Option<u64>)| size.map_or(u64::MAX, |size| size - taken);
+        taken.zip(&self.size_bits).map(left).collect()
     }
 }
 
-impl Part {
-    fn new(problem: Problem, objective: Objective) -> Part {
-        let sizes = problem
-            .sizes
-            .iter()
-            .map(|&n| Sizes::new(n, problem.model.perfect))
-            .collect();
-        let placements = placements(&problem);
-        let splits = splits(&problem);
-        let mut tasks = Vec::new();
-        for (placement, nodes) in placements.iter().enumerate() {
-            let least = least_traffic(&problem, nodes);
-            for (split, copies) in splits.iter().enumerate() {
-                let form = Form::new(&problem, nodes, copies);
-                let (energy, cycles) = form.least(&least);
-                tasks.push(Task {
-                    placement,
-                    split,
-                    form,
-                    energy,
-                    cycles,
-                });
-            }
-        }
-        let rank = |t: &Task| objective.rank(t.energy, t.cycles);
-        tasks.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
-        let size_bits = problem.memories.iter().map(|m| m.size_bits).collect();
-        let mut per_value: Vec<Vec<f64>> = placements
+impl Below {
+    fn new(problem: &Problem, plan: &Plan, objective: Objective) -> Below {
+        let mut choices = plan.choices.clone();
+        let rank = |c: &Choice| objective.rank(c.energy, c.cycles);
+        choices.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
+        let task = |choice: Choice| Task {
+            choice,
+            form: Form::new(
+                problem,
+                &plan.placements[choice.placement],
+                &plan.splits[choice.split],
+            ),
+        };
+        let tasks: Vec<Task> = choices.into_iter().map(task).collect();
+        let mut per_value: Vec<Vec<f64>> = plan
+            .placements
             .iter()
             .map(|nodes| vec![f64::INFINITY; nodes.len()])
             .collect();
         for task in &tasks {
-            for (least, one) in per_value[task.placement]
+            for (least, one) in per_value[task.choice.placement]
                 .iter_mut()
                 .zip(task.form.energy_of())
             {
                 *least = least.min(*one);
             }
         }
-        let sorted = |of: fn(&Task) -> f64| {
+        let sorted = |of: fn(&Choice) -> f64| {
             let mut order: Vec<u32> = (0..tasks.len() as u32).collect();
-            order.sort_by(|a, b| of(&tasks[*a as usize]).total_cmp(&of(&tasks[*b as usize])));
+            let of = |at: &u32| of(&tasks[*at as usize].choice);
+            order.sort_by(|a, b| of(a).total_cmp(&of(b)));
             order
         };
-        let (by_energy, by_cycles) = (sorted(|t| t.energy), sorted(|t| t.cycles));
+        Below {
+            per_value,
+            by_energy: sorted(|c| c.energy),
+            by_cycles: sorted(|c| c.cycles),
+            tasks,
+            fitting: BTreeMap::new(),
+        }
+    }
+}
+
+impl Part {
+    fn new(problem: Problem, objective: Objective) -> Part {
+        let plan = Plan::new(&problem);
+        let least = |of: fn(&Choice) -> f64| {
+            let costs = plan.choices.iter().map(of);
+            costs.fold(f64::INFINITY, f64::min)
+        };
         Part {
             objective,
+            size_bits: problem.memories.iter().map(|m| m.size_bits).collect(),
+            floor: (least(|c| c.energy), least(|c| c.cycles)),
+            plan,
             problem,
-            size_bits,
-            sizes,
-            placements,
-            splits,
-            tasks,
-            per_value,
-            by_energy,
-            by_cycles,
-            fitting: BTreeMap::new(),
+            below: None,
             least: BTreeMap::new(),
         }
     }
 
-    /// The tile of each rank below `outer`.
-    fn tile(&self, outer: &[Step]) -> Vec<u64> {
-        super::super::nest::tile(&self.problem, outer)
-    }
-
-    fn can_unroll(&self, task: &Task, tile: &[u64]) -> bool {
-        let copies = &self.splits[task.split].copies;
+    fn can_unroll(&self, choice: &Choice, tile: &[u64]) -> bool {
+        let copies = &self.plan.splits[choice.split].copies;
         let fits = |rank: usize| {
             let mut left = tile[rank];
             copies.iter().map(|copies| copies[rank]).all(|copies| {
@@ -249,26 +272,42 @@ impl Part {
         found
     }
 
-    fn find_least(&mut self, outer: &[Step], best: bool) -> Option<(f64, f64)> {
-        let tile = self.tile(outer);
-        if !self.fitting.contains_key(&tile) {
+    fn find_least(&mut self, outer: &[Step], best: bool) -> Option<Sum> {
+        if !outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+            return Some(self.floor);
+        }
+        let mut below = self.take_below();
+        let found = self.least_below(&mut below, outer, best);
+        self.below = Some(below);
+        found
+    }
+
+    /// What bounds below shared loops need, to be put back.
+    fn take_below(&mut self) -> Below {
+        let known = self.below.take();
+        known.unwrap_or_else(|| Below::new(&self.problem, &self.plan, self.objective))
+    }
+
+    fn least_below(&self, below: &mut Below, outer: &[Step], best: bool) -> Option<Sum> {
+        let tile = tile(&self.problem, outer);
+        if !below.fitting.contains_key(&tile) {
             let first = |order: &[u32]| {
-                let fits = |task: &u32| self.can_unroll(&self.tasks[*task as usize], &tile);
+                let fits = |at: &u32| self.can_unroll(&below.tasks[*at as usize].choice, &tile);
                 order.iter().position(fits).unwrap_or(order.len())
             };
-            let first = (first(&self.by_energy), first(&self.by_cycles));
-            self.fitting.insert(tile.clone(), first);
+            let first = (first(&below.by_energy), first(&below.by_cycles));
+            below.fitting.insert(tile.clone(), first);
         }
-        let first = self.fitting[&tile];
-        let traffic: Vec<Vec<f64>> = self
-            .placements
+        let first = below.fitting[&tile];
+        let placements = &self.plan.placements;
+        let traffic: Vec<Vec<f64>> = placements
             .iter()
             .map(|nodes| self.traffic(nodes, outer, best))
             .collect();
         // What traffic beyond the compulsory adds at least.
         let beyond = |(placement, traffic): (usize, &Vec<f64>)| -> f64 {
-            let least = least_traffic(&self.problem, &self.placements[placement]);
-            let each = traffic.iter().zip(least).zip(&self.per_value[placement]);
+            let least = least_traffic(&self.problem, &placements[placement]);
+            let each = traffic.iter().zip(least).zip(&below.per_value[placement]);
             each.map(|((traffic, least), per_value)| (traffic - least) * per_value)
                 .sum()
         };
@@ -277,35 +316,35 @@ impl Part {
             .enumerate()
             .map(beyond)
             .fold(f64::INFINITY, f64::min);
-        let task = |at: Option<&u32>| at.map(|task| &self.tasks[*task as usize]);
-        let cheapest = task(self.by_energy.get(first.0))?;
-        let fastest = task(self.by_cycles.get(first.1))?;
+        let task = |at: Option<&u32>| at.map(|task| &below.tasks[*task as usize].choice);
+        let cheapest = task(below.by_energy.get(first.0))?;
+        let fastest = task(below.by_cycles.get(first.1))?;
         let (mut energy, mut cycles) = (cheapest.energy, fastest.cycles);
         if self.objective != Objective::Latency {
             energy = f64::INFINITY;
         }
-        for &task in &self.by_energy[first.0..] {
-            let task = &self.tasks[task as usize];
-            if task.energy + beyond >= energy {
+        for &task in &below.by_energy[first.0..] {
+            let task = &below.tasks[task as usize];
+            if task.choice.energy + beyond >= energy {
                 break;
             }
-            if !self.can_unroll(task, &tile) {
+            if !self.can_unroll(&task.choice, &tile) {
                 continue;
             }
-            energy = energy.min(task.form.least(&traffic[task.placement]).0);
+            energy = energy.min(task.form.least(&traffic[task.choice.placement]).0);
         }
         if self.objective == Objective::Latency {
             cycles = f64::INFINITY;
         }
-        for &task in &self.by_cycles[first.1..] {
-            let task = &self.tasks[task as usize];
-            if task.cycles >= cycles {
+        for &task in &below.by_cycles[first.1..] {
+            let task = &below.tasks[task as usize];
+            if task.choice.cycles >= cycles {
                 break;
             }
-            if !self.can_unroll(task, &tile) {
+            if !self.can_unroll(&task.choice, &tile) {
                 continue;
             }
-            cycles = cycles.min(task.form.least(&traffic[task.placement]).1);
+            cycles = cycles.min(task.form.least(&traffic[task.choice.placement]).1);
         }
         Some((energy, cycles))
     }
@@ -329,28 +368,43 @@ impl Part {
         {
             memory.size_bits = size.map(|size| size.saturating_sub(*reserved));
         }
-        let tile = self.tile(outer);
-        let traffic: Vec<Vec<f64>> = self
-            .placements
-            .iter()
-            .map(|nodes| self.traffic(nodes, outer, false))
-            .collect();
         let mut goal = Within {
             wanted,
             points: Hull::new(self.objective),
         };
-        if !outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+        if outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+            let below = self.take_below();
+            self.problem.outer = outer.to_vec();
+            self.search_below(&below, &mut goal, certificate, stop);
+            self.problem.outer.clear();
+            self.below = Some(below);
+        } else if let Ok(found) = search_in(&self.plan, &self.problem, &mut goal, stop) {
             // Without loops all that is given are outermost memories.
-            if let Ok(found) = search(&self.problem, &mut goal, stop) {
-                certificate.nodes += found.nodes;
-                certificate.stop = certificate.stop.max(found.stop);
-            }
-            return goal.points;
+            certificate.nodes += found.nodes;
+            certificate.stop = certificate.stop.max(found.stop);
         }
-        self.problem.outer = outer.to_vec();
+        goal.points
+    }
+
+    /// Offers the nests below the given steps of the problem.
+    fn search_below(
+        &self,
+        below: &Below,
+        goal: &mut Within,
+        certificate: &mut FusionCertificate,
+        stop: &mut Stop,
+    ) {
+        let outer = &self.problem.outer;
+        let tile = tile(&self.problem, outer);
+        let placements = &self.plan.placements;
+        let traffic: Vec<Vec<f64>> = placements
+            .iter()
+            .map(|nodes| self.traffic(nodes, outer, false))
+            .collect();
         let mut inner = Certificate::default();
-        for task in &self.tasks {
-            let nodes = &self.placements[task.placement];
+        for task in &below.tasks {
+            let choice = &task.choice;
+            let nodes = &placements[choice.placement];
             let kept = |step: &Step| match *step {
                 Step::Keep { memory, operand } => nodes.iter().any(|n| {
                     n.memory == memory
@@ -359,31 +413,29 @@ impl Part {
                 }),
                 _ => true,
             };
-            if goal.is_hopeless(task.energy, task.cycles)
-                || !self.can_unroll(task, &tile)
+            if goal.is_hopeless(choice.energy, choice.cycles)
+                || !self.can_unroll(choice, &tile)
                 || !outer.iter().all(kept)
             {
                 continue;
             }
-            let (energy, cycles) = task.form.least(&traffic[task.placement]);
+            let (energy, cycles) = task.form.least(&traffic[choice.placement]);
             if goal.is_hopeless(energy, cycles) {
                 continue;
             }
             let frame = Frame {
                 problem: &self.problem,
-                sizes: &self.sizes,
+                sizes: &self.plan.sizes,
                 nodes,
-                split: &self.splits[task.split],
+                split: &self.plan.splits[choice.split],
             };
-            let ended = frame.walk(Scope::All, NO_BOUND, &mut goal, stop, &mut inner);
+            let ended = frame.walk(Scope::All, NO_BOUND, goal, stop, &mut inner);
             if ended.is_none() {
                 certificate.stop = StopReason::Stopped;
                 break;
             }
         }
-        self.problem.outer.clear();
         certificate.nodes += inner.nodes;
-        goal.points
     }
 }
 
@@ -417,8 +469,9 @@ impl Goal for Within<'_> {
 
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
         match self.wanted.objective {
-            Objective::Energy => self.is_hopeless(rank.0, 0.0),
-            Objective::Latency => self.is_hopeless(0.0, rank.0),
+            // The rest of the group adds at least so much of each, so the order of what is compared stays.
+            Objective::Energy => self.is_hopeless(rank.0, rank.1),
+            Objective::Latency => self.is_hopeless(rank.1, rank.0),
             Objective::EnergyDelay => false,
         }
     }
