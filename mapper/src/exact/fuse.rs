@@ -168,7 +168,7 @@ pub fn fuse(
     }
     for (way, sharing) in ways {
         if join.objective != way {
-            join = Join::new(workload, tree, model, way);
+            join.turn_to(way);
         }
         let mut certificate = std::mem::take(&mut best.certificate);
         let found = join.best(sharing, &best, &mut certificate, &mut |nodes| stop(nodes));
@@ -332,6 +332,14 @@ impl<'a> Join<'a> {
             known: BTreeMap::new(),
             reached: vec![BTreeMap::new(); workload.einsums.len() + 1],
         }
+    }
+
+    /// Goes on for another objective, of which nothing is known.
+    fn turn_to(&mut self, objective: Objective) {
+        self.objective = objective;
+        self.parts.turn_to(objective);
+        self.known.clear();
+        self.reached.iter_mut().for_each(BTreeMap::clear);
     }
 
     /// Takes the best nest of each einsum alone.

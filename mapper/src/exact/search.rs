@@ -19,6 +19,7 @@
 use super::Stop;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 
 use super::bound::{Form, MAX_NODES};
 use super::certificate::{Certificate, StopReason};
@@ -109,7 +110,7 @@ impl Eq for Task {}
 pub(crate) struct Plan {
     pub(crate) sizes: Vec<Sizes>,
     pub(crate) placements: Vec<Vec<Node>>,
-    pub(crate) splits: Vec<Split>,
+    pub(crate) splits: Rc<Vec<Split>>,
     /// Every choice of a placement and a split, with its cost at compulsory traffic.
     pub(crate) choices: Vec<Choice>,
 }
@@ -124,14 +125,14 @@ pub(crate) struct Choice {
 }
 
 impl Plan {
-    pub(crate) fn new(problem: &Problem) -> Plan {
+    /// The plan of `problem`, whose ranks can be unrolled as `splits` say.
+    pub(crate) fn new(problem: &Problem, splits: Rc<Vec<Split>>) -> Plan {
         let sizes = problem
             .sizes
             .iter()
             .map(|&n| Sizes::new(n, problem.model.perfect))
             .collect();
         let placements = placements(problem);
-        let splits = splits(problem);
         let mut choices = Vec::with_capacity(placements.len() * splits.len());
         for (placement, nodes) in placements.iter().enumerate() {
             assert!(
@@ -164,7 +165,8 @@ pub(crate) fn search<G: Goal>(
     goal: &mut G,
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
-    search_in(&Plan::new(problem), problem, goal, stop)
+    let splits = Rc::new(splits(problem));
+    search_in(&Plan::new(problem, splits), problem, goal, stop)
 }
 
 /// The same with the plan at hand.

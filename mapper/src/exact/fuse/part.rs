@@ -1,6 +1,7 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
@@ -13,7 +14,7 @@ use super::super::problem::{Problem, members};
 use super::super::search::{
     Choice, Frame, Leaf, NO_BOUND, Plan, Point, Scope, least_traffic, search_in,
 };
-use super::super::space::Node;
+use super::super::space::{Node, Split, splits as splits_of};
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
@@ -47,8 +48,16 @@ struct Below {
     by_energy: Vec<u32>,
     /// Tasks, those of least cycles first.
     by_cycles: Vec<u32>,
-    /// For tiles of the ranks the first of `by_energy` and of `by_cycles` whose copies fit.
-    fitting: BTreeMap<Vec<u64>, (usize, usize)>,
+    /// What fits tiles of the ranks.
+    fitting: BTreeMap<Vec<u64>, Rc<Fitting>>,
+}
+
+/// What can be unrolled with tiles of some sizes.
+struct Fitting {
+    /// For each split, whether all its copies have something to do.
+    splits: Vec<bool>,
+    /// The first of `by_energy` and of `by_cycles` that can.
+    first: (usize, usize),
 }
 
 /// One choice of what is kept where and how ranks are unrolled.
@@ -67,6 +76,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) size_bits: Vec<Option<u64>>,
     /// The shape of each einsum, as the position of the first of its kind.
     pub(crate) shapes: Vec<usize>,
+    /// How the ranks of each shape can be unrolled.
+    splits: BTreeMap<usize, Rc<Vec<Split>>>,
     index: BTreeMap<(usize, Vec<usize>), usize>,
     pub(crate) parts: Vec<Part>,
 }
@@ -87,8 +98,19 @@ impl<'a> Parts<'a> {
             objective,
             size_bits: tree.memories().map(|(_, m)| m.size_bits).collect(),
             shapes: workload.einsums.iter().enumerate().map(shape).collect(),
+            splits: BTreeMap::new(),
             index: BTreeMap::new(),
             parts: Vec::new(),
+        }
+    }
+
+    /// Goes on for another objective.
+    pub(crate) fn turn_to(&mut self, objective: Objective) {
+        self.objective = objective;
+        for part in &mut self.parts {
+            part.objective = objective;
+            part.below = None;
+            part.least.clear();
         }
     }
 
@@ -105,7 +127,9 @@ impl<'a> Parts<'a> {
                 problem.exchange(operand, *root, form.operands[operand].bits.into());
             }
         }
-        self.parts.push(Part::new(problem, self.objective));
+        let splits = self.splits.entry(key.0);
+        let splits = Rc::clone(splits.or_insert_with(|| Rc::new(splits_of(&problem))));
+        self.parts.push(Part::new(problem, splits, self.objective));
         self.index.insert(key, self.parts.len() - 1);
         self.parts.len() - 1
     }
@@ -193,8 +217,8 @@ impl Below {
 }
 
 impl Part {
-    fn new(problem: Problem, objective: Objective) -> Part {
-        let plan = Plan::new(&problem);
+    fn new(problem: Problem, splits: Rc<Vec<Split>>, objective: Objective) -> Part {
+        let plan = Plan::new(&problem, splits);
         let least = |of: fn(&Choice) -> f64| {
             let costs = plan.choices.iter().map(of);
             costs.fold(f64::INFINITY, f64::min)
@@ -210,8 +234,8 @@ impl Part {
         }
     }
 
-    fn can_unroll(&self, choice: &Choice, tile: &[u64]) -> bool {
-        let copies = &self.plan.splits[choice.split].copies;
+    fn can_unroll(&self, split: &Split, tile: &[u64]) -> bool {
+        let copies = &split.copies;
         let fits = |rank: usize| {
             let mut left = tile[rank];
             copies.iter().map(|copies| copies[rank]).all(|copies| {
@@ -288,17 +312,30 @@ impl Part {
         known.unwrap_or_else(|| Below::new(&self.problem, &self.plan, self.objective))
     }
 
+    /// What fits `tile`, once for all.
+    fn fitting(&self, below: &mut Below, tile: &[u64]) -> Rc<Fitting> {
+        if let Some(known) = below.fitting.get(tile) {
+            return Rc::clone(known);
+        }
+        let fits = |split: &Split| self.can_unroll(split, tile);
+        let splits: Vec<bool> = self.plan.splits.iter().map(fits).collect();
+        let first = |order: &[u32]| {
+            let fits = |at: &u32| splits[below.tasks[*at as usize].choice.split];
+            order.iter().position(fits).unwrap_or(order.len())
+        };
+        let fitting = Rc::new(Fitting {
+            first: (first(&below.by_energy), first(&below.by_cycles)),
+            splits,
+        });
+        below.fitting.insert(tile.to_vec(), Rc::clone(&fitting));
+        fitting
+    }
+
     fn least_below(&self, below: &mut Below, outer: &[Step], best: bool) -> Option<Sum> {
         let tile = tile(&self.problem, outer);
-        if !below.fitting.contains_key(&tile) {
-            let first = |order: &[u32]| {
-                let fits = |at: &u32| self.can_unroll(&below.tasks[*at as usize].choice, &tile);
-                order.iter().position(fits).unwrap_or(order.len())
-            };
-            let first = (first(&below.by_energy), first(&below.by_cycles));
-            below.fitting.insert(tile.clone(), first);
-        }
-        let first = below.fitting[&tile];
+        let fitting = self.fitting(below, &tile);
+        let (fits, first) = (&fitting.splits, fitting.first);
+        let below = &*below;
         let placements = &self.plan.placements;
         let traffic: Vec<Vec<f64>> = placements
             .iter()
@@ -328,7 +365,7 @@ impl Part {
             if task.choice.energy + beyond >= energy {
                 break;
             }
-            if !self.can_unroll(&task.choice, &tile) {
+            if !fits[task.choice.split] {
                 continue;
             }
             energy = energy.min(task.form.least(&traffic[task.choice.placement]).0);
@@ -341,7 +378,7 @@ impl Part {
             if task.choice.cycles >= cycles {
                 break;
             }
-            if !self.can_unroll(&task.choice, &tile) {
+            if !fits[task.choice.split] {
                 continue;
             }
             cycles = cycles.min(task.form.least(&traffic[task.choice.placement]).1);
@@ -373,9 +410,9 @@ impl Part {
             points: Hull::new(self.objective),
         };
         if outer.iter().any(|s| matches!(s, Step::Time { .. })) {
-            let below = self.take_below();
+            let mut below = self.take_below();
             self.problem.outer = outer.to_vec();
-            self.search_below(&below, &mut goal, certificate, stop);
+            self.search_below(&mut below, &mut goal, certificate, stop);
             self.problem.outer.clear();
             self.below = Some(below);
         } else if let Ok(found) = search_in(&self.plan, &self.problem, &mut goal, stop) {
@@ -389,13 +426,13 @@ impl Part {
     /// Offers the nests below the given steps of the problem.
     fn search_below(
         &self,
-        below: &Below,
+        below: &mut Below,
         goal: &mut Within,
         certificate: &mut FusionCertificate,
         stop: &mut Stop,
     ) {
         let outer = &self.problem.outer;
-        let tile = tile(&self.problem, outer);
+        let fitting = self.fitting(below, &tile(&self.problem, outer));
         let placements = &self.plan.placements;
         let traffic: Vec<Vec<f64>> = placements
             .iter()
@@ -414,7 +451,7 @@ impl Part {
                 _ => true,
             };
             if goal.is_hopeless(choice.energy, choice.cycles)
-                || !self.can_unroll(choice, &tile)
+                || !fitting.splits[choice.split]
                 || !outer.iter().all(kept)
             {
                 continue;
