@@ -160,7 +160,7 @@ pub fn fuse(
         (Objective::Energy, Sharing::Loops),
     ];
     if objective != Objective::Energy {
-        ways.push((objective, Sharing::Loops));
+        ways.extend([(objective, Sharing::Residents), (objective, Sharing::Loops)]);
     }
     let mut join = Join::new(workload, tree, model, Objective::Energy);
     if objective == Objective::Energy && best.certificate.stop == StopReason::Exhausted {
@@ -236,23 +236,23 @@ fn rest(before: &[Sum], first: usize) -> Sum {
     (all.0 - before[first].0, all.1 - before[first].1)
 }
 
-/// What a group has to beat between `front` and `to`, of which something is known where the objective is an order.
+/// What a group has to beat between `front` and `to`, where the objective is an order: what is there, and the least that
+/// einsums `alone` will make of it.
 fn target(
     objective: Objective,
     front: &Hull<usize>,
     to: &Hull<usize>,
-    reached: Option<f64>,
+    alone: Option<f64>,
 ) -> Option<Target> {
     let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles);
     let ([from], false) = (front.corners(), objective == Objective::EnergyDelay) else {
         return None;
     };
-    // What a way before has reached is reached again, and may be no better than itself.
-    let reached = reached.map(|least| (least * (1.0 + CLOSE), f64::MAX));
+    let alone = alone.map(|least| (least, f64::MAX));
     let to = to.corners().first().map(rank);
     let least = to
         .into_iter()
-        .chain(reached)
+        .chain(alone)
         .min_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(Target {
         from: rank(from),
@@ -308,9 +308,10 @@ struct Join<'a> {
     before: Vec<Sum>,
     /// What was found for groups.
     known: BTreeMap<group::Key, Vec<Known>>,
-    /// The least of the objective before each position with these residents, where a way before found one.
-    reached: Vec<BTreeMap<BTreeSet<usize>, f64>>,
 }
+
+/// Partial schedules before one position, by what is resident there.
+type States = BTreeMap<BTreeSet<usize>, Hull<usize>>;
 
 impl<'a> Join<'a> {
     fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
@@ -330,7 +331,6 @@ impl<'a> Join<'a> {
             parts,
             before,
             known: BTreeMap::new(),
-            reached: vec![BTreeMap::new(); workload.einsums.len() + 1],
         }
     }
 
@@ -339,7 +339,6 @@ impl<'a> Join<'a> {
         self.objective = objective;
         self.parts.turn_to(objective);
         self.known.clear();
-        self.reached.iter_mut().for_each(BTreeMap::clear);
     }
 
     /// Takes the best nest of each einsum alone.
@@ -377,12 +376,16 @@ impl<'a> Join<'a> {
         let mut upper = at_most(known.energy_pj, known.cycles);
         let n = self.workload.einsums.len();
         let mut arena: Vec<Partial> = vec![None];
-        let mut states: Vec<BTreeMap<BTreeSet<usize>, Hull<usize>>> = vec![BTreeMap::new(); n + 1];
+        let mut states: Vec<States> = vec![States::new(); n + 1];
         let mut start = Hull::new(objective);
         start.add(0.0, 0.0, 0);
         states[0].insert(BTreeSet::new(), start);
         for first in 0..n {
             let here = std::mem::take(&mut states[first]);
+            let ahead = match sharing {
+                Sharing::Loops => self.ahead(first, &here),
+                Sharing::Residents => Vec::new(),
+            };
             for (residents, front) in here.into_iter().filter(|h| !h.1.corners().is_empty()) {
                 // The longest group first: what it reaches is a bound for ways of several.
                 for last in (first..n).rev() {
@@ -406,11 +409,11 @@ impl<'a> Join<'a> {
                             residents: residents.union(&after).copied().collect(),
                             flows: &self.flows,
                         };
-                        let reached = self.reached[last + 1].get(&after).copied();
+                        let alone = ahead.get(last + 1 - first).and_then(|to| to.get(&after));
                         let need = Need {
                             rest: others(&self.before, first, last),
                             upper,
-                            target: target(objective, &front, to, reached),
+                            target: target(objective, &front, to, alone.copied()),
                         };
                         let Some(choices) = group_choices(
                             &group,
@@ -441,14 +444,6 @@ impl<'a> Join<'a> {
                         }
                     }
                 }
-                if objective != Objective::EnergyDelay {
-                    let costs = front
-                        .corners()
-                        .iter()
-                        .map(|c| objective.rank(c.energy, c.cycles).0);
-                    let least = costs.fold(f64::INFINITY, f64::min);
-                    self.reached[first].insert(residents, least);
-                }
             }
         }
         certificate.kept += arena.len() as u64 - 1;
@@ -461,10 +456,60 @@ impl<'a> Join<'a> {
             rank(a).total_cmp(&rank(b))
         });
         assert!(
-            best.is_some() || certificate.stop == StopReason::Stopped,
+            best.is_some()
+                || certificate.stop == StopReason::Stopped
+                || sharing == Sharing::Residents,
             "what is known is in the space"
         );
         best.map(|best| self.schedule(&arena, best.item))
+    }
+
+    /// The least of the objective that einsums alone make of `here`, for as many of them as groups at `first` can hold.
+    ///
+    /// For an order of energy and cycles, as far as they are known.
+    fn ahead(&self, first: usize, here: &States) -> Vec<BTreeMap<BTreeSet<usize>, f64>> {
+        let objective = self.objective;
+        let n = self.workload.einsums.len();
+        let may = |last: &usize| flow::may_group(&self.flows, self.workload, first, *last);
+        let longest = (first + 1..n).rfind(may);
+        let (Some(longest), false) = (longest, objective == Objective::EnergyDelay) else {
+            return Vec::new();
+        };
+        let rank = |energy, cycles| objective.rank(energy, cycles).0;
+        let least = |front: &Hull<usize>| front.corners().first().map(|c| rank(c.energy, c.cycles));
+        let here = here
+            .iter()
+            .filter_map(|(set, front)| Some((set.clone(), least(front)?)));
+        let mut ahead: Vec<BTreeMap<BTreeSet<usize>, f64>> = vec![here.collect()];
+        for at in first..=longest {
+            let need = Need {
+                rest: others(&self.before, at, at),
+                upper: f64::INFINITY,
+                target: None,
+            };
+            let mut next: BTreeMap<BTreeSet<usize>, f64> = BTreeMap::new();
+            for (residents, from) in &ahead[at - first] {
+                for after in flow::after(&self.flows, residents, at, at) {
+                    let group = Group {
+                        first: at,
+                        last: at,
+                        residents: residents.union(&after).copied().collect(),
+                        flows: &self.flows,
+                    };
+                    let (key, reserved) = group.key(&self.parts);
+                    let mut known = self.known.get(&key).into_iter().flatten();
+                    let known = known.find(|known| known.answers(&reserved, &need));
+                    let Some(choice) = known.and_then(|known| known.choices.corners().first())
+                    else {
+                        continue;
+                    };
+                    let to = next.entry(after).or_insert(f64::INFINITY);
+                    *to = to.min(from + rank(choice.energy, choice.cycles));
+                }
+            }
+            ahead.push(next);
+        }
+        ahead
     }
 
     /// The schedule that ends with partial schedule `at`.

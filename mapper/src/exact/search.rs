@@ -165,22 +165,25 @@ pub(crate) fn search<G: Goal>(
     goal: &mut G,
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
-    let splits = Rc::new(splits(problem));
-    search_in(&Plan::new(problem, splits), problem, goal, stop)
+    let plan = Plan::new(problem, Rc::new(splits(problem)));
+    let certificate = search_in(&plan, problem, plan.choices.iter().copied(), goal, stop);
+    if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
+        return Err(NoNest);
+    }
+    Ok(certificate)
 }
 
-/// The same with the plan at hand.
+/// Finds the best nests of `problem` among `choices` of its plan, from its given steps on, for `goal`.
+///
+/// The choices come with what they cost at least below these steps.
 pub(crate) fn search_in<G: Goal>(
     plan: &Plan,
     problem: &Problem,
+    choices: impl Iterator<Item = Choice>,
     goal: &mut G,
     stop: &mut Stop<'_>,
-) -> Result<Certificate, NoNest> {
-    debug_assert!(
-        problem.outer.is_empty(),
-        "bounds of tasks know no given steps"
-    );
-    let task = |choice: &Choice| Task {
+) -> Certificate {
+    let task = |choice: Choice| Task {
         placement: choice.placement,
         split: choice.split,
         rank: goal.rank(choice.energy, choice.cycles),
@@ -188,7 +191,7 @@ pub(crate) fn search_in<G: Goal>(
         cycles: choice.cycles,
         knows: Knows::Least,
     };
-    let mut tasks: BinaryHeap<Task> = plan.choices.iter().map(task).collect();
+    let mut tasks: BinaryHeap<Task> = choices.map(task).collect();
     let mut certificate = Certificate {
         tasks: tasks.len() as u64,
         ..Certificate::default()
@@ -244,10 +247,7 @@ pub(crate) fn search_in<G: Goal>(
             break;
         }
     }
-    if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
-        return Err(NoNest);
-    }
-    Ok(certificate)
+    certificate
 }
 
 /// Nodes after which a search without a nest looks for one.
@@ -382,7 +382,6 @@ impl Frame<'_> {
             split,
         } = self;
         let form = Form::new(problem, nodes, split);
-        let floor = energy - form.energy_above(&least_traffic(problem, nodes));
         let mut walk = Walk {
             problem,
             sizes,
@@ -390,7 +389,7 @@ impl Frame<'_> {
             split,
             form,
             scope,
-            floor,
+            floor: energy,
             goal,
             stop,
             certificate,
@@ -410,6 +409,7 @@ struct Walk<'a, 's, G> {
     split: &'a Split,
     form: Form,
     scope: Scope,
+    /// A lower bound of the energy but for the part that grows with the traffic of nodes above all fan-outs.
     floor: f64,
     goal: &'a mut G,
     stop: &'a mut Stop<'s>,
@@ -450,13 +450,17 @@ impl<G: Goal> Walk<'_, '_, G> {
             if self.nodes[index].parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
                 self.steps.push(keep);
-            } else if self.scope == Scope::Registers && self.is_above_fanouts(index) {
-                state.placed |= 1 << index;
             }
         }
         for step in &self.problem.outer {
             self.give(&mut state, *step);
         }
+        if self.scope == Scope::Registers {
+            let above = (0..self.nodes.len()).filter(|index| self.is_above_fanouts(*index));
+            state.placed = above.fold(state.placed, |placed, index| placed | 1 << index);
+        }
+        // What is known of the energy was found below the same given steps.
+        self.floor -= self.form.energy_above(&state.traffic[..self.nodes.len()]);
         self.given = self.steps.len();
         if !self.problem.outer.is_empty() && self.is_hopeless(&state) {
             self.certificate.pruned_by_bound += 1;

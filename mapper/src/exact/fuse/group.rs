@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::cost::{extent, held_bits};
 use super::super::goal::{SAME, is_no_better};
 use super::super::nest::{Step, last_loop, tile};
-use super::super::problem::Problem;
+use super::super::problem::{Problem, members};
 use super::super::search::Point;
 use super::super::{Objective, Stop};
 use super::FusionCertificate;
@@ -702,6 +702,16 @@ impl Context<'_, '_, '_> {
         for (index, option) in chosen.iter().enumerate() {
             let einsum = first + index;
             let problem = self.problem(einsum);
+            // What is kept below the shared loops takes a value of each operand at least.
+            for (memory, form) in problem.memories.iter().enumerate() {
+                let below = members(form.keeps & !form.may_bypass).filter(|&operand| {
+                    memory > problem.operands[operand].root
+                        && !option.outer.contains(&Step::Keep { memory, operand })
+                });
+                own[index][memory] += below
+                    .map(|o| problem.held_bits(memory, o, 1, false))
+                    .sum::<u64>();
+            }
             for (at, step) in option.outer.iter().enumerate() {
                 let Step::Keep { memory, operand } = *step else {
                     continue;

@@ -7,13 +7,10 @@ use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
 
 use super::super::bound::Form;
-use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
 use super::super::nest::{Step, tile};
 use super::super::problem::{Problem, members};
-use super::super::search::{
-    Choice, Frame, Leaf, NO_BOUND, Plan, Point, Scope, least_traffic, search_in,
-};
+use super::super::search::{Choice, Leaf, Plan, Point, least_traffic, search_in};
 use super::super::space::{Node, Split, splits as splits_of};
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
@@ -409,28 +406,32 @@ impl Part {
             wanted,
             points: Hull::new(self.objective),
         };
-        if outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+        let found = if outer.iter().any(|s| matches!(s, Step::Time { .. })) {
             let mut below = self.take_below();
             self.problem.outer = outer.to_vec();
-            self.search_below(&mut below, &mut goal, certificate, stop);
+            let choices = self.choices_below(&mut below, &goal);
+            let found = search_in(
+                &self.plan,
+                &self.problem,
+                choices.into_iter(),
+                &mut goal,
+                stop,
+            );
             self.problem.outer.clear();
             self.below = Some(below);
-        } else if let Ok(found) = search_in(&self.plan, &self.problem, &mut goal, stop) {
+            found
+        } else {
             // Without loops all that is given are outermost memories.
-            certificate.nodes += found.nodes;
-            certificate.stop = certificate.stop.max(found.stop);
-        }
+            let choices = self.plan.choices.iter().copied();
+            search_in(&self.plan, &self.problem, choices, &mut goal, stop)
+        };
+        certificate.nodes += found.nodes;
+        certificate.stop = certificate.stop.max(found.stop);
         goal.points
     }
 
-    /// Offers the nests below the given steps of the problem.
-    fn search_below(
-        &self,
-        below: &mut Below,
-        goal: &mut Within,
-        certificate: &mut FusionCertificate,
-        stop: &mut Stop,
-    ) {
+    /// The choices that `goal` may want below the given steps of the problem, with what they cost at least there.
+    fn choices_below(&self, below: &mut Below, goal: &Within) -> Vec<Choice> {
         let outer = &self.problem.outer;
         let fitting = self.fitting(below, &tile(&self.problem, outer));
         let placements = &self.plan.placements;
@@ -438,9 +439,8 @@ impl Part {
             .iter()
             .map(|nodes| self.traffic(nodes, outer, false))
             .collect();
-        let mut inner = Certificate::default();
-        for task in &below.tasks {
-            let choice = &task.choice;
+        let mut choices = Vec::new();
+        for Task { choice, form } in &below.tasks {
             let nodes = &placements[choice.placement];
             let kept = |step: &Step| match *step {
                 Step::Keep { memory, operand } => nodes.iter().any(|n| {
@@ -456,23 +456,16 @@ impl Part {
             {
                 continue;
             }
-            let (energy, cycles) = task.form.least(&traffic[choice.placement]);
-            if goal.is_hopeless(energy, cycles) {
-                continue;
-            }
-            let frame = Frame {
-                problem: &self.problem,
-                sizes: &self.plan.sizes,
-                nodes,
-                split: &self.plan.splits[choice.split],
-            };
-            let ended = frame.walk(Scope::All, NO_BOUND, goal, stop, &mut inner);
-            if ended.is_none() {
-                certificate.stop = StopReason::Stopped;
-                break;
+            let (energy, cycles) = form.least(&traffic[choice.placement]);
+            if !goal.is_hopeless(energy, cycles) {
+                choices.push(Choice {
+                    energy,
+                    cycles,
+                    ..*choice
+                });
             }
         }
-        certificate.nodes += inner.nodes;
+        choices
     }
 }
 
