@@ -282,7 +282,8 @@ impl Part {
         self.problem.memories[node.memory].below_fanouts == 0
     }
 
-    /// At least the energy and the cycles below the shared loops of `outer`, near what counts for the objective; none if nothing can be unrolled.
+    /// At least the energy and the cycles below the shared loops of `outer`, near what counts for the objective; none if
+    /// nothing can be unrolled.
     pub(crate) fn least(&mut self, outer: Vec<Step>, best: bool) -> Option<(f64, f64)> {
         let key = (outer, best);
         if let Some(known) = self.least.get(&key) {
