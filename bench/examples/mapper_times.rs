@@ -153,8 +153,9 @@ fn main() {
     );
     let attention = ["attention", "attention_online"].map(trees::workload);
     let networks = ["resnet8", "mobilenet_v1_025", "mobilenet_v2", "resnet50"];
-    let networks =
-        networks.map(|name| Workload::of(&onnx::zoo::shapes(name, 0).expect("of the zoo")));
+    let of_zoo = |name| Workload::of(&onnx::zoo::shapes(name, 0).expect("of the zoo"));
+    let networks = networks.map(of_zoo).into_iter();
+    let networks = networks.chain([trees::workload("bert_base_chain")]);
     let models = [
         (Model::ACCELFORGE, "accelforge"),
         (Model::MACHINE, "machine"),
@@ -166,9 +167,9 @@ fn main() {
             }
         }
     }
-    for workload in &networks {
+    for workload in networks {
         for tree in ["gemmini_like", "tpu_like", "edge"] {
-            text += &fused(workload, tree, models[1], Objective::Energy);
+            text += &fused(&workload, tree, models[1], Objective::Energy);
         }
     }
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())

@@ -57,7 +57,9 @@ fn tree(tree: &Tree) -> Vec<String> {
 }
 
 fn workload(workload: &Workload) -> Vec<String> {
-    let einsum = |e: &ir::workload::Einsum| format!("{} x{}: {}", e.name, e.repeat, e.shape());
+    let einsum = |e: &ir::workload::Einsum| {
+        format!("{} x{}: {} {}", e.name, e.repeat, e.equation(), e.shape())
+    };
     let mut lines = vec![format!("workload {}", workload.name)];
     lines.extend(workload.einsums.iter().map(einsum));
     lines
@@ -91,11 +93,11 @@ fn timeloop_problem() {
     check(
         "timeloop_problem.yaml",
         expect![[r#"
-        Timeloop v4
-        workload timeloop_problem
-        conv x1: Outputs[N, M, P, Q] += Weights[M, C, R, S] * Inputs[N, C, 2*P+R, 2*Q+3*S] Mac N=1 M=64 C=16 P=28 Q=28 R=3 S=3 weights:8/8 input:8/8 output:8/32
-        line 40, `mapper`: steers the search of Timeloop
-    "#]],
+            Timeloop v4
+            workload timeloop_problem
+            conv x1: Outputs[N, M, P, Q] += Weights[M, C, R, S] * Inputs[N, C, 2*P+R, 2*Q+3*S] Mac N=1 M=64 C=16 P=28 Q=28 R=3 S=3 weights:8/8[M, C, R, S] input:8/8[N, C, 2*P+R, 2*Q+3*S] output:8/32[N, M, P, Q]
+            line 40, `mapper`: steers the search of Timeloop
+        "#]],
     );
 }
 
@@ -113,9 +115,9 @@ fn accelforge() {
             memory Register Some(8) keeps [Weights] bypass [] bits {} pj 0 0 ports 
             compute MAC pj 0.25
             workload accelforge
-            First x1: Y[m, n1] += X[m, k] * W1[k, n1] Mac m=32 k=40 n1=24 input:8/8 weights:8/8 output:16/16
-            Window x3: T[q] += V[r] * U[2*q+r] Mac r=3 q=10 weights:8/8 input:8/8 output:8/8
-            Z x1: Z[m, n2] += Y[m, n1] * W2[n1, n2] Mac m=32 n2=16 n1=24 input:8/8 weights:8/8 output:8/8
+            First x1: Y[m, n1] += X[m, k] * W1[k, n1] Mac m=32 k=40 n1=24 input:8/8[m, k] weights:8/8[k, n1] output:16/16[m, n1]
+            Window x3: T[q] += V[r] * U[2*q+r] Mac r=3 q=10 weights:8/8[r] input:8/8[2*q+r] output:8/8[q]
+            Z x1: Z[m, n2] += Y[m, n1] * W2[n1, n2] Mac m=32 n2=16 n1=24 input:8/8[m, n1] weights:8/8[n1, n2] output:8/8[m, n2]
             line 27, `arch.nodes[2].spatial[0].min_usage`: narrows the search only; mappings outside it are found too
             line 33, `arch.nodes[2].spatial[1].loop_bounds[1]`: narrows the search only; mappings outside it are found too
             line 38, `arch.nodes[3].leak_power`: leakage is not here
@@ -155,13 +157,13 @@ fn zigzag_workload() {
     check(
         "zigzag_workload.yaml",
         expect![[r#"
-        ZigZag 3.9
-        workload zigzag_workload
-        Layer0 x1: O0[B, K, OY, OX] += I0[B, C, 2*OY+3*FY, 2*OX+FX] * W0[K, C, FY, FX] Mac B=1 K=32 C=3 OY=14 OX=14 FY=3 FX=3 input:8/8 weights:4/4 output:8/16
-        pool x1: O1[B, G, OY, OX] += O0[B, G, OY+FY, OX+FX] Vector B=1 G=32 OY=14 OX=14 FX=3 FY=3 input:8/8 output:8/16
-        Layer2 x1: O2[B, G, OY, OX] = O1[B, G, OY, OX] * O0[B, G, OY, OX] Vector B=1 G=32 OY=14 OX=14 input:8/8 weights:8/8 output:8/16
-        line 20, `[1].pr_loop_dims`: padding is part of the input here
-        line 21, `[1].padding`: padding is part of the input here
-    "#]],
+            ZigZag 3.9
+            workload zigzag_workload
+            Layer0 x1: O0[B, K, OY, OX] += I0[B, C, 2*OY+3*FY, 2*OX+FX] * W0[K, C, FY, FX] Mac B=1 K=32 C=3 OY=14 OX=14 FY=3 FX=3 input:8/8[B, C, 2*OY+3*FY, 2*OX+FX] weights:4/4[K, C, FY, FX] output:8/16[B, K, OY, OX]
+            pool x1: O1[B, G, OY, OX] += O0[B, G, OY+FY, OX+FX] Vector B=1 G=32 OY=14 OX=14 FX=3 FY=3 input:8/8[B, G, OY+FY, OX+FX] output:8/16[B, G, OY, OX]
+            Layer2 x1: O2[B, G, OY, OX] = O1[B, G, OY, OX] * O0[B, G, OY, OX] Vector B=1 G=32 OY=14 OX=14 input:8/8[B, G, OY, OX] weights:8/8[B, G, OY, OX] output:8/16[B, G, OY, OX]
+            line 20, `[1].pr_loop_dims`: padding is part of the input here
+            line 21, `[1].padding`: padding is part of the input here
+        "#]],
     );
 }

@@ -144,6 +144,16 @@ impl Operand {
         self.dimensions.iter().any(|d| shared(&d))
     }
 
+    fn indices(&self) -> String {
+        let index = |dimension: &Dimension| {
+            let text = dimension.to_string();
+            text.rsplit_once(':')
+                .map_or(text.clone(), |(terms, _)| terms.to_owned())
+        };
+        let indices: Vec<String> = self.dimensions.iter().map(index).collect();
+        indices.join(", ")
+    }
+
     fn terms_of<'a>(&'a self, rank: &'a str) -> impl Iterator<Item = &'a (u64, String)> {
         let terms = self.dimensions.iter().flat_map(|d| &d.terms);
         terms.filter(move |(_, name)| name == rank)
@@ -161,25 +171,27 @@ impl Einsum {
         self.operands.last().expect("an einsum has an output")
     }
 
-    /// The equation and everything else that a mapping depends on; equal texts have equal mappings.
+    /// Everything that a mapping depends on, which is all but the names of tensors; equal texts have equal mappings.
     pub fn shape(&self) -> String {
         let ranks: Vec<String> = self
             .ranks
             .iter()
             .map(|r| format!("{}={}", r.name, r.size))
             .collect();
-        let bits: Vec<String> = self
+        let operands: Vec<String> = self
             .operands
             .iter()
-            .map(|o| format!("{}:{}/{}", o.role.name(), o.bits, o.partial_bits))
+            .map(|o| {
+                format!(
+                    "{}:{}/{}[{}]",
+                    o.role.name(),
+                    o.bits,
+                    o.partial_bits,
+                    o.indices()
+                )
+            })
             .collect();
-        format!(
-            "{} {:?} {} {}",
-            self.equation(),
-            self.unit,
-            ranks.join(" "),
-            bits.join(" ")
-        )
+        format!("{:?} {} {}", self.unit, ranks.join(" "), operands.join(" "))
     }
 
     /// The equation: `O[m, p] += I[c, p] * W[m, c]`.
@@ -194,12 +206,6 @@ impl Einsum {
 
 impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let index = |dimension: &Dimension| {
-            let text = dimension.to_string();
-            text.rsplit_once(':')
-                .map_or(text.clone(), |(terms, _)| terms.to_owned())
-        };
-        let indices: Vec<String> = self.dimensions.iter().map(index).collect();
-        write!(f, "{}[{}]", self.tensor, indices.join(", "))
+        write!(f, "{}[{}]", self.tensor, self.indices())
     }
 }

@@ -46,9 +46,8 @@ struct EinsumFile {
     repeat: Option<Spanned<u64>>,
     #[serde(default)]
     unit: Unit,
-    /// Inputs that take the place of weights; the second input if none is named.
-    #[serde(default)]
-    weights: Vec<Spanned<String>>,
+    /// Inputs that take the place of weights; the second input without a list.
+    weights: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     bits: BTreeMap<String, Spanned<u32>>,
     partial_bits: Option<Spanned<u32>>,
@@ -187,7 +186,7 @@ fn einsum(file: &EinsumFile) -> Result<Einsum, Fault> {
 
 /// Gives the inputs that `weights` names their role, or else the second input.
 fn set_weights(file: &EinsumFile, inputs: &mut [Operand]) -> Result<(), Fault> {
-    for name in &file.weights {
+    for name in file.weights.iter().flatten() {
         let Some(operand) = inputs.iter_mut().find(|o| o.tensor == *name.get_ref()) else {
             let message = format!(
                 "`weights` names `{}`, which is no input of the equation",
@@ -197,7 +196,7 @@ fn set_weights(file: &EinsumFile, inputs: &mut [Operand]) -> Result<(), Fault> {
         };
         operand.role = Role::Weights;
     }
-    if let (true, [_, second, ..]) = (file.weights.is_empty(), inputs) {
+    if let (true, [_, second, ..]) = (file.weights.is_none(), inputs) {
         second.role = Role::Weights;
     }
     Ok(())

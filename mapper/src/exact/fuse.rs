@@ -42,11 +42,12 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::{StopReason, gap};
 use super::cost::Cost;
-use super::{Infeasible, Model, Objective, Stop, map_workload, text};
+use super::search::Point;
+use super::{Infeasible, Model, Objective, Stop, best_of_each, text};
 use flow::{Flow, flows};
-use group::Group;
+use group::{Group, Known, Need, Target};
 use hull::{Corner, Hull};
-use part::Parts;
+use part::{Parts, Sum};
 
 /// An einsum of a fused schedule.
 #[derive(Clone, Debug)]
@@ -149,7 +150,7 @@ pub fn fuse(
     objective: Objective,
     stop: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Option<Fused>, Infeasible> {
-    let Some(alone) = unfused(workload, tree, model, objective, stop)? else {
+    let Some((alone, points)) = unfused(workload, tree, model, objective, stop)? else {
         return Ok(None);
     };
     let mut best = alone;
@@ -159,12 +160,15 @@ pub fn fuse(
         (Objective::Energy, Sharing::Loops),
     ];
     if objective != Objective::Energy {
-        ways.push((objective, Sharing::Loops));
+        ways.extend([(objective, Sharing::Residents), (objective, Sharing::Loops)]);
     }
     let mut join = Join::new(workload, tree, model, Objective::Energy);
+    if objective == Objective::Energy && best.certificate.stop == StopReason::Exhausted {
+        join.learn(points);
+    }
     for (way, sharing) in ways {
         if join.objective != way {
-            join = Join::new(workload, tree, model, way);
+            join.turn_to(way);
         }
         let mut certificate = std::mem::take(&mut best.certificate);
         let found = join.best(sharing, &best, &mut certificate, &mut |nodes| stop(nodes));
@@ -177,7 +181,7 @@ pub fn fuse(
         }
         best.certificate = certificate;
         if best.certificate.stop == StopReason::Stopped {
-            let least = join.rest(0);
+            let least = rest(&join.before, 0);
             best.certificate.open_bound = Some(objective.rank(least.0, least.1).0);
             break;
         }
@@ -194,27 +198,103 @@ enum Sharing {
     Loops,
 }
 
-/// The schedule without fusion; none if a search was stopped before it found a nest.
+/// The schedule without fusion, and its nests; none if a search was stopped before it found a nest.
 fn unfused(
     workload: &Workload,
     tree: &Tree,
     model: Model,
     objective: Objective,
     stop: &(dyn Fn(u64) -> bool + Sync),
-) -> Result<Option<Fused>, Infeasible> {
+) -> Result<Option<(Fused, Vec<Point>)>, Infeasible> {
     let mut alone = Fused::default();
-    let found = map_workload(workload, tree, model, objective, stop);
+    let mut points = Vec::new();
+    let found = best_of_each(workload, tree, model, objective, stop);
     for (einsum, found) in workload.einsums.iter().zip(found) {
-        let found = found?;
-        alone.certificate.stop = alone.certificate.stop.max(found.certificate.stop);
-        let Some(best) = found.best else {
+        let (best, certificate) = found?;
+        alone.certificate.stop = alone.certificate.stop.max(certificate.stop);
+        let Some(best) = best else {
             return Ok(None);
         };
-        alone.add(einsum, best.mapping, 0, best.cost);
+        let mapping = text::mapping(einsum, tree, &best.nest);
+        alone.add(einsum, mapping, 0, best.cost.clone());
         alone.group_ends.push(alone.steps.len());
+        points.push(best);
     }
     alone.unfused = (alone.energy_pj, alone.cycles);
-    Ok(Some(alone))
+    Ok(Some((alone, points)))
+}
+
+/// What all einsums but `first..=last` cost at least, from what those before each position do.
+fn others(before: &[Sum], first: usize, last: usize) -> Sum {
+    let after = rest(before, last + 1);
+    (before[first].0 + after.0, before[first].1 + after.1)
+}
+
+/// What the einsums from `first` on cost at least.
+fn rest(before: &[Sum], first: usize) -> Sum {
+    let all = before[before.len() - 1];
+    (all.0 - before[first].0, all.1 - before[first].1)
+}
+
+/// What a group has to beat between `front` and `to`, where the objective is an order: what is there, and the least that
+/// einsums `alone` will make of it.
+fn target(
+    objective: Objective,
+    front: &Hull<usize>,
+    to: &Hull<usize>,
+    alone: Option<f64>,
+) -> Option<Target> {
+    let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles);
+    let ([from], false) = (front.corners(), objective == Objective::EnergyDelay) else {
+        return None;
+    };
+    let alone = alone.map(|least| (least, f64::MAX));
+    let to = to.corners().first().map(rank);
+    let least = to
+        .into_iter()
+        .chain(alone)
+        .min_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(Target {
+        from: rank(from),
+        to: least,
+    })
+}
+
+/// What is closer than this is kept beside what is known; sums of floats in another order are much closer.
+const CLOSE: f64 = 1e-9;
+
+/// The choices of `group`, from what is known if that answers; none if nothing is needed of it.
+fn group_choices<'k>(
+    group: &Group,
+    parts: &mut Parts,
+    known: &'k mut BTreeMap<group::Key, Vec<Known>>,
+    mut need: Need,
+    certificate: &mut FusionCertificate,
+    stop: &mut Stop,
+) -> Option<&'k Hull<group::Choice>> {
+    let part = group.parts(parts);
+    let floors = (group.first..)
+        .zip(&part)
+        .map(|(einsum, part)| parts.floor(einsum, *part));
+    let floor = floors.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    if need.is_hopeless(parts.objective, floor.0, floor.1) {
+        return None;
+    }
+    if group.first == group.last {
+        // Other ways to it will ask for it with more to beat.
+        need.target = None;
+    }
+    let (key, reserved) = group.key(parts);
+    let known = known.entry(key).or_default();
+    let at = known
+        .iter()
+        .position(|known| known.answers(&reserved, &need));
+    let at = at.unwrap_or_else(|| {
+        let choices = group::best(group, part, parts, need, certificate, stop);
+        known.push(Known::new(reserved, need, choices));
+        known.len() - 1
+    });
+    Some(&known[at].choices)
 }
 
 /// The join of partial schedules over a workload.
@@ -225,8 +305,13 @@ struct Join<'a> {
     flows: Vec<Flow>,
     parts: Parts<'a>,
     /// What the einsums before each position cost at least.
-    before: Vec<(f64, f64)>,
+    before: Vec<Sum>,
+    /// What was found for groups.
+    known: BTreeMap<group::Key, Vec<Known>>,
 }
+
+/// Partial schedules before one position, by what is resident there.
+type States = BTreeMap<BTreeSet<usize>, Hull<usize>>;
 
 impl<'a> Join<'a> {
     fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
@@ -245,20 +330,37 @@ impl<'a> Join<'a> {
             flows,
             parts,
             before,
+            known: BTreeMap::new(),
         }
     }
 
-    /// What all einsums but `first..=last` cost at least.
-    fn others(&self, first: usize, last: usize) -> (f64, f64) {
-        let all = self.before[self.workload.einsums.len()];
-        let (from, to) = (self.before[first], self.before[last + 1]);
-        (all.0 - (to.0 - from.0), all.1 - (to.1 - from.1))
+    /// Goes on for another objective, of which nothing is known.
+    fn turn_to(&mut self, objective: Objective) {
+        self.objective = objective;
+        self.parts.turn_to(objective);
+        self.known.clear();
     }
 
-    /// What the einsums from `first` on cost at least.
-    fn rest(&self, first: usize) -> (f64, f64) {
-        let all = self.before[self.workload.einsums.len()];
-        (all.0 - self.before[first].0, all.1 - self.before[first].1)
+    /// Takes the best nest of each einsum alone.
+    fn learn(&mut self, points: Vec<Point>) {
+        let anything = Need {
+            rest: (0.0, 0.0),
+            upper: f64::INFINITY,
+            target: None,
+        };
+        for (index, point) in points.into_iter().enumerate() {
+            let group = Group::alone(index, &self.flows);
+            let (key, reserved) = group.key(&self.parts);
+            let part = group.parts(&mut self.parts);
+            let choice = group::Choice::alone(&self.parts, part[0], point);
+            let repeat = self.workload.einsums[index].repeat as f64;
+            let cost = &choice.steps[0].point.cost;
+            let (energy, cycles) = (cost.energy_pj * repeat, cost.cycles * repeat);
+            let mut choices = Hull::new(self.objective);
+            choices.add(energy, cycles, choice);
+            self.known
+                .insert(key, vec![Known::new(reserved, anything, choices)]);
+        }
     }
 
     /// The best schedule, if it is at least as good as `known`.
@@ -270,19 +372,23 @@ impl<'a> Join<'a> {
         stop: &mut Stop,
     ) -> Option<Fused> {
         let objective = self.objective;
-        let upper = objective.rank(known.energy_pj, known.cycles).0 * (1.0 + 1e-9);
+        let at_most = |energy, cycles| objective.rank(energy, cycles).0 * (1.0 + CLOSE);
+        let mut upper = at_most(known.energy_pj, known.cycles);
         let n = self.workload.einsums.len();
         let mut arena: Vec<Partial> = vec![None];
-        let mut states: Vec<BTreeMap<BTreeSet<usize>, Hull<usize>>> = vec![BTreeMap::new(); n + 1];
+        let mut states: Vec<States> = vec![States::new(); n + 1];
         let mut start = Hull::new(objective);
         start.add(0.0, 0.0, 0);
         states[0].insert(BTreeSet::new(), start);
-        let mut memo = BTreeMap::new();
         for first in 0..n {
-            let mut here = std::mem::take(&mut states[first]);
-            here.retain(|_, front| !front.corners().is_empty());
-            for (residents, front) in here {
-                for last in first..n {
+            let here = std::mem::take(&mut states[first]);
+            let ahead = match sharing {
+                Sharing::Loops => self.ahead(first, &here),
+                Sharing::Residents => Vec::new(),
+            };
+            for (residents, front) in here.into_iter().filter(|h| !h.1.corners().is_empty()) {
+                // The longest group first: what it reaches is a bound for ways of several.
+                for last in (first..n).rev() {
                     if last > first
                         && (sharing == Sharing::Residents
                             || !flow::may_group(&self.flows, self.workload, first, last))
@@ -294,21 +400,32 @@ impl<'a> Join<'a> {
                             certificate.stop = StopReason::Stopped;
                             return None;
                         }
+                        let to = states[last + 1]
+                            .entry(after.clone())
+                            .or_insert_with(|| Hull::new(objective));
                         let group = Group {
                             first,
                             last,
                             residents: residents.union(&after).copied().collect(),
                             flows: &self.flows,
                         };
-                        let others = self.others(first, last);
-                        let key = group.key(self.workload, self.tree);
-                        let choices: &Hull<group::Choice> = memo.entry(key).or_insert_with(|| {
-                            group::best(&group, &mut self.parts, others, upper, certificate, stop)
-                        });
-                        let rest = self.rest(last + 1);
-                        let to = states[last + 1]
-                            .entry(after)
-                            .or_insert_with(|| Hull::new(objective));
+                        let alone = ahead.get(last + 1 - first).and_then(|to| to.get(&after));
+                        let need = Need {
+                            rest: others(&self.before, first, last),
+                            upper,
+                            target: target(objective, &front, to, alone.copied()),
+                        };
+                        let Some(choices) = group_choices(
+                            &group,
+                            &mut self.parts,
+                            &mut self.known,
+                            need,
+                            certificate,
+                            stop,
+                        ) else {
+                            continue;
+                        };
+                        let rest = rest(&self.before, last + 1);
                         for choice in choices.corners() {
                             for from in front.corners() {
                                 let energy = from.energy + choice.energy;
@@ -317,6 +434,9 @@ impl<'a> Join<'a> {
                                     || to.is_needless(energy, cycles)
                                 {
                                     continue;
+                                }
+                                if last + 1 == n {
+                                    upper = upper.min(at_most(energy, cycles));
                                 }
                                 to.add(energy, cycles, arena.len());
                                 arena.push(Some((from.item, choice.item.clone())));
@@ -336,10 +456,60 @@ impl<'a> Join<'a> {
             rank(a).total_cmp(&rank(b))
         });
         assert!(
-            best.is_some() || certificate.stop == StopReason::Stopped,
+            best.is_some()
+                || certificate.stop == StopReason::Stopped
+                || sharing == Sharing::Residents,
             "what is known is in the space"
         );
         best.map(|best| self.schedule(&arena, best.item))
+    }
+
+    /// The least of the objective that einsums alone make of `here`, for as many of them as groups at `first` can hold.
+    ///
+    /// For an order of energy and cycles, as far as they are known.
+    fn ahead(&self, first: usize, here: &States) -> Vec<BTreeMap<BTreeSet<usize>, f64>> {
+        let objective = self.objective;
+        let n = self.workload.einsums.len();
+        let may = |last: &usize| flow::may_group(&self.flows, self.workload, first, *last);
+        let longest = (first + 1..n).rfind(may);
+        let (Some(longest), false) = (longest, objective == Objective::EnergyDelay) else {
+            return Vec::new();
+        };
+        let rank = |energy, cycles| objective.rank(energy, cycles).0;
+        let least = |front: &Hull<usize>| front.corners().first().map(|c| rank(c.energy, c.cycles));
+        let here = here
+            .iter()
+            .filter_map(|(set, front)| Some((set.clone(), least(front)?)));
+        let mut ahead: Vec<BTreeMap<BTreeSet<usize>, f64>> = vec![here.collect()];
+        for at in first..=longest {
+            let need = Need {
+                rest: others(&self.before, at, at),
+                upper: f64::INFINITY,
+                target: None,
+            };
+            let mut next: BTreeMap<BTreeSet<usize>, f64> = BTreeMap::new();
+            for (residents, from) in &ahead[at - first] {
+                for after in flow::after(&self.flows, residents, at, at) {
+                    let group = Group {
+                        first: at,
+                        last: at,
+                        residents: residents.union(&after).copied().collect(),
+                        flows: &self.flows,
+                    };
+                    let (key, reserved) = group.key(&self.parts);
+                    let mut known = self.known.get(&key).into_iter().flatten();
+                    let known = known.find(|known| known.answers(&reserved, &need));
+                    let Some(choice) = known.and_then(|known| known.choices.corners().first())
+                    else {
+                        continue;
+                    };
+                    let to = next.entry(after).or_insert(f64::INFINITY);
+                    *to = to.min(from + rank(choice.energy, choice.cycles));
+                }
+            }
+            ahead.push(next);
+        }
+        ahead
     }
 
     /// The schedule that ends with partial schedule `at`.

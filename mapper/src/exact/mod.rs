@@ -104,13 +104,6 @@ pub struct Mapped {
     pub cost: Cost,
 }
 
-impl Mapped {
-    /// Takes the name of an equal einsum.
-    fn name(&mut self, einsum: &Einsum) {
-        self.mapping.einsum.clone_from(&einsum.name);
-    }
-}
-
 /// All nests that no other beats in energy and cycles, least energy first, and what is proven about them.
 pub type Pareto = Result<(Vec<Mapped>, Certificate), Infeasible>;
 
@@ -136,6 +129,9 @@ pub struct Infeasible {
     available: u64,
 }
 
+/// What a search found and proved.
+type Searched<T> = Result<(T, Certificate), Infeasible>;
+
 /// Finds the best nest of `einsum` on `tree`.
 ///
 /// The same arguments give the same result, if `stop` depends on nothing but the number of nodes.
@@ -149,12 +145,24 @@ pub fn map(
     objective: Objective,
     stop: &mut Stop,
 ) -> Result<Found, Infeasible> {
+    let (best, certificate) = best(einsum, tree, model, objective, stop)?;
+    let best = best.map(|point| mapped(einsum, tree, point));
+    Ok(Found { best, certificate })
+}
+
+/// The best nest of `einsum`, if the search was not stopped before it found one, and what is proven.
+fn best(
+    einsum: &Einsum,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &mut Stop,
+) -> Searched<Option<Point>> {
     let problem = Problem::new(einsum, tree, model);
     let mut goal = Best::new(objective);
     let certificate = search::search(&problem, &mut goal, stop)
         .map_err(|memory| infeasible(&problem, tree, memory))?;
-    let best = goal.point.map(|point| mapped(einsum, tree, point));
-    Ok(Found { best, certificate })
+    Ok((goal.point, certificate))
 }
 
 /// Finds the best nest of each einsum of `workload` on `tree`, in its order; equal ones are searched once, different ones
@@ -168,14 +176,25 @@ pub fn map_workload(
     objective: Objective,
     stop: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Result<Found, Infeasible>> {
-    let mut all = of_shapes(workload, |einsum| {
-        map(einsum, tree, model, objective, &mut |nodes| stop(nodes))
-    });
-    for (einsum, found) in workload.einsums.iter().zip(&mut all) {
-        let best = found.as_mut().ok().and_then(|found| found.best.as_mut());
-        best.into_iter().for_each(|best| best.name(einsum));
-    }
-    all
+    let found = best_of_each(workload, tree, model, objective, stop);
+    let named = |(einsum, found): (&Einsum, Searched<Option<Point>>)| {
+        let (best, certificate) = found?;
+        let best = best.map(|point| mapped(einsum, tree, point));
+        Ok(Found { best, certificate })
+    };
+    workload.einsums.iter().zip(found).map(named).collect()
+}
+
+fn best_of_each(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    stop: &(dyn Fn(u64) -> bool + Sync),
+) -> Vec<Searched<Option<Point>>> {
+    of_shapes(workload, |einsum| {
+        best(einsum, tree, model, objective, &mut |nodes| stop(nodes))
+    })
 }
 
 /// What `search` finds for each einsum; equal ones are searched once, different ones in parallel.
@@ -200,15 +219,18 @@ fn of_shapes<T: Clone + Send>(workload: &Workload, search: impl Fn(&Einsum) -> T
 /// # Errors
 /// If tiles of one value do not fit.
 pub fn pareto(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Pareto {
+    let (front, certificate) = front(einsum, tree, model, stop)?;
+    let points = front.into_iter().map(|point| mapped(einsum, tree, point));
+    Ok((points.collect(), certificate))
+}
+
+/// The nests of `einsum` that no other beats, least energy first, and what is proven.
+fn front(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Searched<Vec<Point>> {
     let problem = Problem::new(einsum, tree, model);
     let mut goal = Front::default();
     let certificate = search::search(&problem, &mut goal, stop)
         .map_err(|memory| infeasible(&problem, tree, memory))?;
-    let mut points: Vec<Mapped> = goal
-        .points
-        .into_iter()
-        .map(|point| mapped(einsum, tree, point))
-        .collect();
+    let mut points = goal.points;
     points.sort_by(|a, b| a.cost.energy_pj.total_cmp(&b.cost.energy_pj));
     Ok((points, certificate))
 }
@@ -220,14 +242,14 @@ pub fn pareto_workload(
     model: Model,
     stop: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Pareto> {
-    let mut all = of_shapes(workload, |einsum| {
-        pareto(einsum, tree, model, &mut |nodes| stop(nodes))
-    });
-    for (einsum, found) in workload.einsums.iter().zip(&mut all) {
-        let points = found.iter_mut().flat_map(|(points, _)| points);
-        points.for_each(|point| point.name(einsum));
-    }
-    all
+    let search = |einsum: &Einsum| front(einsum, tree, model, &mut |nodes| stop(nodes));
+    let found = workload.einsums.iter().zip(of_shapes(workload, search));
+    let named = |(einsum, found): (&Einsum, Searched<Vec<Point>>)| {
+        let (front, certificate) = found?;
+        let points = front.into_iter().map(|point| mapped(einsum, tree, point));
+        Ok((points.collect(), certificate))
+    };
+    found.map(named).collect()
 }
 
 /// Counts what `mapping` costs.

@@ -27,6 +27,7 @@
 use super::Stop;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 
 use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
@@ -118,44 +119,98 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
+/// All that is decided before loops: it depends on which memories there are, but not on their sizes.
+pub(crate) struct Plan {
+    pub(crate) sizes: Vec<Sizes>,
+    pub(crate) placements: Vec<Vec<Node>>,
+    pub(crate) splits: Rc<Vec<Split>>,
+    /// Every choice of a placement and a split, with its cost at compulsory traffic.
+    pub(crate) choices: Vec<Choice>,
+}
+
+/// One choice of what is kept where and how ranks are unrolled, by position, with its cost at compulsory traffic.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    pub(crate) placement: usize,
+    pub(crate) split: usize,
+    pub(crate) energy: f64,
+    pub(crate) cycles: f64,
+}
+
+impl Plan {
+    /// The plan of `problem`, of which nothing is given and whose ranks can be unrolled as `splits` say.
+    pub(crate) fn new(problem: &Problem, splits: Rc<Vec<Split>>) -> Plan {
+        debug_assert!(
+            problem.outer.is_empty(),
+            "bounds of choices know no given steps"
+        );
+        let sizes = problem
+            .sizes
+            .iter()
+            .map(|&n| Sizes::new(n, problem.model.perfect))
+            .collect();
+        let placements = placements(problem);
+        let mut choices = Vec::with_capacity(placements.len() * splits.len());
+        for (placement, nodes) in placements.iter().enumerate() {
+            assert!(
+                nodes.len() <= MAX_NODES,
+                "a tree has at most {MAX_NODES} kept tensors"
+            );
+            let mut bounds = Bounds::new(problem, nodes, &least_traffic(problem, nodes));
+            for (split, copies) in splits.iter().enumerate() {
+                let (energy, cycles) = bounds.least(copies);
+                choices.push(Choice {
+                    placement,
+                    split,
+                    energy,
+                    cycles,
+                });
+            }
+        }
+        Plan {
+            sizes,
+            placements,
+            splits,
+            choices,
+        }
+    }
+}
+
 /// Finds the best nests of `problem`, of which nothing is given, for `goal`.
 pub(crate) fn search<G: Goal>(
     problem: &Problem,
     goal: &mut G,
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
-    debug_assert!(
-        problem.outer.is_empty(),
-        "bounds of tasks know no given steps"
-    );
-    let sizes: Vec<Sizes> = problem
-        .sizes
-        .iter()
-        .map(|&n| Sizes::new(n, problem.model.perfect))
-        .collect();
-    let placements = placements(problem);
-    let splits = distinct_splits(problem);
-    let mut tasks = BinaryHeap::with_capacity(placements.len() * splits.len());
-    for (placement, nodes) in placements.iter().enumerate() {
-        assert!(
-            nodes.len() <= MAX_NODES,
-            "a tree has at most {MAX_NODES} kept tensors"
-        );
-        let mut bounds = Bounds::new(problem, nodes, &least_traffic(problem, nodes));
-        for (split, copies) in splits.iter().enumerate() {
-            let (energy, cycles) = bounds.least(copies);
-            tasks.push(Task {
-                placement,
-                split,
-                rank: goal.rank(energy, cycles),
-                energy,
-                cycles,
-                registers: Vec::new(),
-                limit: f64::INFINITY,
-                reach: REACH,
-            });
-        }
+    let plan = Plan::new(problem, Rc::new(distinct_splits(problem)));
+    let certificate = search_in(&plan, problem, plan.choices.iter().copied(), goal, stop);
+    if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
+        return Err(NoNest);
     }
+    Ok(certificate)
+}
+
+/// Finds the best nests of `problem` among `choices` of its plan, from its given steps on, for `goal`.
+///
+/// The choices come with what they cost at least below these steps.
+pub(crate) fn search_in<G: Goal>(
+    plan: &Plan,
+    problem: &Problem,
+    choices: impl Iterator<Item = Choice>,
+    goal: &mut G,
+    stop: &mut Stop<'_>,
+) -> Certificate {
+    let task = |choice: Choice| Task {
+        placement: choice.placement,
+        split: choice.split,
+        rank: goal.rank(choice.energy, choice.cycles),
+        energy: choice.energy,
+        cycles: choice.cycles,
+        registers: Vec::new(),
+        limit: f64::INFINITY,
+        reach: REACH,
+    };
+    let mut tasks: BinaryHeap<Task> = choices.map(task).collect();
     let mut certificate = Certificate {
         tasks: tasks.len() as u64,
         ..Certificate::default()
@@ -167,11 +222,11 @@ pub(crate) fn search<G: Goal>(
             certificate.pruned_by_bound += 1;
             continue;
         }
-        let nodes = &placements[task.placement];
-        let split = &splits[task.split];
+        let nodes = &plan.placements[task.placement];
+        let split = &plan.splits[task.split];
         let frame = Frame {
             problem,
-            sizes: &sizes,
+            sizes: &plan.sizes,
             nodes,
             split,
             registers: &[],
@@ -227,10 +282,7 @@ pub(crate) fn search<G: Goal>(
             tasks.push(task);
         }
     }
-    if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
-        return Err(NoNest);
-    }
-    Ok(certificate)
+    certificate
 }
 
 /// Nodes after which a search without a nest looks for one.
@@ -507,12 +559,14 @@ impl<G: Goal> Walk<'_, '_, G> {
             if node.parent.is_none() && !self.problem.outer.contains(&keep) {
                 state.placed |= 1 << index;
                 self.steps.push(keep);
-            } else if self.scope == Scope::Registers && self.is_above_fanouts(index) {
-                state.placed |= 1 << index;
             }
         }
         for step in &self.problem.outer {
             self.give(&mut state, *step);
+        }
+        if self.scope == Scope::Registers {
+            let above = (0..self.nodes.len()).filter(|index| self.is_above_fanouts(*index));
+            state.placed = above.fold(state.placed, |placed, index| placed | 1 << index);
         }
         self.given = self.steps.len();
         if !self.problem.outer.is_empty() && self.is_hopeless(&mut state) {

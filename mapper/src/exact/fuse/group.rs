@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ir::tree::Tree;
-use ir::workload::Workload;
-
-use super::super::Stop;
-use super::super::cost::extent;
+use super::super::cost::{extent, held_bits};
+use super::super::goal::{SAME, is_no_better};
 use super::super::nest::{Step, last_loop, tile};
-use super::super::problem::Problem;
+use super::super::problem::{Problem, members};
 use super::super::search::Point;
+use super::super::{Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
 use super::hull::{Corner, Hull};
@@ -34,14 +32,103 @@ pub(crate) struct Choice {
 pub(crate) struct Found {
     pub(crate) point: Point,
     pub(crate) n_shared: usize,
+    /// Bits that each memory has left in its step.
+    pub(crate) room: Vec<u64>,
+}
+
+/// What a choice has to beat: the rank of another way to what comes after the group, from that of what comes before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) from: (f64, f64),
+    pub(crate) to: (f64, f64),
+}
+
+impl Target {
+    fn is_missed(&self, rank: (f64, f64)) -> bool {
+        is_no_better((self.from.0 + rank.0, self.from.1 + rank.1), self.to)
+    }
+
+    /// Whether whatever beats `other` beats this too.
+    fn is_as_far(&self, other: &Target) -> bool {
+        let by = |target: &Target| (target.to.0 - target.from.0, target.to.1 - target.from.1);
+        let (mine, theirs) = (by(self), by(other));
+        let same = [self.to.0.max(other.to.0), self.to.1.max(other.to.1)].map(|to| 4.0 * SAME * to);
+        mine.0 > theirs.0 + same[0]
+            || (mine.0 >= theirs.0 - same[0] && mine.1 >= theirs.1 - same[1])
+    }
+}
+
+/// What a group has to be to help a schedule.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    /// What the other einsums cost at least.
+    pub(crate) rest: Sum,
+    /// The most that the whole may have of the objective.
+    pub(crate) upper: f64,
+    pub(crate) target: Option<Target>,
+}
+
+impl Need {
+    /// Whether all that is needed for `other` is needed for this, if it is not later.
+    fn covers(&self, other: &Need) -> bool {
+        self.rest.0 <= other.rest.0 * (1.0 + SAME)
+            && self.rest.1 <= other.rest.1 * (1.0 + SAME)
+            && match (self.target, other.target) {
+                (None, _) => true,
+                (Some(mine), Some(theirs)) => mine.is_as_far(&theirs),
+                (Some(_), None) => false,
+            }
+    }
+
+    pub(crate) fn is_hopeless(&self, objective: Objective, energy: f64, cycles: f64) -> bool {
+        objective.rank(energy + self.rest.0, cycles + self.rest.1).0 > self.upper
+            || self
+                .target
+                .is_some_and(|target| target.is_missed(objective.rank(energy, cycles)))
+    }
+}
+
+/// The choices of a group, and where else they are the best.
+pub(crate) struct Known {
+    /// Bits of each memory that residents which do not touch the group took.
+    pub(crate) reserved: Vec<u64>,
+    /// How many more they may take until a choice no longer fits.
+    pub(crate) room: Vec<u64>,
+    pub(crate) need: Need,
+    pub(crate) choices: Hull<Choice>,
+}
+
+impl Known {
+    pub(crate) fn new(reserved: Vec<u64>, need: Need, choices: Hull<Choice>) -> Known {
+        let mut room = vec![u64::MAX; reserved.len()];
+        for found in choices.corners().iter().flat_map(|c| &c.item.steps) {
+            for (left, step) in room.iter_mut().zip(&found.room) {
+                *left = (*left).min(*step);
+            }
+        }
+        Known {
+            reserved,
+            room,
+            need,
+            choices,
+        }
+    }
+
+    /// Whether it holds for these residents: with less room there is nothing better, and all of it fits.
+    pub(crate) fn answers(&self, reserved: &[u64], need: &Need) -> bool {
+        let fits =
+            |((before, room), now): ((&u64, &u64), &u64)| before <= now && now - before <= *room;
+        let mut memories = self.reserved.iter().zip(&self.room).zip(reserved);
+        memories.all(fits) && self.need.covers(need)
+    }
 }
 
 /// What the best choices of a group depend on.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    shapes: Vec<String>,
+    /// The shape of each einsum, and how often it occurs.
+    shapes: Vec<(usize, u64)>,
     flows: Vec<FlowKey>,
-    reserved: Vec<u64>,
 }
 
 /// A flow, with einsums relative to the group.
@@ -50,6 +137,9 @@ struct FlowKey {
     producer: Option<usize>,
     consumers: Vec<(usize, usize)>,
     resident: bool,
+    memory: usize,
+    /// Bits of the whole.
+    bits: u64,
 }
 
 /// A loop over tiles of `tile` of one class of ranks, around einsums `first..=last`.
@@ -72,6 +162,8 @@ struct Class {
     size: u64,
     /// The rank of each einsum of the group, if it has one.
     ranks: Vec<Option<usize>>,
+    /// Producers and consumers that exchange a tensor of which these ranks are not one index.
+    apart: Vec<(usize, usize)>,
 }
 
 /// A rank of a producer and one of a consumer that are one index of what they exchange: einsum and rank of each.
@@ -90,15 +182,35 @@ struct Context<'g, 'p, 'w> {
     parts: &'p mut Parts<'w>,
     /// The part of each einsum.
     part: Vec<usize>,
-    joined: Vec<Joined>,
     classes: Vec<Class>,
-    /// What the other einsums cost at least.
-    rest: (f64, f64),
-    upper: f64,
+    need: Need,
     front: Hull<Choice>,
 }
 
-impl Group<'_> {
+impl Choice {
+    /// The nest `point` of an einsum, as part `part`, beside which nothing is on chip.
+    pub(crate) fn alone(parts: &Parts, part: usize, point: Point) -> Choice {
+        let held = held_bits(&parts.parts[part].problem, &point.cost.accesses);
+        let found = Found {
+            room: parts.left(held.into_iter()),
+            point,
+            n_shared: 0,
+        };
+        Choice { steps: vec![found] }
+    }
+}
+
+impl<'a> Group<'a> {
+    /// One einsum that exchanges nothing on chip.
+    pub(crate) fn alone(einsum: usize, flows: &'a [Flow]) -> Group<'a> {
+        Group {
+            first: einsum,
+            last: einsum,
+            residents: BTreeSet::new(),
+            flows,
+        }
+    }
+
     fn holds(&self, einsum: usize) -> bool {
         (self.first..=self.last).contains(&einsum)
     }
@@ -108,78 +220,80 @@ impl Group<'_> {
         self.holds(flow.producer) && self.holds(flow.last())
     }
 
-    pub(crate) fn key(&self, workload: &Workload, tree: &Tree) -> Key {
+    /// The key of what is found for the group, and bits of each memory that residents take which do not touch it.
+    pub(crate) fn key(&self, parts: &Parts) -> (Key, Vec<u64>) {
+        let repeat = |e: usize| parts.workload.einsums[e].repeat;
         let mut key = Key {
             shapes: (self.first..=self.last)
-                .map(|e| workload.einsums[e].shape() + &format!(" x{}", workload.einsums[e].repeat))
+                .map(|e| (parts.shapes[e], repeat(e)))
                 .collect(),
             flows: Vec::new(),
-            reserved: vec![0; tree.memories().count()],
         };
+        let mut reserved = vec![0; parts.size_bits.len()];
         for (index, flow) in self.flows.iter().enumerate() {
             let resident = self.residents.contains(&index);
-            let consumers = flow.consumers.iter().filter(|c| self.holds(c.0));
-            let consumers: Vec<_> = consumers.map(|c| (c.0 - self.first, c.1)).collect();
-            let producer = self
-                .holds(flow.producer)
-                .then(|| flow.producer - self.first);
-            if (producer.is_some() || !consumers.is_empty()) && (resident || self.is_internal(flow))
-            {
-                key.flows.push(FlowKey {
-                    producer,
-                    consumers,
-                    resident,
-                });
-            } else if let (true, Some(memory)) = (resident, flow.memory) {
-                key.reserved[memory] += flow.n_values * flow.bits;
+            if !resident && !self.is_internal(flow) {
+                continue;
             }
+            let memory = flow.memory.expect("what is exchanged on chip has a memory");
+            let bits = flow.n_values * flow.bits;
+            if !self.touches(flow) {
+                reserved[memory] += bits;
+                continue;
+            }
+            let consumers = flow.consumers.iter().filter(|c| self.holds(c.0));
+            key.flows.push(FlowKey {
+                producer: self
+                    .holds(flow.producer)
+                    .then(|| flow.producer - self.first),
+                consumers: consumers.map(|c| (c.0 - self.first, c.1)).collect(),
+                resident,
+                memory,
+                bits,
+            });
         }
-        key
+        (key, reserved)
+    }
+
+    fn touches(&self, flow: &Flow) -> bool {
+        self.holds(flow.producer) || flow.consumers.iter().any(|c| self.holds(c.0))
+    }
+
+    /// The flows that are exchanged on chip, and whether they are internal.
+    fn exchanged(&self) -> impl Iterator<Item = (&Flow, bool)> {
+        let flows = self.flows.iter().enumerate();
+        flows.filter_map(|(index, flow)| {
+            let internal = self.is_internal(flow);
+            (internal || self.residents.contains(&index)).then_some((flow, internal))
+        })
+    }
+
+    /// The part of each einsum.
+    pub(crate) fn parts(&self, parts: &mut Parts) -> Vec<usize> {
+        (self.first..=self.last)
+            .map(|einsum| parts.exchanging(einsum, self.exchanged().map(|(flow, _)| flow)))
+            .collect()
     }
 }
 
-/// The choices for `group` that no other beats, of those that can be part of a schedule of at most `upper`.
-///
-/// `rest` is what the other einsums of the workload cost at least.
+/// The choices for `group`, whose einsums are `part`, that no other beats, of those that are needed.
 pub(crate) fn best(
     group: &Group,
+    part: Vec<usize>,
     parts: &mut Parts,
-    rest: (f64, f64),
-    upper: f64,
+    need: Need,
     certificate: &mut FusionCertificate,
     stop: &mut Stop,
 ) -> Hull<Choice> {
-    let part = (group.first..=group.last)
-        .map(|einsum| {
-            let n = parts.workload.einsums[einsum].operands.len();
-            let mut roots = vec![0; n];
-            for (index, flow) in group.flows.iter().enumerate() {
-                if !group.is_internal(flow) && !group.residents.contains(&index) {
-                    continue;
-                }
-                let memory = flow.memory.expect("what is exchanged on chip has a memory");
-                if flow.producer == einsum {
-                    roots[n - 1] = memory;
-                }
-                for (_, operand) in flow.consumers.iter().filter(|c| c.0 == einsum) {
-                    roots[*operand] = memory;
-                }
-            }
-            parts.get(einsum, roots)
-        })
-        .collect();
     let objective = parts.objective;
     let mut context = Context {
         group,
         parts,
         part,
-        joined: Vec::new(),
         classes: Vec::new(),
-        rest,
-        upper,
+        need,
         front: Hull::new(objective),
     };
-    context.joined = context.joined();
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
     let mut open: BTreeMap<(u64, u64), (Vec<Loop>, Sum)> = BTreeMap::new();
@@ -197,7 +311,11 @@ pub(crate) fn best(
             continue;
         }
         certificate.keys += 1;
-        if group.first == group.last || !loops.is_empty() {
+        if !loops.is_empty() && !context.may_fit(&loops, true) {
+            certificate.pruned_by_capacity += 1;
+            continue;
+        }
+        if (group.first == group.last || !loops.is_empty()) && context.may_fit(&loops, false) {
             context.evaluate(&loops, certificate, stop);
         }
         for next in context.extensions(&loops) {
@@ -226,24 +344,14 @@ impl Context<'_, '_, '_> {
     }
 
     fn is_hopeless(&self, energy: f64, cycles: f64) -> bool {
-        let objective = self.parts.objective;
-        objective.rank(energy + self.rest.0, cycles + self.rest.1).0 > self.upper
+        self.need.is_hopeless(self.parts.objective, energy, cycles)
             || self.front.is_needless(energy, cycles)
-    }
-
-    /// The flows that are exchanged on chip and touch the group, and whether they are internal.
-    fn exchanged(&self) -> impl Iterator<Item = (&Flow, bool)> {
-        let flows = self.group.flows.iter().enumerate();
-        flows.filter_map(|(index, flow)| {
-            let internal = self.group.is_internal(flow);
-            (internal || self.group.residents.contains(&index)).then_some((flow, internal))
-        })
     }
 
     /// The ranks that each internal flow joins: producer's rank, then consumer and its rank.
     fn joined(&self) -> Vec<Joined> {
         let mut joined = Vec::new();
-        for (flow, _) in self.exchanged().filter(|f| f.1) {
+        for (flow, _) in self.group.exchanged().filter(|f| f.1) {
             let from = &self.problem(flow.producer).operands;
             let from = &from[from.len() - 1].dimensions;
             for &(consumer, operand) in &flow.consumers {
@@ -265,8 +373,9 @@ impl Context<'_, '_, '_> {
 
     fn classes(&self) -> Vec<Class> {
         let first = self.group.first;
+        let joined = self.joined();
         let mut sets: Vec<BTreeSet<(usize, usize)>> = Vec::new();
-        for &(a, b) in &self.joined {
+        for &(a, b) in &joined {
             let (with, without): (Vec<_>, Vec<_>) = sets
                 .into_iter()
                 .partition(|s| s.contains(&a) || s.contains(&b));
@@ -282,8 +391,19 @@ impl Context<'_, '_, '_> {
                 }
             }
             let (einsum, rank) = *set.first()?;
+            let rank_of = |einsum: usize| ranks[einsum - first].map(|rank| (einsum, rank));
+            let pairs = self
+                .group
+                .exchanged()
+                .filter(|f| f.1)
+                .flat_map(|(flow, _)| flow.consumers.iter().map(|c| (flow.producer, c.0)));
+            let is_apart = |pair: &(usize, usize)| {
+                let ranks = rank_of(pair.0).zip(rank_of(pair.1));
+                ranks.is_some_and(|ranks| !joined.contains(&ranks))
+            };
             Some(Class {
                 size: self.problem(einsum).sizes[rank],
+                apart: pairs.filter(is_apart).collect(),
                 ranks,
             })
         };
@@ -296,18 +416,12 @@ impl Context<'_, '_, '_> {
 
     /// Whether a loop over `class` may hold exactly these einsums.
     fn may_hold(&self, class: usize, first: usize, last: usize) -> bool {
-        let inside = |e: &usize| (first..=last).contains(e);
-        (first..=last).all(|e| self.rank(class, e).is_some())
-            && self
-                .exchanged()
-                .filter(|f| f.1 && inside(&f.0.producer))
-                .all(|(flow, _)| {
-                    let consumers = flow.consumers.iter().map(|c| c.0).filter(inside);
-                    consumers.into_iter().all(|consumer| {
-                        let pair = |e| (e, self.rank(class, e).expect("all have a rank"));
-                        self.joined.contains(&(pair(flow.producer), pair(consumer)))
-                    })
-                })
+        let inside = |e: usize| (first..=last).contains(&e);
+        let Class { ranks, apart, .. } = &self.classes[class];
+        ranks[first - self.group.first..=last - self.group.first]
+            .iter()
+            .all(Option::is_some)
+            && !apart.iter().any(|pair| inside(pair.0) && inside(pair.1))
     }
 
     /// The loops that may be added below `loops`.
@@ -373,7 +487,7 @@ impl Context<'_, '_, '_> {
         let mut steps = Vec::new();
         let n_shared = loops.iter().take_while(|l| l.holds(einsum)).count();
         for depth in 0..=n_shared {
-            for (flow, internal) in self.exchanged() {
+            for (flow, internal) in self.group.exchanged() {
                 let at = self.depth(loops, flow, internal);
                 let memory = flow.memory.expect("it is exchanged on chip");
                 if at != depth {
@@ -495,25 +609,59 @@ impl Context<'_, '_, '_> {
                 continue;
             }
             let chosen: Vec<&Held> = chosen.iter().zip(&options).map(|(i, o)| &o[*i]).collect();
-            match self.reserved(loops, &chosen) {
+            match self.reserved(loops, &chosen, false) {
                 Some(reserved) => self.join(&chosen, &reserved, least, certificate, stop),
                 None => certificate.pruned_by_capacity += 1,
             }
         }
     }
 
+    /// Whether what is exchanged fits with these shared loops, or, with `more`, could with others below them, if there
+    /// are any.
+    fn may_fit(&self, loops: &[Loop], more: bool) -> bool {
+        let nothing = |einsum| Held {
+            outer: self.outer(loops, einsum, &[]),
+            held: Vec::new(),
+            least: (0.0, 0.0),
+        };
+        let chosen: Vec<Held> = (self.group.first..=self.group.last).map(nothing).collect();
+        let chosen: Vec<&Held> = chosen.iter().collect();
+        self.reserved(loops, &chosen, more).is_some()
+    }
+
+    /// The tiles of `einsum` below the first `depth` of the shared loops, as given by `outer`.
+    ///
+    /// With `more`, below all that may still be added if these are all loops there are.
+    fn tile(
+        &self,
+        loops: &[Loop],
+        einsum: usize,
+        outer: &[Step],
+        depth: usize,
+        more: bool,
+    ) -> Vec<u64> {
+        let problem = self.problem(einsum);
+        let loops_of = outer.iter().filter(|s| matches!(s, Step::Time { .. }));
+        let above: Vec<Step> = loops_of.take(depth).copied().collect();
+        let mut tile = tile(problem, &above);
+        if more && depth == loops.len() {
+            let open = (0..self.classes.len()).filter(|c| loops.iter().all(|l| l.class != *c));
+            for rank in open.filter_map(|class| self.rank(class, einsum)) {
+                tile[rank] = 1;
+            }
+        }
+        tile
+    }
+
     /// Bits of each memory that others take in each step; none if something does not fit.
-    fn reserved(&self, loops: &[Loop], chosen: &[&Held]) -> Option<Vec<Vec<u64>>> {
+    ///
+    /// With `more` the least of it that other shared loops below these could make of it, if nothing is held above them.
+    fn reserved(&self, loops: &[Loop], chosen: &[&Held], more: bool) -> Option<Vec<Vec<u64>>> {
         let first = self.group.first;
         let n_memories = self.problem(first).memories.len();
         let mut reserved = vec![vec![0; n_memories]; chosen.len()];
         let mut own = reserved.clone();
-        let above = |e: usize, depth: usize| {
-            let outer = &chosen[e - first].outer;
-            let loops = outer.iter().filter(|s| matches!(s, Step::Time { .. }));
-            loops.take(depth).copied().collect::<Vec<Step>>()
-        };
-        for (flow, internal) in self.exchanged() {
+        for (flow, internal) in self.group.exchanged() {
             let memory = flow.memory.expect("it is exchanged on chip");
             let depth = self.depth(loops, flow, internal);
             let users: Vec<usize> = flow
@@ -538,17 +686,10 @@ impl Context<'_, '_, '_> {
             let bits = if self.group.holds(flow.producer) {
                 let problem = self.problem(flow.producer);
                 let operand = problem.operands.len() - 1;
-                let values = extent(
-                    problem,
-                    operand,
-                    &tile(problem, &above(flow.producer, depth)),
-                );
-                values
-                    * if sums {
-                        problem.memories[memory].bits[operand].partial
-                    } else {
-                        flow.bits
-                    }
+                let outer = &chosen[flow.producer - first].outer;
+                let tile = self.tile(loops, flow.producer, outer, depth, more);
+                let partial = problem.memories[memory].bits[operand].partial;
+                extent(problem, operand, &tile) * if sums { partial } else { flow.bits }
             } else {
                 flow.n_values * flow.bits
             };
@@ -559,28 +700,43 @@ impl Context<'_, '_, '_> {
             }
         }
         for (index, option) in chosen.iter().enumerate() {
-            let problem = self.problem(first + index);
+            let einsum = first + index;
+            let problem = self.problem(einsum);
+            // What is kept below the shared loops takes a value of each operand at least.
+            for (memory, form) in problem.memories.iter().enumerate() {
+                let below = members(form.keeps & !form.may_bypass).filter(|&operand| {
+                    memory > problem.operands[operand].root
+                        && !option.outer.contains(&Step::Keep { memory, operand })
+                });
+                own[index][memory] += below
+                    .map(|o| problem.held_bits(memory, o, 1, false))
+                    .sum::<u64>();
+            }
             for (at, step) in option.outer.iter().enumerate() {
                 let Step::Keep { memory, operand } = *step else {
                     continue;
                 };
                 let before = &option.outer[..at];
-                let values = extent(problem, operand, &tile(problem, before));
+                let depth = before
+                    .iter()
+                    .filter(|s| matches!(s, Step::Time { .. }))
+                    .count();
                 let held = option.held.iter().find(|h| h.0 == operand);
+                let tile = self.tile(loops, einsum, before, depth, more);
+                let values = extent(problem, operand, &tile);
                 let changes =
                     held.is_some() && last_loop(before, problem.operands[operand].ranks).is_some();
                 let bits = problem.held_bits(memory, operand, values, changes);
                 own[index][memory] += bits;
                 let Some(&(_, _, depth)) = held else { continue };
-                let others =
-                    (loops[depth].first..=loops[depth].last).filter(|e| *e != first + index);
+                let others = (loops[depth].first..=loops[depth].last).filter(|e| *e != einsum);
                 others.for_each(|e| reserved[e - first][memory] += bits);
             }
         }
-        let sizes = self.parts.size_bits();
+        let sizes = &self.parts.size_bits;
         let fits = |(own, reserved): (&Vec<u64>, &Vec<u64>)| {
             let sums = own.iter().zip(reserved).map(|(a, b)| a + b);
-            sums.zip(&sizes)
+            sums.zip(sizes)
                 .all(|(sum, size)| size.is_none_or(|size| sum <= size))
         };
         own.iter().zip(&reserved).all(fits).then_some(reserved)
@@ -603,11 +759,10 @@ impl Context<'_, '_, '_> {
             let einsum = self.group.first + index;
             let repeat = self.repeat(einsum);
             let others = (sum.0 - option.least.0, sum.1 - option.least.1);
-            let (front, rest, upper) = (&self.front, self.rest, self.upper);
+            let (front, need) = (&self.front, self.need);
             let is_hopeless = |energy: f64, cycles: f64| {
                 let (energy, cycles) = (others.0 + energy * repeat, others.1 + cycles * repeat);
-                objective.rank(energy + rest.0, cycles + rest.1).0 > upper
-                    || front.is_needless(energy, cycles)
+                need.is_hopeless(objective, energy, cycles) || front.is_needless(energy, cycles)
             };
             let wanted = Wanted {
                 objective,
@@ -634,6 +789,14 @@ impl Context<'_, '_, '_> {
                 .iter()
                 .filter(|s| matches!(s, Step::Time { .. }))
                 .count();
+            let room = |point: &Point| -> Vec<u64> {
+                let held = held_bits(
+                    &self.parts.parts[self.part[index]].problem,
+                    &point.cost.accesses,
+                );
+                self.parts
+                    .left(held.iter().zip(&reserved[index]).map(|(a, b)| a + b))
+            };
             let mut next = Hull::new(objective);
             for from in joined.corners() {
                 for corner in points.corners() {
@@ -644,6 +807,7 @@ impl Context<'_, '_, '_> {
                     }
                     let mut choice = from.item.clone();
                     choice.steps.push(Found {
+                        room: room(&corner.item),
                         point: corner.item.clone(),
                         n_shared,
                     });

@@ -1,17 +1,17 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ir::tree::Tree;
-use ir::workload::Workload;
+use ir::workload::{Einsum, Workload};
 
 use super::super::bound::Form;
-use super::super::certificate::{Certificate, StopReason};
 use super::super::goal::Goal;
-use super::super::nest::Step;
+use super::super::nest::{Step, tile};
 use super::super::problem::{Problem, members};
-use super::super::search::{Frame, Leaf, Point, Scope, least_traffic, search};
-use super::super::space::{Node, Sizes, Split, placements, splits};
+use super::super::search::{Choice, Leaf, Plan, Point, least_traffic, search_in};
+use super::super::space::{Node, Split, splits as splits_of};
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
@@ -26,9 +26,18 @@ pub(crate) struct Part {
     pub(crate) problem: Problem,
     /// Sizes of the memories; the problem has what others leave of them.
     size_bits: Vec<Option<u64>>,
-    sizes: Vec<Sizes>,
-    pub(crate) placements: Vec<Vec<Node>>,
-    splits: Vec<Split>,
+    plan: Plan,
+    /// The least energy and the least cycles of all choices.
+    floor: Sum,
+    /// What is known for bounds below shared loops, from the first of them on.
+    below: Option<Below>,
+    /// What [`Part::least`] has found.
+    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
+}
+
+/// What bounds below shared loops need of all choices.
+struct Below {
+    /// Best bound first.
     tasks: Vec<Task>,
     /// The least energy per value of traffic of each node of each placement, however ranks are unrolled.
     per_value: Vec<Vec<f64>>,
@@ -36,19 +45,22 @@ pub(crate) struct Part {
     by_energy: Vec<u32>,
     /// Tasks, those of least cycles first.
     by_cycles: Vec<u32>,
-    /// For tiles of the ranks the first of `by_energy` and of `by_cycles` whose copies fit.
-    fitting: BTreeMap<Vec<u64>, (usize, usize)>,
-    /// What [`Part::least`] has found.
-    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
+    /// What fits tiles of the ranks.
+    fitting: BTreeMap<Vec<u64>, Rc<Fitting>>,
 }
 
-/// One choice of what is kept where and how ranks are unrolled, with its cost at compulsory traffic.
+/// What can be unrolled with tiles of some sizes.
+struct Fitting {
+    /// For each split, whether all its copies have something to do.
+    splits: Vec<bool>,
+    /// The first of `by_energy` and of `by_cycles` that can.
+    first: (usize, usize),
+}
+
+/// One choice of what is kept where and how ranks are unrolled.
 struct Task {
-    placement: usize,
-    split: usize,
+    choice: Choice,
     form: Form,
-    energy: f64,
-    cycles: f64,
 }
 
 /// All einsums, by shape and places of exchange.
@@ -57,7 +69,13 @@ pub(crate) struct Parts<'a> {
     tree: &'a Tree,
     model: Model,
     pub(crate) objective: Objective,
-    index: BTreeMap<(String, Vec<usize>), usize>,
+    /// The sizes of the memories of the tree.
+    pub(crate) size_bits: Vec<Option<u64>>,
+    /// The shape of each einsum, as the position of the first of its kind.
+    pub(crate) shapes: Vec<usize>,
+    /// How the ranks of each shape can be unrolled.
+    splits: BTreeMap<usize, Rc<Vec<Split>>>,
+    index: BTreeMap<(usize, Vec<usize>), usize>,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -68,20 +86,35 @@ impl<'a> Parts<'a> {
         model: Model,
         objective: Objective,
     ) -> Parts<'a> {
+        let mut first = BTreeMap::new();
+        let shape = |(at, einsum): (usize, &Einsum)| *first.entry(einsum.shape()).or_insert(at);
         Parts {
             workload,
             tree,
             model,
             objective,
+            size_bits: tree.memories().map(|(_, m)| m.size_bits).collect(),
+            shapes: workload.einsums.iter().enumerate().map(shape).collect(),
+            splits: BTreeMap::new(),
             index: BTreeMap::new(),
             parts: Vec::new(),
         }
     }
 
+    /// Goes on for another objective.
+    pub(crate) fn turn_to(&mut self, objective: Objective) {
+        self.objective = objective;
+        for part in &mut self.parts {
+            part.objective = objective;
+            part.below = None;
+            part.least.clear();
+        }
+    }
+
     /// The part of an einsum whose operands are exchanged in the memories `roots`.
-    pub(crate) fn get(&mut self, einsum: usize, roots: Vec<usize>) -> usize {
+    fn get(&mut self, einsum: usize, roots: Vec<usize>) -> usize {
         let form = &self.workload.einsums[einsum];
-        let key = (form.shape(), roots);
+        let key = (self.shapes[einsum], roots);
         if let Some(at) = self.index.get(&key) {
             return *at;
         }
@@ -91,21 +124,23 @@ impl<'a> Parts<'a> {
                 problem.exchange(operand, *root, form.operands[operand].bits.into());
             }
         }
-        self.parts.push(Part::new(problem, self.objective));
+        // Shared loops tell ranks apart that are alike without them, so no unrolling stands for another here.
+        let splits = self.splits.entry(key.0);
+        let splits = Rc::clone(splits.or_insert_with(|| Rc::new(splits_of(&problem))));
+        self.parts.push(Part::new(problem, splits, self.objective));
         self.index.insert(key, self.parts.len() - 1);
         self.parts.len() - 1
     }
 
-    /// The sizes of the memories of the tree.
-    pub(crate) fn size_bits(&self) -> Vec<Option<u64>> {
-        self.tree.memories().map(|(_, m)| m.size_bits).collect()
-    }
-
-    /// At least the energy and the cycles of an einsum, wherever its operands are exchanged.
-    pub(crate) fn least(&mut self, einsum: usize, flows: &[Flow]) -> (f64, f64) {
+    /// The part of an einsum that exchanges `flows` on chip.
+    pub(crate) fn exchanging<'f>(
+        &mut self,
+        einsum: usize,
+        flows: impl Iterator<Item = &'f Flow>,
+    ) -> usize {
         let mut roots = vec![0; self.workload.einsums[einsum].operands.len()];
         for flow in flows {
-            let Some(memory) = flow.memory else { continue };
+            let memory = flow.memory.expect("what is exchanged on chip has a memory");
             for (_, operand) in flow.consumers.iter().filter(|c| c.0 == einsum) {
                 roots[*operand] = memory;
             }
@@ -113,82 +148,92 @@ impl<'a> Parts<'a> {
                 *roots.last_mut().expect("an einsum has an output") = memory;
             }
         }
+        self.get(einsum, roots)
+    }
+
+    /// At least the energy and the cycles of an einsum, wherever its operands are exchanged.
+    pub(crate) fn least(&mut self, einsum: usize, flows: &[Flow]) -> Sum {
+        let part = self.exchanging(einsum, flows.iter().filter(|f| f.memory.is_some()));
+        self.floor(einsum, part)
+    }
+
+    /// At least the energy and the cycles of an einsum as `part`, in whatever loops.
+    pub(crate) fn floor(&self, einsum: usize, part: usize) -> Sum {
         let repeat = self.workload.einsums[einsum].repeat as f64;
-        let part = self.get(einsum, roots);
-        let tasks = &self.parts[part].tasks;
-        let least = |of: fn(&Task) -> f64| tasks.iter().map(of).fold(f64::INFINITY, f64::min);
-        (least(|t| t.energy) * repeat, least(|t| t.cycles) * repeat)
+        let floor = self.parts[part].floor;
+        (floor.0 * repeat, floor.1 * repeat)
+    }
+
+    /// The bits that are left of each memory.
+    pub(crate) fn left(&self, taken: impl Iterator<Item = u64>) -> Vec<u64> {
+        let left = |(taken, size): (u64, &Option<u64>)| size.map_or(u64::MAX, |size| size - taken);
+        taken.zip(&self.size_bits).map(left).collect()
     }
 }
 
-impl Part {
-    fn new(problem: Problem, objective: Objective) -> Part {
-        let sizes = problem
-            .sizes
-            .iter()
-            .map(|&n| Sizes::new(n, problem.model.perfect))
-            .collect();
-        let placements = placements(&problem);
-        let splits = splits(&problem);
-        let mut tasks = Vec::new();
-        for (placement, nodes) in placements.iter().enumerate() {
-            let least = least_traffic(&problem, nodes);
-            for (split, copies) in splits.iter().enumerate() {
-                let form = Form::new(&problem, nodes, copies);
-                let (energy, cycles) = form.least(&least);
-                tasks.push(Task {
-                    placement,
-                    split,
-                    form,
-                    energy,
-                    cycles,
-                });
-            }
-        }
-        let rank = |t: &Task| objective.rank(t.energy, t.cycles);
-        tasks.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
-        let size_bits = problem.memories.iter().map(|m| m.size_bits).collect();
-        let mut per_value: Vec<Vec<f64>> = placements
+impl Below {
+    fn new(problem: &Problem, plan: &Plan, objective: Objective) -> Below {
+        let mut choices = plan.choices.clone();
+        let rank = |c: &Choice| objective.rank(c.energy, c.cycles);
+        choices.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
+        let task = |choice: Choice| Task {
+            choice,
+            form: Form::new(
+                problem,
+                &plan.placements[choice.placement],
+                &plan.splits[choice.split],
+            ),
+        };
+        let tasks: Vec<Task> = choices.into_iter().map(task).collect();
+        let mut per_value: Vec<Vec<f64>> = plan
+            .placements
             .iter()
             .map(|nodes| vec![f64::INFINITY; nodes.len()])
             .collect();
         for task in &tasks {
-            for (least, one) in per_value[task.placement]
+            for (least, one) in per_value[task.choice.placement]
                 .iter_mut()
                 .zip(task.form.energy_of())
             {
                 *least = least.min(one);
             }
         }
-        let sorted = |of: fn(&Task) -> f64| {
+        let sorted = |of: fn(&Choice) -> f64| {
             let mut order: Vec<u32> = (0..tasks.len() as u32).collect();
-            order.sort_by(|a, b| of(&tasks[*a as usize]).total_cmp(&of(&tasks[*b as usize])));
+            let of = |at: &u32| of(&tasks[*at as usize].choice);
+            order.sort_by(|a, b| of(a).total_cmp(&of(b)));
             order
         };
-        let (by_energy, by_cycles) = (sorted(|t| t.energy), sorted(|t| t.cycles));
+        Below {
+            per_value,
+            by_energy: sorted(|c| c.energy),
+            by_cycles: sorted(|c| c.cycles),
+            tasks,
+            fitting: BTreeMap::new(),
+        }
+    }
+}
+
+impl Part {
+    fn new(problem: Problem, splits: Rc<Vec<Split>>, objective: Objective) -> Part {
+        let plan = Plan::new(&problem, splits);
+        let least = |of: fn(&Choice) -> f64| {
+            let costs = plan.choices.iter().map(of);
+            costs.fold(f64::INFINITY, f64::min)
+        };
         Part {
             objective,
+            size_bits: problem.memories.iter().map(|m| m.size_bits).collect(),
+            floor: (least(|c| c.energy), least(|c| c.cycles)),
+            plan,
             problem,
-            size_bits,
-            sizes,
-            placements,
-            splits,
-            tasks,
-            per_value,
-            by_energy,
-            by_cycles,
-            fitting: BTreeMap::new(),
+            below: None,
             least: BTreeMap::new(),
         }
     }
 
-    /// The tile of each rank below `outer`.
-    fn tile(&self, outer: &[Step]) -> Vec<u64> {
-        super::super::nest::tile(&self.problem, outer)
-    }
-
-    fn can_unroll(&self, task: &Task, tile: &[u64]) -> bool {
-        let copies = &self.splits[task.split].copies;
+    fn can_unroll(&self, split: &Split, tile: &[u64]) -> bool {
+        let copies = &split.copies;
         let fits = |rank: usize| {
             let mut left = tile[rank];
             copies.iter().map(|copies| copies[rank]).all(|copies| {
@@ -238,7 +283,8 @@ impl Part {
         self.problem.memories[node.memory].below_fanouts == 0
     }
 
-    /// At least the energy and the cycles below the shared loops of `outer`, near what counts for the objective; none if nothing can be unrolled.
+    /// At least the energy and the cycles below the shared loops of `outer`, near what counts for the objective; none if
+    /// nothing can be unrolled.
     pub(crate) fn least(&mut self, outer: Vec<Step>, best: bool) -> Option<(f64, f64)> {
         let key = (outer, best);
         if let Some(known) = self.least.get(&key) {
@@ -249,26 +295,55 @@ impl Part {
         found
     }
 
-    fn find_least(&mut self, outer: &[Step], best: bool) -> Option<(f64, f64)> {
-        let tile = self.tile(outer);
-        if !self.fitting.contains_key(&tile) {
-            let first = |order: &[u32]| {
-                let fits = |task: &u32| self.can_unroll(&self.tasks[*task as usize], &tile);
-                order.iter().position(fits).unwrap_or(order.len())
-            };
-            let first = (first(&self.by_energy), first(&self.by_cycles));
-            self.fitting.insert(tile.clone(), first);
+    fn find_least(&mut self, outer: &[Step], best: bool) -> Option<Sum> {
+        if !outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+            return Some(self.floor);
         }
-        let first = self.fitting[&tile];
-        let traffic: Vec<Vec<f64>> = self
-            .placements
+        let mut below = self.take_below();
+        let found = self.least_below(&mut below, outer, best);
+        self.below = Some(below);
+        found
+    }
+
+    /// What bounds below shared loops need, to be put back.
+    fn take_below(&mut self) -> Below {
+        let known = self.below.take();
+        known.unwrap_or_else(|| Below::new(&self.problem, &self.plan, self.objective))
+    }
+
+    /// What fits `tile`, once for all.
+    fn fitting(&self, below: &mut Below, tile: &[u64]) -> Rc<Fitting> {
+        if let Some(known) = below.fitting.get(tile) {
+            return Rc::clone(known);
+        }
+        let fits = |split: &Split| self.can_unroll(split, tile);
+        let splits: Vec<bool> = self.plan.splits.iter().map(fits).collect();
+        let first = |order: &[u32]| {
+            let fits = |at: &u32| splits[below.tasks[*at as usize].choice.split];
+            order.iter().position(fits).unwrap_or(order.len())
+        };
+        let fitting = Rc::new(Fitting {
+            first: (first(&below.by_energy), first(&below.by_cycles)),
+            splits,
+        });
+        below.fitting.insert(tile.to_vec(), Rc::clone(&fitting));
+        fitting
+    }
+
+    fn least_below(&self, below: &mut Below, outer: &[Step], best: bool) -> Option<Sum> {
+        let tile = tile(&self.problem, outer);
+        let fitting = self.fitting(below, &tile);
+        let (fits, first) = (&fitting.splits, fitting.first);
+        let below = &*below;
+        let placements = &self.plan.placements;
+        let traffic: Vec<Vec<f64>> = placements
             .iter()
             .map(|nodes| self.traffic(nodes, outer, best))
             .collect();
         // What traffic beyond the compulsory adds at least.
         let beyond = |(placement, traffic): (usize, &Vec<f64>)| -> f64 {
-            let least = least_traffic(&self.problem, &self.placements[placement]);
-            let each = traffic.iter().zip(least).zip(&self.per_value[placement]);
+            let least = least_traffic(&self.problem, &placements[placement]);
+            let each = traffic.iter().zip(least).zip(&below.per_value[placement]);
             each.map(|((traffic, least), per_value)| (traffic - least) * per_value)
                 .sum()
         };
@@ -277,35 +352,35 @@ impl Part {
             .enumerate()
             .map(beyond)
             .fold(f64::INFINITY, f64::min);
-        let task = |at: Option<&u32>| at.map(|task| &self.tasks[*task as usize]);
-        let cheapest = task(self.by_energy.get(first.0))?;
-        let fastest = task(self.by_cycles.get(first.1))?;
+        let task = |at: Option<&u32>| at.map(|task| &below.tasks[*task as usize].choice);
+        let cheapest = task(below.by_energy.get(first.0))?;
+        let fastest = task(below.by_cycles.get(first.1))?;
         let (mut energy, mut cycles) = (cheapest.energy, fastest.cycles);
         if self.objective != Objective::Latency {
             energy = f64::INFINITY;
         }
-        for &task in &self.by_energy[first.0..] {
-            let task = &self.tasks[task as usize];
-            if task.energy + beyond >= energy {
+        for &task in &below.by_energy[first.0..] {
+            let task = &below.tasks[task as usize];
+            if task.choice.energy + beyond >= energy {
                 break;
             }
-            if !self.can_unroll(task, &tile) {
+            if !fits[task.choice.split] {
                 continue;
             }
-            energy = energy.min(task.form.least(&traffic[task.placement]).0);
+            energy = energy.min(task.form.least(&traffic[task.choice.placement]).0);
         }
         if self.objective == Objective::Latency {
             cycles = f64::INFINITY;
         }
-        for &task in &self.by_cycles[first.1..] {
-            let task = &self.tasks[task as usize];
-            if task.cycles >= cycles {
+        for &task in &below.by_cycles[first.1..] {
+            let task = &below.tasks[task as usize];
+            if task.choice.cycles >= cycles {
                 break;
             }
-            if !self.can_unroll(task, &tile) {
+            if !fits[task.choice.split] {
                 continue;
             }
-            cycles = cycles.min(task.form.least(&traffic[task.placement]).1);
+            cycles = cycles.min(task.form.least(&traffic[task.choice.placement]).1);
         }
         Some((energy, cycles))
     }
@@ -329,28 +404,46 @@ impl Part {
         {
             memory.size_bits = size.map(|size| size.saturating_sub(*reserved));
         }
-        let tile = self.tile(outer);
-        let traffic: Vec<Vec<f64>> = self
-            .placements
-            .iter()
-            .map(|nodes| self.traffic(nodes, outer, false))
-            .collect();
         let mut goal = Within {
             wanted,
             points: Hull::new(self.objective),
         };
-        if !outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+        let found = if outer.iter().any(|s| matches!(s, Step::Time { .. })) {
+            let mut below = self.take_below();
+            self.problem.outer = outer.to_vec();
+            let choices = self.choices_below(&mut below, &goal);
+            let found = search_in(
+                &self.plan,
+                &self.problem,
+                choices.into_iter(),
+                &mut goal,
+                stop,
+            );
+            self.problem.outer.clear();
+            self.below = Some(below);
+            found
+        } else {
             // Without loops all that is given are outermost memories.
-            if let Ok(found) = search(&self.problem, &mut goal, stop) {
-                certificate.nodes += found.nodes;
-                certificate.stop = certificate.stop.max(found.stop);
-            }
-            return goal.points;
-        }
-        self.problem.outer = outer.to_vec();
-        let mut inner = Certificate::default();
-        for task in &self.tasks {
-            let nodes = &self.placements[task.placement];
+            let choices = self.plan.choices.iter().copied();
+            search_in(&self.plan, &self.problem, choices, &mut goal, stop)
+        };
+        certificate.nodes += found.nodes;
+        certificate.stop = certificate.stop.max(found.stop);
+        goal.points
+    }
+
+    /// The choices that `goal` may want below the given steps of the problem, with what they cost at least there.
+    fn choices_below(&self, below: &mut Below, goal: &Within) -> Vec<Choice> {
+        let outer = &self.problem.outer;
+        let fitting = self.fitting(below, &tile(&self.problem, outer));
+        let placements = &self.plan.placements;
+        let traffic: Vec<Vec<f64>> = placements
+            .iter()
+            .map(|nodes| self.traffic(nodes, outer, false))
+            .collect();
+        let mut choices = Vec::new();
+        for Task { choice, form } in &below.tasks {
+            let nodes = &placements[choice.placement];
             let kept = |step: &Step| match *step {
                 Step::Keep { memory, operand } => nodes.iter().any(|n| {
                     n.memory == memory
@@ -359,33 +452,22 @@ impl Part {
                 }),
                 _ => true,
             };
-            if goal.is_hopeless(task.energy, task.cycles)
-                || !self.can_unroll(task, &tile)
+            if goal.is_hopeless(choice.energy, choice.cycles)
+                || !fitting.splits[choice.split]
                 || !outer.iter().all(kept)
             {
                 continue;
             }
-            let (energy, cycles) = task.form.least(&traffic[task.placement]);
-            if goal.is_hopeless(energy, cycles) {
-                continue;
-            }
-            let frame = Frame {
-                problem: &self.problem,
-                sizes: &self.sizes,
-                nodes,
-                split: &self.splits[task.split],
-                registers: &[],
-                limit: f64::INFINITY,
-            };
-            let ended = frame.walk(Scope::All, &mut goal, stop, &mut inner);
-            if ended.is_none() {
-                certificate.stop = StopReason::Stopped;
-                break;
+            let (energy, cycles) = form.least(&traffic[choice.placement]);
+            if !goal.is_hopeless(energy, cycles) {
+                choices.push(Choice {
+                    energy,
+                    cycles,
+                    ..*choice
+                });
             }
         }
-        self.problem.outer.clear();
-        certificate.nodes += inner.nodes;
-        goal.points
+        choices
     }
 }
 
@@ -412,8 +494,9 @@ impl Goal for Within<'_> {
 
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
         match self.wanted.objective {
-            Objective::Energy => self.is_hopeless(rank.0, 0.0),
-            Objective::Latency => self.is_hopeless(0.0, rank.0),
+            // The rest of the group adds at least so much of each, so the order of what is compared stays.
+            Objective::Energy => self.is_hopeless(rank.0, rank.1),
+            Objective::Latency => self.is_hopeless(rank.1, rank.0),
             Objective::EnergyDelay => false,
         }
     }

@@ -1,13 +1,21 @@
 //! The join against an exhaustive walk of small chains, written without bounds, keys or facts about good nests.
 
+use std::rc::Rc;
+
 use ir::tree::Tree;
 use ir::workload::Workload;
 
+use super::super::certificate::Certificate;
 use super::super::cost::{evaluate, held_bits};
+use super::super::goal::Goal;
 use super::super::nest::{Step, tile};
 use super::super::problem::Problem;
+use super::super::search::{Frame, Leaf, Plan, Scope};
+use super::super::space::{Node, splits};
 use super::super::{Mapped, Model, Objective, map, pareto};
-use super::{Fused, fuse};
+use super::flow::Flow;
+use super::part::{Parts, Wanted};
+use super::{Fused, FusionCertificate, fuse};
 
 fn tree(size_bits: u64) -> Tree {
     let text = format!(
@@ -284,6 +292,215 @@ fn room_is_taken_while_a_tensor_lives() {
     let room = fused(&wide, &tree(32), Model::ACCELFORGE, Objective::Energy);
     assert_eq!(room.outermost_bits, 2 * 4 * 8);
     assert!(tight.outermost_bits > room.outermost_bits);
+}
+
+const ARRAY: &str = r#"
+format = 1
+kind = "tree"
+name = "array"
+description = "two buffers above an array with registers"
+clock_hz = 1_000_000
+[[component]]
+class = "memory"
+name = "dram"
+read_pj_per_bit = 10.0
+write_pj_per_bit = 11.0
+ports = [{ bits_per_cycle = 8 }]
+[[component]]
+class = "memory"
+name = "buffer"
+size_bits = 400
+keeps = ["input", "output"]
+double_buffered = true
+read_pj_per_bit = 0.5
+write_pj_per_bit = 0.6
+ports = [{ bits_per_cycle = 16 }]
+[[component]]
+class = "memory"
+name = "weights"
+size_bits = 200
+keeps = ["weights"]
+may_bypass = ["weights"]
+read_pj_per_bit = 0.5
+write_pj_per_bit = 0.6
+ports = [{ bits_per_cycle = 16 }]
+[[component]]
+class = "fanout"
+name = "columns"
+size = 2
+[[component]]
+class = "fanout"
+name = "rows"
+size = 2
+[[component]]
+class = "memory"
+name = "registers"
+size_bits = 48
+keeps = ["weights", "output"]
+may_bypass = ["output"]
+read_pj_per_bit = 0.01
+write_pj_per_bit = 0.02
+ports = [{ bits_per_cycle = 16 }]
+[[component]]
+class = "compute"
+name = "mac"
+pj_per_operation = 0.2
+"#;
+
+/// Keeps the best of all nests, and prunes none.
+struct All {
+    objective: Objective,
+    rank: Option<(f64, f64)>,
+}
+
+impl Goal for All {
+    fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
+        self.objective.rank(energy_pj, cycles)
+    }
+
+    fn is_hopeless_rank(&self, _: (f64, f64)) -> bool {
+        false
+    }
+
+    fn is_hopeless(&self, _: f64, _: f64) -> bool {
+        false
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        let point = leaf.count();
+        let cost = &point.cost;
+        let rank = self.rank(cost.energy_pj, cost.cycles);
+        let (energy, cycles) = leaf.bound;
+        let is_least =
+            energy <= cost.energy_pj * (1.0 + 1e-9) && cycles <= cost.cycles * (1.0 + 1e-9);
+        assert!(is_least, "{:?} is no bound of {cost:?}", leaf.bound);
+        if self.rank.is_none_or(|best| rank < best) {
+            self.rank = Some(rank);
+        }
+    }
+}
+
+/// Below any shared loops the refined bounds of choices lose nothing that walks of all of them find.
+#[test]
+fn bounds_below_shared_loops_are_admissible() {
+    let tree = ir::tree::read("array", ARRAY).unwrap_or_else(|e| panic!("{e}"));
+    let gemm = workload(&[("O[m, n] += I[m, k] * W[k, n]", "m = 6, n = 4, k = 8")]);
+    let time = |rank, tile| Step::Time { rank, tile };
+    let keep = |memory, operand| Step::Keep { memory, operand };
+    let outers = [
+        vec![time(0, 2), keep(1, 2)],
+        vec![time(0, 3), time(1, 2), keep(1, 2)],
+        vec![time(1, 1), keep(1, 2)],
+        vec![keep(1, 0), time(1, 2), keep(1, 2)],
+        vec![time(1, 2), keep(2, 1), time(0, 2), keep(1, 2)],
+        vec![keep(2, 1), time(0, 1), keep(1, 2)],
+    ];
+    for (model, objective) in [Model::MACHINE, Model::ACCELFORGE]
+        .iter()
+        .flat_map(|model| {
+            [Objective::Energy, Objective::Latency].map(|objective| (*model, objective))
+        })
+    {
+        for outer in &outers {
+            for reserved in [0, 100] {
+                let mut problem = Problem::new(&gemm.einsums[0], &tree, model);
+                problem.exchange(2, 1, 8);
+                for memory in &mut problem.memories[1..2] {
+                    memory.size_bits = memory.size_bits.map(|size| size - reserved);
+                }
+                let plan = Plan::new(&problem, Rc::new(splits(&problem)));
+                problem.outer.clone_from(outer);
+                let is_kept = |nodes: &[Node]| {
+                    outer.iter().all(|step| match *step {
+                        Step::Keep { memory, operand } => nodes
+                            .iter()
+                            .any(|n| (n.memory, n.operand) == (memory, operand)),
+                        _ => true,
+                    })
+                };
+                let mut all = All {
+                    objective,
+                    rank: None,
+                };
+                for choice in &plan.choices {
+                    let frame = Frame {
+                        problem: &problem,
+                        sizes: &plan.sizes,
+                        nodes: &plan.placements[choice.placement],
+                        split: &plan.splits[choice.split],
+                        registers: &[],
+                        limit: f64::INFINITY,
+                    };
+                    if is_kept(frame.nodes) {
+                        let mut counts = Certificate::default();
+                        frame.walk(Scope::All, &mut all, &mut |_| false, &mut counts);
+                    }
+                }
+                let mut parts = Parts::new(&gemm, &tree, model, objective);
+                let flow = Flow {
+                    producer: 0,
+                    consumers: Vec::new(),
+                    memory: Some(1),
+                    n_values: 24,
+                    bits: 8,
+                };
+                let part = parts.exchanging(0, std::iter::once(&flow));
+                let wanted = Wanted {
+                    objective,
+                    is_hopeless: &|_, _| false,
+                };
+                let found = parts.parts[part].search(
+                    outer,
+                    &[0, reserved, 0, 0],
+                    wanted,
+                    &mut FusionCertificate::default(),
+                    &mut |_| false,
+                );
+                let ranks = found
+                    .corners()
+                    .iter()
+                    .map(|c| objective.rank(c.energy, c.cycles));
+                let expected = all.rank;
+                assert_eq!(
+                    ranks.collect::<Vec<_>>(),
+                    Vec::from_iter(expected),
+                    "{model:?} {objective:?} {outer:?}"
+                );
+            }
+        }
+    }
+}
+
+/// With other names of ranks nothing is found to be equal, and all is searched anew.
+#[test]
+fn what_is_equal_is_found_again() {
+    let one = ("T[m, p] += S[m, k] * K[k, p]", "m = 4, p = 4, k = 4");
+    let two = ("U[m, p] += T[m, k] * L[k, p]", "m = 4, p = 4, k = 4");
+    let three = ("V[m, p] += U[m, k] * M[k, p]", "m = 4, p = 4, k = 4");
+    let other = ("U[a, b] += T[a, c] * L[c, b]", "a = 4, b = 4, c = 4");
+    let last = ("V[d, e] += U[d, f] * M[f, e]", "d = 4, e = 4, f = 4");
+    for objective in [
+        Objective::Energy,
+        Objective::Latency,
+        Objective::EnergyDelay,
+    ] {
+        for values in [8, 16, 24, 40, 56, 80] {
+            let cost = |einsums: &[(&str, &str)]| {
+                let found = fused(
+                    &workload(einsums),
+                    &tree(values * 8),
+                    Model::MACHINE,
+                    objective,
+                );
+                objective.rank(found.energy_pj, found.cycles).0
+            };
+            let (equal, different) = (cost(&[one, two, three]), cost(&[one, other, last]));
+            assert!(
+                (equal - different).abs() <= 1e-9 * different,
+                "{objective:?} {values}: {equal} {different}"
+            );
+        }
+    }
 }
 
 #[test]
