@@ -308,7 +308,7 @@ fn bound(model: &Recurrence, mapspace: &Mapspace, choice: &Choice) -> Cost {
             first_load = cycles;
         }
     }
-    let stays = stays(sums, arch, strips.len());
+    let stays = stays(sums, arch, choice.group_tiles, strips.len());
     let reloads = match (
         mapspace.split,
         stays || choice.order == Order::WeightsOuter || groups.len() == 1,

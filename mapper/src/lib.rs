@@ -415,7 +415,8 @@ pub fn exactly(einsum: &str, choice: &Choice) -> Placed {
 /// The einsums that can run depth first.
 fn runs_of(network: &Network, arch: &Arch, sums: &[Option<Sums>]) -> Runs {
     depth_first::runs(network, arch, &|index| match &sums[index] {
-        Some(sums) => Constants::new(sums, arch),
+        // In groups of one tile they take the most.
+        Some(sums) => Constants::new(sums, arch, 1),
         None => Some(Constants::default()),
     })
 }

@@ -301,7 +301,7 @@ pub(crate) fn sums(
     nest.keep("banks", &whole);
     let constants = ["weights", "parameters"];
     let n_strips = plan.strips.count();
-    let stays = stays(sums, arch, n_strips);
+    let stays = stays(sums, arch, choice.group_tiles, n_strips);
     if stays {
         nest.keep("constants", &constants);
     }

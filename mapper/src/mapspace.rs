@@ -142,13 +142,17 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
+    /// The room of all groups of `group_tiles` column tiles; only within a group equal weights are loaded once.
+    ///
     /// None if the sums are not whole, so that weights are loaded part by part.
-    pub(crate) fn new(sums: &Sums, arch: &Arch) -> Option<Constants> {
-        let all = 0..sums.n_tiles(arch);
+    pub(crate) fn new(sums: &Sums, arch: &Arch, group_tiles: usize) -> Option<Constants> {
+        let n_tiles = sums.n_tiles(arch);
         let of_tile = arch.array.cols.max(arch.word_bytes() / 8) as usize * sums.sets.len();
+        let firsts = (0..n_tiles).step_by(group_tiles);
+        let groups = firsts.map(|first| first..(first + group_tiles).min(n_tiles));
         is_whole(sums, arch).then(|| Constants {
-            weights: room(sums, arch, &all),
-            channels: all.len() * of_tile,
+            weights: groups.map(|tiles| room(sums, arch, &tiles)).sum(),
+            channels: n_tiles * of_tile,
         })
     }
 
@@ -168,8 +172,8 @@ impl Sum for Constants {
 }
 
 /// Whether the constants of all groups stay, because they are used again for the next strip and fit.
-pub(crate) fn stays(sums: &Sums, arch: &Arch, n_strips: usize) -> bool {
-    n_strips > 1 && Constants::new(sums, arch).is_some_and(|all| all.fit(arch))
+pub(crate) fn stays(sums: &Sums, arch: &Arch, group_tiles: usize, n_strips: usize) -> bool {
+    n_strips > 1 && Constants::new(sums, arch, group_tiles).is_some_and(|all| all.fit(arch))
 }
 
 /// The mapspace of one layer.

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{compile_and_verify, random_arch, random_network};
 use mapper::{MapError, Options, compile};
 
@@ -66,4 +68,16 @@ fn random_networks_equal_the_reference_or_are_refused() {
         refused.values().sum::<u64>() < count / 2,
         "most cases must run"
     );
+}
+
+/// Groups of column tiles load equal weights once each, so weights that fit once may not fit as often as there are groups.
+#[test]
+fn weights_stay_only_if_those_of_all_groups_fit() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/archs/dot_8x1.toml");
+    let text = std::fs::read_to_string(path).expect("the arch is there");
+    let arch = ir::arch::read("dot_8x1", &text).expect("it is legal");
+    for seed in [20, 219] {
+        let network = random_network(seed, 4, false);
+        compile_and_verify(&network, &arch).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    }
 }

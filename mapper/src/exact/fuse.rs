@@ -349,7 +349,7 @@ impl<'a> Join<'a> {
             target: None,
         };
         for (index, point) in points.into_iter().enumerate() {
-            let group = Group::alone(index, &self.flows);
+            let group = Group::new(index, index, &BTreeSet::new(), &self.flows);
             let (key, reserved) = group.key(&self.parts);
             let part = group.parts(&mut self.parts);
             let choice = group::Choice::alone(&self.parts, part[0], point);
@@ -403,12 +403,8 @@ impl<'a> Join<'a> {
                         let to = states[last + 1]
                             .entry(after.clone())
                             .or_insert_with(|| Hull::new(objective));
-                        let group = Group {
-                            first,
-                            last,
-                            residents: residents.union(&after).copied().collect(),
-                            flows: &self.flows,
-                        };
+                        let residents = residents.union(&after).copied().collect();
+                        let group = Group::new(first, last, &residents, &self.flows);
                         let alone = ahead.get(last + 1 - first).and_then(|to| to.get(&after));
                         let need = Need {
                             rest: others(&self.before, first, last),
@@ -490,12 +486,8 @@ impl<'a> Join<'a> {
             let mut next: BTreeMap<BTreeSet<usize>, f64> = BTreeMap::new();
             for (residents, from) in &ahead[at - first] {
                 for after in flow::after(&self.flows, residents, at, at) {
-                    let group = Group {
-                        first: at,
-                        last: at,
-                        residents: residents.union(&after).copied().collect(),
-                        flows: &self.flows,
-                    };
+                    let residents = residents.union(&after).copied().collect();
+                    let group = Group::new(at, at, &residents, &self.flows);
                     let (key, reserved) = group.key(&self.parts);
                     let mut known = self.known.get(&key).into_iter().flatten();
                     let known = known.find(|known| known.answers(&reserved, &need));

@@ -91,7 +91,12 @@ impl<'a> Lower<'a> {
                     sums,
                     choice,
                     groups,
-                    stays: stays(sums, self.arch, layer.plan.strips.count()),
+                    stays: stays(
+                        sums,
+                        self.arch,
+                        choice.group_tiles,
+                        layer.plan.strips.count(),
+                    ),
                     loaded: BTreeSet::new(),
                     last_group: None,
                     at: None,

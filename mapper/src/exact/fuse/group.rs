@@ -17,8 +17,15 @@ use super::part::{Parts, Sum, Wanted, operands};
 pub(crate) struct Group<'a> {
     pub(crate) first: usize,
     pub(crate) last: usize,
-    pub(crate) residents: BTreeSet<usize>,
-    pub(crate) flows: &'a [Flow],
+    exchanged: Vec<Exchange<'a>>,
+}
+
+/// A flow that is exchanged on chip while a group runs.
+struct Exchange<'a> {
+    flow: &'a Flow,
+    /// Produced in the group and consumed only there.
+    internal: bool,
+    resident: bool,
 }
 
 /// One way to run a group.
@@ -201,23 +208,29 @@ impl Choice {
 }
 
 impl<'a> Group<'a> {
-    /// One einsum that exchanges nothing on chip.
-    pub(crate) fn alone(einsum: usize, flows: &'a [Flow]) -> Group<'a> {
+    /// The einsums `first` to `last`, while those of `flows` that are `residents` stay on chip.
+    pub(crate) fn new(
+        first: usize,
+        last: usize,
+        residents: &BTreeSet<usize>,
+        flows: &'a [Flow],
+    ) -> Group<'a> {
+        let holds = |einsum: usize| (first..=last).contains(&einsum);
+        let exchange = |(index, flow): (usize, &'a Flow)| Exchange {
+            flow,
+            internal: holds(flow.producer) && holds(flow.last()),
+            resident: residents.contains(&index),
+        };
+        let all = flows.iter().enumerate().map(exchange);
         Group {
-            first: einsum,
-            last: einsum,
-            residents: BTreeSet::new(),
-            flows,
+            first,
+            last,
+            exchanged: all.filter(|e| e.internal || e.resident).collect(),
         }
     }
 
     fn holds(&self, einsum: usize) -> bool {
         (self.first..=self.last).contains(&einsum)
-    }
-
-    /// Produced here and consumed only here.
-    fn is_internal(&self, flow: &Flow) -> bool {
-        self.holds(flow.producer) && self.holds(flow.last())
     }
 
     /// The key of what is found for the group, and bits of each memory that residents take which do not touch it.
@@ -230,11 +243,7 @@ impl<'a> Group<'a> {
             flows: Vec::new(),
         };
         let mut reserved = vec![0; parts.size_bits.len()];
-        for (index, flow) in self.flows.iter().enumerate() {
-            let resident = self.residents.contains(&index);
-            if !resident && !self.is_internal(flow) {
-                continue;
-            }
+        for &Exchange { flow, resident, .. } in &self.exchanged {
             let memory = flow.memory.expect("what is exchanged on chip has a memory");
             let bits = flow.n_values * flow.bits;
             if !self.touches(flow) {
@@ -261,11 +270,7 @@ impl<'a> Group<'a> {
 
     /// The flows that are exchanged on chip, and whether they are internal.
     fn exchanged(&self) -> impl Iterator<Item = (&Flow, bool)> {
-        let flows = self.flows.iter().enumerate();
-        flows.filter_map(|(index, flow)| {
-            let internal = self.is_internal(flow);
-            (internal || self.residents.contains(&index)).then_some((flow, internal))
-        })
+        self.exchanged.iter().map(|e| (e.flow, e.internal))
     }
 
     /// The part of each einsum.
