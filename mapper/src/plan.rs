@@ -350,6 +350,15 @@ pub(crate) fn plan(
 /// are `held` by others.
 fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u32) -> MapError {
     let einsum = &network.einsums[index];
+    if given.passes(einsum.output) {
+        return MapError::Unsupported {
+            einsum: einsum.name.clone(),
+            reason: "no run of layers from here has strips that fit: those of the last layer decide all others, none may \
+                     be empty, and what passes takes two strips in the banks"
+                .to_owned(),
+            help: "raise `activations.words` in the arch".to_owned(),
+        };
+    }
     let height = network.tensor(einsum.output).height;
     let rows = given
         .strip_rows

@@ -188,6 +188,34 @@ fn each_conflict_names_the_other_directive_or_the_limit() {
             help: let tensors spill, decide smaller strips, or raise `activations.words` in the arch
         "#]],
     );
+    // Layers that are to run depth first.
+    check_refused(
+        &network,
+        &narrow,
+        "conv1: output=passes",
+        expect![[r#"
+            tensor `t2`: `output=passes` of `conv1` needs a run of at most 5 layers from the one that computes it, whose results nobody else reads and whose constants fit arch `edge` together [2:8]
+            help: let it stay or spill, or raise `weights.words` and `parameters.channels` in the arch
+        "#]],
+    );
+    check_refused(
+        &network,
+        &narrow,
+        "conv0: output=passes strip_rows=2",
+        expect![[r#"
+            no plan of the banks obeys `output=passes` of `conv0`, `strip_rows=2` of `conv0`: `conv0`: no run of layers from here has strips that fit: those of the last layer decide all others, none may be empty, and what passes takes two strips in the banks [2:8 2:22]
+            help: let tensors spill, decide smaller strips, or raise `activations.words` in the arch
+        "#]],
+    );
+    check_refused(
+        &network,
+        &narrow,
+        "conv0: output=passes\nconv1: inputs=stays",
+        expect![[r#"
+            tensor `t1`: `output=passes` of `conv0` and `inputs=stays` of `conv1` cannot both hold [2:8 3:8]
+            help: change one of them, or select fewer layers with it
+        "#]],
+    );
 }
 
 #[test]
