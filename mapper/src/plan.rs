@@ -601,15 +601,11 @@ impl Planner<'_> {
                     inputs.push(Access::clone(&inputs[twice]));
                     continue;
                 }
-                let access = match known.get(&id).or(self.staying(id).as_ref()) {
+                let access = match known.get(&id) {
                     Some(access) => access.clone(),
-                    None if packed.is_some() => {
-                        Access::Fetch(self.take(banks, packed?.image_words)?)
-                    }
-                    None if fetch && !self.spilled.contains(&id) => {
-                        Access::Fetch(banks.take(self.whole(id)?)?)
-                    }
-                    None => Access::Strips(self.slots(index, id, &strips, slots, banks)?),
+                    None => self.operand(id, packed, fetch, banks, &|banks| {
+                        self.slots(index, id, &strips, slots, banks)
+                    })?,
                 };
                 if let Access::Fetch(area) = access {
                     known.insert(id, Access::Bank(area));
@@ -661,9 +657,25 @@ impl Planner<'_> {
         Some(plans)
     }
 
-    /// A tensor that stays in a bank already.
-    fn staying(&self, id: TensorId) -> Option<Access> {
-        self.state.staying.get(&id).map(|area| Access::Bank(*area))
+    /// How an operand is reached that no einsum of the run has brought: where it stays, loaded whole, or in strips.
+    fn operand(
+        &self,
+        id: TensorId,
+        packed: Option<&PackedSize>,
+        fetch: bool,
+        banks: &mut Banks,
+        strips: &dyn Fn(&mut Banks) -> Option<Vec<Area>>,
+    ) -> Option<Access> {
+        if let Some(area) = self.state.staying.get(&id) {
+            return Some(Access::Bank(*area));
+        }
+        if let Some(size) = packed {
+            return Some(Access::Fetch(self.take(banks, size.image_words)?));
+        }
+        if fetch && !self.spilled.contains(&id) {
+            return Some(Access::Fetch(banks.take(self.whole(id)?)?));
+        }
+        strips(banks).map(Access::Strips)
     }
 
     /// The words of a whole tensor, if a bank holds them.
@@ -688,14 +700,7 @@ impl Planner<'_> {
             if known.contains_key(&id) {
                 continue;
             }
-            let access = match self.staying(id) {
-                Some(access) => access,
-                None if packed.is_some() => Access::Fetch(self.take(banks, packed?.image_words)?),
-                None if fetch && !self.spilled.contains(&id) => {
-                    Access::Fetch(banks.take(self.whole(id)?)?)
-                }
-                None => Access::Strips(Vec::new()),
-            };
+            let access = self.operand(id, packed, fetch, banks, &|_| Some(Vec::new()))?;
             known.insert(id, access);
         }
         let output = if stay && !self.spilled.contains(&einsum.output) {

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Random, disobeyed, random_arch, random_chain, verify};
+use common::{Random, disobeyed, number, random_arch, random_chain, verify};
 use ir::directive::{Directive, Placed, Residency, Selector, Setting};
 use ir::mapping::Node;
 use mapper::{MapError, Options, compile};
@@ -23,10 +23,6 @@ fn passes(name: &str) -> Placed {
 /// `CHAINS` is how many runs are wanted, `SEED` the first network.
 #[test]
 fn depth_first_runs_change_no_bit() {
-    let number = |name: &str, default: u64| {
-        let value = std::env::var(name).ok();
-        value.and_then(|n| n.parse().ok()).unwrap_or(default)
-    };
     let wanted = number("CHAINS", 150);
     let mut seed = number("SEED", 0);
     let (mut runs, mut refused, mut longest, mut uneven, mut chosen) = (0, 0, 0, 0, 0);

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{
-    Build, Random, digits, directed, disobeyed, preset, random_arch, random_network, verify,
+    Build, Random, digits, directed, disobeyed, number, preset, random_arch, random_network, verify,
 };
 use expect_test::{Expect, expect};
 use ir::arch::Arch;
@@ -304,10 +304,6 @@ fn random_directive(random: &mut Random, network: &Network, arch: &Arch) -> Dire
 /// `SCHEDULES` is how many, `SEED` the first network.
 #[test]
 fn random_directives_change_no_bit() {
-    let number = |name: &str, default: u64| {
-        let value = std::env::var(name).ok();
-        value.and_then(|n| n.parse().ok()).unwrap_or(default)
-    };
     let wanted = number("SCHEDULES", 1000);
     let mut seed = number("SEED", 0);
     let (mut legal, mut refused) = (0, 0);

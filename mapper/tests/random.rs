@@ -6,19 +6,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{compile_and_verify, random_arch, random_network};
+use common::{compile_and_verify, number, random_arch, random_network};
 use mapper::{MapError, Options, compile};
 
 #[test]
 fn random_networks_equal_the_reference_or_are_refused() {
-    let count: u64 = std::env::var("CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(150);
-    let first: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0);
+    let (count, first) = (number("CASES", 150), number("SEED", 0));
     let mut refused = std::collections::BTreeMap::new();
     let mut failed = Vec::new();
     for seed in first..first + count {

@@ -198,6 +198,12 @@ pub(crate) fn disobeyed(
     None
 }
 
+/// A number from the environment, for longer runs.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
 /// SplitMix64: small, seeded, good enough for shapes and weights.
 pub(crate) struct Random(pub(crate) u64);
 

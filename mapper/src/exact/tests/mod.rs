@@ -9,14 +9,10 @@ mod random;
 mod text;
 mod walked;
 
+use crate::common::number;
+
 /// The seeds of `default` problems, or of `CASES` from `SEED` on.
 fn cases(default: u64) -> std::ops::Range<u64> {
-    let number = |name, default| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(default)
-    };
     let first = number("SEED", 0);
     first..first + number("CASES", default)
 }
