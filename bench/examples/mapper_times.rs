@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ir::workload::{Einsum, Workload};
-use mapper::exact::{Model, Objective, StopReason, fuse, map};
+use mapper::exact::{Hooks, Model, Objective, StopReason, fuse, map};
 use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../tests/common/trees.rs"]
@@ -54,8 +54,11 @@ fn time(einsum: &Einsum, tree: &ir::tree::Tree, model: Model) -> (f64, u64, bool
 /// A row of what fusion of `workload` gives.
 fn fused(workload: &Workload, tree: &str, model: (Model, &str), objective: Objective) -> String {
     let start = process_ms();
-    let over = |_| process_ms() - start > FUSION_MS;
-    let found = fuse(workload, &trees::tree(tree), model.0, objective, &over);
+    let hooks = Hooks {
+        stop: &|_| process_ms() - start > FUSION_MS,
+        ..Hooks::default()
+    };
+    let found = fuse(workload, &trees::tree(tree), model.0, objective, &hooks);
     let found = found.expect("it fits").expect("a nest of each einsum");
     let ms = process_ms() - start;
     let stopped = found.certificate.stop == StopReason::Stopped;

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_runtime::verilated::cache_root;
 use mapper::cache::{Cache, MODEL, NoCache};
-use mapper::search::Found;
 
 use crate::console::Console;
 use crate::input::{hash_of, text};
@@ -55,7 +54,7 @@ impl DiskCache<'_> {
 }
 
 impl Cache for DiskCache<'_> {
-    fn get(&self, problem: &str) -> Option<Found> {
+    fn get(&self, problem: &str) -> Option<String> {
         let path = self.path(problem);
         match read(&path, problem) {
             Ok(found) => found,
@@ -69,10 +68,9 @@ impl Cache for DiskCache<'_> {
         }
     }
 
-    fn put(&self, problem: &str, found: &Found) {
+    fn put(&self, problem: &str, found: &str) {
         let path = self.path(problem);
-        let json = serde_json::to_string(found).expect("results are plain data");
-        let body = format!("{MODEL}\n{problem}\n{json}\n");
+        let body = format!("{MODEL}\n{problem}\n{found}\n");
         let file = format!(
             "tilewright mapping {FORMAT} {}\n{body}",
             hash_of(body.as_bytes())
@@ -94,8 +92,8 @@ impl Cache for DiskCache<'_> {
 }
 
 /// The result in a file, none if there is no file, or why it is not used.
-fn read(path: &Path, problem: &str) -> Result<Option<Found>, String> {
-    const LIMIT: u64 = 1 << 20;
+fn read(path: &Path, problem: &str) -> Result<Option<String>, String> {
+    const LIMIT: u64 = 1 << 26;
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         _ => {}
@@ -108,12 +106,10 @@ fn read(path: &Path, problem: &str) -> Result<Option<Found>, String> {
     if sum != hash_of(body.as_bytes()) {
         return Err("its checksum does not match".to_owned());
     }
-    let json = body
+    let found = body
         .strip_prefix(&format!("{MODEL}\n{problem}\n"))
         .ok_or("it is the result of another problem")?;
-    serde_json::from_str(json)
-        .map(Some)
-        .map_err(|error| error.to_string())
+    Ok(Some(found.trim_end().to_owned()))
 }
 
 #[cfg(test)]
@@ -130,33 +126,15 @@ mod tests {
 
     const CONSOLE: &Console = &Console { json: true };
 
-    fn found() -> Found {
-        let digits =
-            onnx::import_bytes(input_digits(), &onnx::Options::default()).expect("it is supported");
-        let arch = crate::input::arch("edge").expect("it is there");
-        let layer = &mapper::compile(&digits, &arch, &mapper::Options::default())
-            .expect("it fits")
-            .layers[1];
-        Found {
-            choice: layer.choice.expect("it runs on the array"),
-            cost: layer.cost,
-            certificate: layer.certificate.clone().expect("it runs on the array"),
-            runners_up: layer.runners_up.clone(),
-        }
-    }
-
-    fn input_digits() -> &'static [u8] {
-        crate::input::DIGITS
-    }
+    const FOUND: &str = r#"{"cycles":12}"#;
 
     #[test]
     fn what_was_put_comes_back_and_nothing_else() {
         let tmp = tempfile::tempdir().expect("there is room");
         let cache = cache(tmp.path(), CONSOLE);
-        let found = found();
         assert_eq!(cache.get("a"), None);
-        cache.put("a", &found);
-        assert_eq!(cache.get("a"), Some(found.clone()));
+        cache.put("a", FOUND);
+        assert_eq!(cache.get("a"), Some(FOUND.to_owned()));
         assert_eq!(cache.get("b"), None);
         // Each damage is noticed, for its own reason.
         let path = cache.path("a");
@@ -182,20 +160,20 @@ mod tests {
             Err("it is the result of another problem".to_owned())
         );
         // A good result takes the place of a damaged one.
-        cache.put("a", &found);
-        assert_eq!(cache.get("a"), Some(found));
+        cache.put("a", FOUND);
+        assert_eq!(cache.get("a"), Some(FOUND.to_owned()));
     }
 
     #[test]
     fn many_writers_leave_a_whole_file() {
         let tmp = tempfile::tempdir().expect("there is room");
-        let (cache, found) = (cache(tmp.path(), CONSOLE), found());
+        let cache = cache(tmp.path(), CONSOLE);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        cache.put("a", &found);
-                        assert_eq!(cache.get("a").as_ref(), Some(&found));
+                        cache.put("a", FOUND);
+                        assert_eq!(cache.get("a").as_deref(), Some(FOUND));
                     }
                 });
             }

@@ -233,15 +233,27 @@ fn hide_all(line: &str) -> String {
 /// A result is the same from one thread and from eight, from a cold cache, a warm one and none, and from a damaged one.
 #[test]
 fn threads_and_caches_change_no_byte() {
+    let tree = root().join("examples/trees/gemmini_like.toml");
+    let tree = tree.display();
+    for arch in [
+        "edge --explain",
+        &format!("{tree} --objective energy"),
+        &format!("{tree} --fuse"),
+        &format!("{tree} --pareto --perfect"),
+    ] {
+        caches_change_no_byte(&format!("tilewright map digits --json --arch {arch}"));
+    }
+}
+
+fn caches_change_no_byte(map: &str) {
     let tmp = tempfile::tempdir().expect("there is room");
-    let map = "tilewright map digits --arch edge --explain --json";
     let expected = run(&format!("{map} --no-cache"), tmp.path());
     assert!(expected.status.success());
     let check = |environment: &str| {
         let output = run(&format!("{environment} {map}"), tmp.path());
         assert!(
             output.stdout == expected.stdout,
-            "{environment} changes the result"
+            "{environment} changes the result of {map}"
         );
         String::from_utf8(output.stderr).expect("messages are text")
     };

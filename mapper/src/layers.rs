@@ -7,6 +7,7 @@ use ir::arch::Arch;
 use ir::network::{EinsumId, Network, TensorId};
 use rayon::prelude::*;
 
+use crate::cache;
 use crate::cost::{Boundary, Cost, Recurrence};
 use crate::depth_first::Runs;
 use crate::directives::Settled;
@@ -174,13 +175,13 @@ pub(crate) fn search_layer(
     };
     let mapspace = ctx.mapspace(index, sums, plan);
     let statement = statement(ctx, index, sums, plan);
-    let cached = ctx.hooks.cache.get(&statement);
+    let cached: Option<Found> = cache::get(ctx.hooks.cache, &statement);
     let found = match cached.filter(|found| is_of(&mapspace, found)) {
         Some(found) => found,
         None => {
             let found = BestFirst.find(&problem(ctx, &mapspace, &model));
             let found = found.ok_or_else(|| ctx.settled.no_mapping(network, index, &mapspace))?;
-            ctx.hooks.cache.put(&statement, &found);
+            cache::put(ctx.hooks.cache, &statement, &found);
             found
         }
     };

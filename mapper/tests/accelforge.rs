@@ -11,7 +11,7 @@ use std::path::Path;
 use ir::mapping::{Mapping, Node, Projection, RowMapping};
 use ir::tree::{Component, Tree};
 use ir::workload::Einsum;
-use mapper::exact::{Access, Model, Objective, evaluate, fuse, map};
+use mapper::exact::{Access, Hooks, Model, Objective, evaluate, fuse, map};
 use serde_json::Value;
 
 fn read(path: &str) -> String {
@@ -301,7 +301,7 @@ fn the_fused_attention_is_the_same() {
         &tree,
         Model::ACCELFORGE,
         Objective::Energy,
-        &|_| false,
+        &Hooks::default(),
     );
     let fused = found.expect("it fits").expect("not stopped");
     let theirs = run["energy_pj"].as_f64().expect("a number");

@@ -4,45 +4,13 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 
-use common::{Random, digits, directed, preset, random_arch, random_network};
+use common::{Random, Remembers, digits, directed, preset, random_arch, random_network};
 use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::network::Network;
-use mapper::cache::Cache;
-use mapper::search::Found;
 use mapper::{Compiled, Hooks, MapError, Options, compile, compile_with};
-
-/// Remembers in memory, and counts.
-#[derive(Default)]
-struct Memory {
-    found: Mutex<BTreeMap<String, Found>>,
-    hits: Mutex<usize>,
-    puts: Mutex<usize>,
-}
-
-impl Cache for Memory {
-    fn get(&self, problem: &str) -> Option<Found> {
-        let found = self
-            .found
-            .lock()
-            .expect("no test panics here")
-            .get(problem)
-            .cloned();
-        *self.hits.lock().expect("no test panics here") += usize::from(found.is_some());
-        found
-    }
-
-    fn put(&self, problem: &str, found: &Found) {
-        *self.puts.lock().expect("no test panics here") += 1;
-        self.found
-            .lock()
-            .expect("no test panics here")
-            .insert(problem.to_owned(), found.clone());
-    }
-}
 
 /// Everything that a result says, as text.
 fn bytes(compiled: &Compiled) -> String {
@@ -61,7 +29,7 @@ fn on_threads(
     network: &Network,
     arch: &Arch,
     options: &Options,
-    cache: &Memory,
+    cache: &Remembers,
 ) -> String {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n)
@@ -94,26 +62,22 @@ fn threads_and_caches_change_no_byte() {
             let arch = preset("edge");
             let expected = bytes(&compile(network, &arch, &options).expect("it fits"));
             for n in [1, 2, 8] {
-                let cache = Memory::default();
+                let cache = Remembers::default();
                 let cold = on_threads(n, network, &arch, &options, &cache);
                 assert!(
                     cold == expected,
                     "`{}` differs on {n} threads",
                     network.name
                 );
-                let n_found = cache.found.lock().expect("no test panics here").len();
+                let n_found = cache.all().len();
                 let warm = on_threads(n, network, &arch, &options, &cache);
                 assert!(
                     warm == expected,
                     "`{}` differs with a warm cache",
                     network.name
                 );
-                assert_eq!(
-                    cache.found.lock().expect("no test panics here").len(),
-                    n_found,
-                    "all was found"
-                );
-                assert!(*cache.hits.lock().expect("no test panics here") >= n_found);
+                assert_eq!(cache.all().len(), n_found, "all was found");
+                assert!(cache.hits() >= n_found);
             }
         }
     }
@@ -122,7 +86,7 @@ fn threads_and_caches_change_no_byte() {
 /// One cache for many networks, archs and directives: whatever a result depends on is in the statement of its problem.
 #[test]
 fn a_shared_cache_never_answers_another_question() {
-    let cache = Memory::default();
+    let cache = Remembers::default();
     let hooks = Hooks {
         cache: &cache,
         ..Hooks::default()
@@ -161,7 +125,7 @@ fn a_shared_cache_never_answers_another_question() {
             _ => panic!("seed {seed}: one of the two is refused"),
         }
     }
-    let hits = *cache.hits.lock().expect("no test panics here");
+    let hits = cache.hits();
     println!("{n} compiled, {hits} hits");
     assert!(n > 40 && hits > 40);
 }
@@ -185,7 +149,7 @@ fn what_differs_in_one_thing_is_another_question() {
         .collect();
     for first in lines {
         for (second, fresh) in lines.iter().zip(&fresh) {
-            let cache = Memory::default();
+            let cache = Remembers::default();
             let hooks = Hooks {
                 cache: &cache,
                 ..Hooks::default()
@@ -201,7 +165,7 @@ fn what_differs_in_one_thing_is_another_question() {
 #[test]
 fn equal_layers_are_searched_once() {
     let network = zoo("mobilenet_v1_025");
-    let cache = Memory::default();
+    let cache = Remembers::default();
     let hooks = Hooks {
         cache: &cache,
         ..Hooks::default()
@@ -215,7 +179,7 @@ fn equal_layers_are_searched_once() {
         .map(|layer| format!("{:?} {:?} {:?}", layer.macs, layer.choice, layer.cost))
         .collect();
     let different: BTreeSet<&String> = chosen.iter().collect();
-    let n_searched = *cache.puts.lock().expect("no test panics here");
+    let n_searched = cache.puts();
     println!(
         "{} layers on the array, {} different; {n_searched} searched, {:?}",
         chosen.len(),
@@ -223,11 +187,8 @@ fn equal_layers_are_searched_once() {
         compiled.residency
     );
     assert!(different.len() < chosen.len(), "some layers are equal");
-    assert_eq!(*cache.hits.lock().expect("no test panics here"), 0);
-    assert_eq!(
-        n_searched,
-        cache.found.lock().expect("no test panics here").len()
-    );
+    assert_eq!(cache.hits(), 0);
+    assert_eq!(n_searched, cache.all().len());
 }
 
 #[test]

@@ -180,6 +180,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             &tree,
             objective,
             &args.tree,
+            &args.mapping.cache,
             args.output.as_deref(),
             console,
         );

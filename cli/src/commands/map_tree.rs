@@ -8,13 +8,14 @@ use ir::mapping::Schedule;
 use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
 use mapper::exact::{
-    self, Binds, Certificate, Cost, Found, Fused, FusedStep, FusionCertificate, Limits,
+    self, Binds, Certificate, Cost, Found, Fused, FusedStep, FusionCertificate, Hooks, Limits,
     Mapped as Nest, Model, Objective, StopReason,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::map::ObjectiveArg;
+use crate::cache::CacheArgs;
 use crate::console::{Console, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs};
@@ -89,6 +90,7 @@ pub(crate) fn run(
     tree: &Tree,
     objective: ObjectiveArg,
     args: &TreeArgs,
+    cache: &CacheArgs,
     file: Option<&Path>,
     console: &Console,
 ) -> Result<Outcome, Failure> {
@@ -119,22 +121,27 @@ pub(crate) fn run(
     let start = Instant::now();
     let limit = args.time_limit.map(Duration::from_secs_f64);
     let stop = |_| interrupt::requested() || limit.is_some_and(|limit| start.elapsed() > limit);
+    let cache = cache.open(console);
+    let hooks = Hooks {
+        cache: &*cache,
+        stop: &stop,
+    };
     if args.fuse {
-        let fused = exact::fuse(&workload, tree, model, objective, &stop)?;
+        let fused = exact::fuse(&workload, tree, model, objective, &hooks)?;
         spinner.finish_and_clear();
         return print_fused(&workload, tree, model, objective, fused.as_ref(), console);
     }
     if args.pareto {
-        let fronts = exact::pareto_workload(&workload, tree, model, &stop);
+        let fronts = exact::pareto_workload(&workload, tree, model, &hooks);
         let fronts = fronts.into_iter().collect::<Result<Vec<_>, _>>()?;
         spinner.finish_and_clear();
         return print_fronts(&workload, tree, model, &fronts, console);
     }
-    let found = exact::map_workload(&workload, tree, model, objective, &stop);
+    let found = exact::map_workload(&workload, tree, model, objective, &hooks);
     let mut parts = Vec::new();
-    for (einsum, found) in workload.einsums.iter().zip(found) {
+    let buffers = exact::buffer_bounds(&workload, tree, model, &hooks);
+    for ((einsum, found), buffer) in workload.einsums.iter().zip(found).zip(buffers) {
         let limits = exact::limits(einsum, tree, model);
-        let buffer = exact::buffer_bound(einsum, tree, model, &mut |n| stop(n)).unwrap_or(None);
         parts.push(Part {
             einsum,
             found: found?,

@@ -13,13 +13,13 @@
 //! Sizes of edge tiles are exact. Energy is bits times energy per bit. Cycles are those of the busiest of compute and all
 //! ports, where each copy of a memory has its own; see [`super::Model`] for what comes on top.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::nest::{Cuts, Pieces, Step, Tiles, cuts, last_loop, last_shared, parent, tile, tiles};
 use super::problem::{Mask, Problem};
 
 /// Values that move in and out of one memory for one operand, over all copies or for the busiest copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moves {
     /// Values written from above: inputs, and sums that come back.
     pub fills: u64,
@@ -36,7 +36,7 @@ pub struct Moves {
 }
 
 /// What one memory does for one operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// Position of the memory among the memories of the tree.
     pub memory: usize,
@@ -53,7 +53,7 @@ pub struct Access {
 }
 
 /// What a nest costs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Picojoules in all.
     pub energy_pj: f64,

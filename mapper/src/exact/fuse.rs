@@ -43,14 +43,14 @@ use serde::{Deserialize, Serialize};
 use super::certificate::{StopReason, gap};
 use super::cost::Cost;
 use super::search::Point;
-use super::{Infeasible, Model, Objective, Stop, best_of_each, text};
+use super::{Hooks, Infeasible, Model, Objective, Stop, Wanted, recall, search_each, text};
 use flow::{Flow, flows};
 use group::{Group, Known, Need, Target};
 use hull::{Corner, Hull};
 use part::{Parts, Sum};
 
 /// An einsum of a fused schedule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The loop nest; its first loops are shared.
     pub mapping: Mapping,
@@ -89,7 +89,7 @@ impl FusionCertificate {
 }
 
 /// A fused schedule.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fused {
     /// The einsums in order.
     pub steps: Vec<Step>,
@@ -108,6 +108,14 @@ pub struct Fused {
 }
 
 impl Fused {
+    /// Whether it has the einsums of `workload`, each in one group.
+    pub(super) fn is_of(&self, workload: &Workload) -> bool {
+        let names = self.steps.iter().map(|s| &s.mapping.einsum);
+        names.eq(workload.einsums.iter().map(|e| &e.name))
+            && self.group_ends.is_sorted()
+            && self.group_ends.last().copied().unwrap_or(0) == self.steps.len()
+    }
+
     /// Adds the next einsum.
     fn add(&mut self, einsum: &Einsum, mapping: Mapping, shared_loops: usize, cost: Cost) {
         self.energy_pj += cost.energy_pj * einsum.repeat as f64;
@@ -138,7 +146,7 @@ type Partial = Option<(usize, group::Choice)>;
 
 /// Finds the best fused schedule of `workload` on `tree`.
 ///
-/// The same arguments give the same result, if `stop` depends on nothing but the number of nodes.
+/// The same arguments give the same result, if `stop` of the hooks depends on nothing but the number of nodes.
 /// A stopped search returns the best schedule so far, at worst one without fusion, or none if not even that is known.
 ///
 /// # Errors
@@ -148,11 +156,24 @@ pub fn fuse(
     tree: &Tree,
     model: Model,
     objective: Objective,
-    stop: &(dyn Fn(u64) -> bool + Sync),
+    hooks: &Hooks,
 ) -> Result<Option<Fused>, Infeasible> {
-    let Some((alone, points)) = unfused(workload, tree, model, objective, stop)? else {
+    recall::fused(workload, tree, model, objective, hooks, || {
+        search(workload, tree, model, objective, hooks)
+    })
+}
+
+fn search(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    objective: Objective,
+    hooks: &Hooks,
+) -> Result<Option<Fused>, Infeasible> {
+    let Some((alone, points)) = unfused(workload, tree, model, objective, hooks)? else {
         return Ok(None);
     };
+    let mut stop = |nodes| (hooks.stop)(nodes);
     let mut best = alone;
     // Each way is a good start for the next one, and what is left if it is stopped.
     let mut ways = vec![
@@ -171,7 +192,7 @@ pub fn fuse(
             join.turn_to(way);
         }
         let mut certificate = std::mem::take(&mut best.certificate);
-        let found = join.best(sharing, &best, &mut certificate, &mut |nodes| stop(nodes));
+        let found = join.best(sharing, &best, &mut certificate, &mut stop);
         let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
         if let Some(found) = found
             && rank(&found) < rank(&best)
@@ -204,15 +225,15 @@ fn unfused(
     tree: &Tree,
     model: Model,
     objective: Objective,
-    stop: &(dyn Fn(u64) -> bool + Sync),
+    hooks: &Hooks,
 ) -> Result<Option<(Fused, Vec<Point>)>, Infeasible> {
     let mut alone = Fused::default();
     let mut points = Vec::new();
-    let found = best_of_each(workload, tree, model, objective, stop);
+    let found = search_each(workload, tree, model, Wanted::Best(objective), hooks);
     for (einsum, found) in workload.einsums.iter().zip(found) {
-        let (best, certificate) = found?;
+        let (mut best, certificate) = found?;
         alone.certificate.stop = alone.certificate.stop.max(certificate.stop);
-        let Some(best) = best else {
+        let Some(best) = best.pop() else {
             return Ok(None);
         };
         let mapping = text::mapping(einsum, tree, &best.nest);

@@ -1,13 +1,13 @@
 //! What no nest can beat, whatever the search finds.
 
 use ir::tree::{Component, Compute, Kind, Memory, Tree};
-use ir::workload::{Einsum, Role};
+use ir::workload::{Einsum, Role, Workload};
 use serde::Serialize;
 
 use super::cost::Cost;
 use super::problem::Problem;
 use super::search::least_values;
-use super::{Infeasible, Model, Objective, Stop, map};
+use super::{Hooks, Model, Objective, StopReason, Wanted, of_shapes, recall};
 
 /// Bounds of an einsum on a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -54,21 +54,37 @@ pub fn limits(einsum: &Einsum, tree: &Tree, model: Model) -> Limits {
     }
 }
 
-/// The least bits that cross the outermost memory if all memory below it were one, shared by all tensors.
+/// For each einsum of `workload`, in its order, the least bits that cross the outermost memory if all memory below it were
+/// one, shared by all tensors.
 ///
-/// None if the search for it was stopped.
+/// None if the search for it was stopped, or if that memory holds less than one value of each tensor.
 ///
 /// # Source
 /// Orojenesis (Huang et al., ISCA 2024): a bound for every dataflow at a given buffer size.
-///
-/// # Errors
-/// If the memory holds less than one value of each tensor.
-pub fn buffer_bound(
-    einsum: &Einsum,
+pub fn buffer_bounds(
+    workload: &Workload,
     tree: &Tree,
     model: Model,
-    stop: &mut Stop,
-) -> Result<Option<u64>, Infeasible> {
+    hooks: &Hooks,
+) -> Vec<Option<u64>> {
+    let model = Model {
+        phases: false,
+        ordered: false,
+        perfect: false,
+        ..model
+    };
+    of_shapes(workload, |einsum| {
+        let merged = merged(einsum, tree);
+        let wanted = Wanted::Best(Objective::Energy);
+        let (points, certificate) = recall::points(einsum, &merged, model, wanted, hooks).ok()?;
+        let is_proven = certificate.stop == StopReason::Exhausted;
+        let best = points.first().filter(|_| is_proven)?;
+        Some(best.cost.energy_pj as u64)
+    })
+}
+
+/// All memory below the outermost as one, which is free; the outermost charges 1 pJ a bit.
+fn merged(einsum: &Einsum, tree: &Tree) -> Tree {
     let mut copies = 1;
     let mut size_bits = Some(0u64);
     for component in &tree.components[1..] {
@@ -107,7 +123,7 @@ pub fn buffer_bound(
         ports: Vec::new(),
         ..outermost.clone()
     };
-    let merged = Tree {
+    Tree {
         kind: Kind::Tree,
         components: vec![
             Component::Memory(Memory {
@@ -124,19 +140,7 @@ pub fn buffer_bound(
             }),
         ],
         ..tree.clone()
-    };
-    let model = Model {
-        phases: false,
-        ordered: false,
-        perfect: false,
-        ..model
-    };
-    let found = map(einsum, &merged, model, Objective::Energy, stop)?;
-    let is_proven = found.certificate.stop == super::StopReason::Exhausted;
-    Ok(found
-        .best
-        .filter(|_| is_proven)
-        .map(|best| best.cost.energy_pj as u64))
+    }
 }
 
 /// What binds a mapping.

@@ -7,6 +7,7 @@
 //! - `space`: what is kept where, how ranks are unrolled, which sizes tiles can have.
 //! - `bound`: lower bounds of cost from loops that are only partly known.
 //! - `search`, `goal`, `certificate`: branch and bound, what it keeps, and what it proves.
+//! - `recall`: what was found before.
 //! - `fuse`: schedules of several einsums, with what stays on chip between them.
 //! - `limits`: what no nest can beat.
 //! - `text`: nests as [`ir::mapping::Mapping`]s, and back.
@@ -23,6 +24,7 @@ mod goal;
 mod limits;
 mod nest;
 mod problem;
+mod recall;
 mod search;
 mod space;
 mod text;
@@ -39,6 +41,7 @@ use ir::workload::{Einsum, Workload};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{Cache, NoCache};
 use goal::{Best, Front};
 use problem::Problem;
 use search::Point;
@@ -47,7 +50,7 @@ pub use certificate::{Certificate, StopReason};
 pub use cost::{Access, Cost, Moves};
 pub use fuse::{Fused, FusionCertificate, Step as FusedStep, fuse};
 pub use goal::Objective;
-pub use limits::{Binds, Limits, binds, buffer_bound, limits};
+pub use limits::{Binds, Limits, binds, buffer_bounds, limits};
 pub use text::NestError;
 pub use walk::Counts;
 
@@ -95,8 +98,8 @@ impl Default for Model {
 /// Asked now and then with the number of nodes searched so far; true stops the search.
 pub type Stop<'a> = dyn FnMut(u64) -> bool + 'a;
 
-/// A mapping with its cost and what is proven about it.
-#[derive(Clone, Debug)]
+/// A mapping with its cost.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mapped {
     /// The loop nest.
     pub mapping: Mapping,
@@ -108,7 +111,7 @@ pub struct Mapped {
 pub type Pareto = Result<(Vec<Mapped>, Certificate), Infeasible>;
 
 /// The result of a search.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The best mapping; none if the search was stopped before it found one.
     pub best: Option<Mapped>,
@@ -116,9 +119,11 @@ pub struct Found {
     pub certificate: Certificate,
 }
 
-/// Why no nest exists: always a memory that is too small for a single value of each tensor that it must keep.
+/// Why no nest exists: always a memory that is too small for tiles of one value of each tensor that it must keep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-#[error("no nest fits: `{memory}` must keep at least {needed} bits, and has {available} bits")]
+#[error(
+    "no nest fits: `{memory}` must keep at least {needed} bits{buffers}, and has {available} bits"
+)]
 #[diagnostic(
     code(mapper::infeasible),
     help("raise `size_bits` of `{memory}`, or let tensors pass it by with `may_bypass`")
@@ -127,10 +132,37 @@ pub struct Infeasible {
     memory: String,
     needed: u64,
     available: u64,
+    buffers: &'static str,
 }
 
-/// What a search found and proved.
-type Searched<T> = Result<(T, Certificate), Infeasible>;
+/// What surrounds the searches of a workload, without influence on what they prove.
+pub struct Hooks<'a> {
+    /// Remembers what searches that came to their end have found.
+    pub cache: &'a dyn Cache,
+    /// Asked by each search with its own number of nodes so far; true stops it.
+    pub stop: &'a (dyn Fn(u64) -> bool + Sync),
+}
+
+impl Default for Hooks<'_> {
+    fn default() -> Self {
+        Hooks {
+            cache: &NoCache,
+            stop: &|_| false,
+        }
+    }
+}
+
+/// What is looked for among the nests of an einsum.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    /// The best one.
+    Best(Objective),
+    /// All that no other beats in energy and cycles, least energy first.
+    Front,
+}
+
+/// The nests that a search found, and what it proved.
+type Searched = Result<(Vec<Point>, Certificate), Infeasible>;
 
 /// Finds the best nest of `einsum` on `tree`.
 ///
@@ -145,60 +177,84 @@ pub fn map(
     objective: Objective,
     stop: &mut Stop,
 ) -> Result<Found, Infeasible> {
-    let (best, certificate) = best(einsum, tree, model, objective, stop)?;
-    let best = best.map(|point| mapped(einsum, tree, point));
+    let searched = search(einsum, tree, model, Wanted::Best(objective), stop);
+    let (mut best, certificate) = named(einsum, tree, searched)?;
+    let best = best.pop();
     Ok(Found { best, certificate })
 }
 
-/// The best nest of `einsum`, if the search was not stopped before it found one, and what is proven.
-fn best(
-    einsum: &Einsum,
-    tree: &Tree,
-    model: Model,
-    objective: Objective,
-    stop: &mut Stop,
-) -> Searched<Option<Point>> {
+/// Finds all nests of `einsum` on `tree` that no other beats in energy and cycles, least energy first.
+///
+/// # Errors
+/// If tiles of one value do not fit.
+pub fn pareto(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Pareto {
+    let searched = search(einsum, tree, model, Wanted::Front, stop);
+    named(einsum, tree, searched)
+}
+
+fn search(einsum: &Einsum, tree: &Tree, model: Model, wanted: Wanted, stop: &mut Stop) -> Searched {
     let problem = Problem::new(einsum, tree, model);
-    let mut goal = Best::new(objective);
-    let certificate = search::search(&problem, &mut goal, stop)
-        .map_err(|memory| infeasible(&problem, tree, memory))?;
-    Ok((goal.point, certificate))
+    let none = |memory| infeasible(&problem, tree, memory);
+    match wanted {
+        Wanted::Best(objective) => {
+            let mut goal = Best::new(objective);
+            let certificate = search::search(&problem, &mut goal, stop).map_err(none)?;
+            Ok((goal.point.into_iter().collect(), certificate))
+        }
+        Wanted::Front => {
+            let mut goal = Front::default();
+            let certificate = search::search(&problem, &mut goal, stop).map_err(none)?;
+            let mut points = goal.points;
+            points.sort_by(|a, b| a.cost.energy_pj.total_cmp(&b.cost.energy_pj));
+            Ok((points, certificate))
+        }
+    }
 }
 
 /// Finds the best nest of each einsum of `workload` on `tree`, in its order; equal ones are searched once, different ones
 /// in parallel.
-///
-/// `stop` is asked by each search with its own number of nodes.
 pub fn map_workload(
     workload: &Workload,
     tree: &Tree,
     model: Model,
     objective: Objective,
-    stop: &(dyn Fn(u64) -> bool + Sync),
+    hooks: &Hooks,
 ) -> Vec<Result<Found, Infeasible>> {
-    let found = best_of_each(workload, tree, model, objective, stop);
-    let named = |(einsum, found): (&Einsum, Searched<Option<Point>>)| {
-        let (best, certificate) = found?;
-        let best = best.map(|point| mapped(einsum, tree, point));
+    let found = search_each(workload, tree, model, Wanted::Best(objective), hooks);
+    let named = |(einsum, searched): (&Einsum, Searched)| {
+        let (mut best, certificate) = named(einsum, tree, searched)?;
+        let best = best.pop();
         Ok(Found { best, certificate })
     };
     workload.einsums.iter().zip(found).map(named).collect()
 }
 
-fn best_of_each(
+/// Finds all nests that no other beats, for each einsum of `workload`, as [`map_workload`] does.
+pub fn pareto_workload(
     workload: &Workload,
     tree: &Tree,
     model: Model,
-    objective: Objective,
-    stop: &(dyn Fn(u64) -> bool + Sync),
-) -> Vec<Searched<Option<Point>>> {
+    hooks: &Hooks,
+) -> Vec<Pareto> {
+    let found = search_each(workload, tree, model, Wanted::Front, hooks);
+    let named = |(einsum, searched): (&Einsum, Searched)| named(einsum, tree, searched);
+    workload.einsums.iter().zip(found).map(named).collect()
+}
+
+fn search_each(
+    workload: &Workload,
+    tree: &Tree,
+    model: Model,
+    wanted: Wanted,
+    hooks: &Hooks,
+) -> Vec<Searched> {
     of_shapes(workload, |einsum| {
-        best(einsum, tree, model, objective, &mut |nodes| stop(nodes))
+        recall::points(einsum, tree, model, wanted, hooks)
     })
 }
 
-/// What `search` finds for each einsum; equal ones are searched once, different ones in parallel.
-fn of_shapes<T: Clone + Send>(workload: &Workload, search: impl Fn(&Einsum) -> T + Sync) -> Vec<T> {
+/// What `find` finds for each einsum; equal ones are searched once, different ones in parallel.
+fn of_shapes<T: Clone + Send>(workload: &Workload, find: impl Fn(&Einsum) -> T + Sync) -> Vec<T> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let of: Vec<usize> = workload
         .einsums
@@ -209,47 +265,9 @@ fn of_shapes<T: Clone + Send>(workload: &Workload, search: impl Fn(&Einsum) -> T
     let distinct: Vec<usize> = first.into_values().collect();
     let found: BTreeMap<usize, T> = distinct
         .into_par_iter()
-        .map(|i| (i, search(&workload.einsums[i])))
+        .map(|i| (i, find(&workload.einsums[i])))
         .collect();
     of.iter().map(|of| found[of].clone()).collect()
-}
-
-/// Finds all nests of `einsum` on `tree` that no other beats in energy and cycles, least energy first.
-///
-/// # Errors
-/// If tiles of one value do not fit.
-pub fn pareto(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Pareto {
-    let (front, certificate) = front(einsum, tree, model, stop)?;
-    let points = front.into_iter().map(|point| mapped(einsum, tree, point));
-    Ok((points.collect(), certificate))
-}
-
-/// The nests of `einsum` that no other beats, least energy first, and what is proven.
-fn front(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Searched<Vec<Point>> {
-    let problem = Problem::new(einsum, tree, model);
-    let mut goal = Front::default();
-    let certificate = search::search(&problem, &mut goal, stop)
-        .map_err(|memory| infeasible(&problem, tree, memory))?;
-    let mut points = goal.points;
-    points.sort_by(|a, b| a.cost.energy_pj.total_cmp(&b.cost.energy_pj));
-    Ok((points, certificate))
-}
-
-/// Finds them for each einsum of `workload`, in its order, as [`map_workload`] does.
-pub fn pareto_workload(
-    workload: &Workload,
-    tree: &Tree,
-    model: Model,
-    stop: &(dyn Fn(u64) -> bool + Sync),
-) -> Vec<Pareto> {
-    let search = |einsum: &Einsum| front(einsum, tree, model, &mut |nodes| stop(nodes));
-    let found = workload.einsums.iter().zip(of_shapes(workload, search));
-    let named = |(einsum, found): (&Einsum, Searched<Vec<Point>>)| {
-        let (front, certificate) = found?;
-        let points = front.into_iter().map(|point| mapped(einsum, tree, point));
-        Ok((points.collect(), certificate))
-    };
-    found.map(named).collect()
 }
 
 /// Counts what `mapping` costs.
@@ -284,26 +302,36 @@ pub fn walk(
     Ok(walk::walk(&problem, &nest))
 }
 
-fn mapped(einsum: &Einsum, tree: &Tree, point: Point) -> Mapped {
-    Mapped {
+/// What was found, with the names of the einsum.
+fn named(einsum: &Einsum, tree: &Tree, searched: Searched) -> Pareto {
+    let mapped = |point: Point| Mapped {
         mapping: text::mapping(einsum, tree, &point.nest),
         cost: point.cost,
-    }
+    };
+    let (points, certificate) = searched?;
+    Ok((points.into_iter().map(mapped).collect(), certificate))
 }
 
-/// The first memory that is too small for one value of each tensor that it must keep.
+/// The first memory that is too small for tiles of one value of each tensor that it must keep.
+///
+/// If there were none, those tiles everywhere and all loops in time above them would be a nest.
 fn infeasible(problem: &Problem, tree: &Tree, _: search::NoNest) -> Infeasible {
-    let must = |memory: &problem::Memory| -> u64 {
+    let must = |(index, memory): (usize, &problem::Memory)| -> u64 {
         let operands = problem::members(memory.keeps & !memory.may_bypass);
-        operands.map(|o| memory.bits[o].partial).sum()
+        let bits = |o: usize| problem.held_bits(index, o, 1, problem.operands[o].n_values > 1);
+        operands.map(bits).sum()
     };
-    let mut memories = tree.memories().map(|(_, m)| m).zip(&problem.memories);
-    let (component, memory) = memories
-        .find(|(_, m)| m.size_bits.is_some_and(|size| must(m) > size))
+    let mut memories = tree.memories().zip(problem.memories.iter().enumerate());
+    let ((_, component), memory) = memories
+        .find(|(_, m)| m.1.size_bits.is_some_and(|size| must(*m) > size))
         .expect("tiles of one value fit unless a memory is too small for them");
     Infeasible {
         memory: component.name.clone(),
         needed: must(memory),
-        available: memory.size_bits.unwrap_or(0),
+        available: memory.1.size_bits.unwrap_or(0),
+        buffers: match problem.buffers(memory.0) {
+            1 => "",
+            _ => " in double buffers",
+        },
     }
 }

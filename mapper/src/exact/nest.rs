@@ -1,6 +1,7 @@
 //! Loop nests in dense form, and how many tiles their loops make.
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 use super::problem::{Mask, Problem};
 
@@ -8,7 +9,7 @@ use super::problem::{Mask, Problem};
 pub(crate) type Nest = Vec<Step>;
 
 /// One step of a nest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Step {
     /// `memory` keeps its tile of `operand` from here on.
     Keep { memory: usize, operand: usize },

@@ -119,6 +119,19 @@ impl Memory {
 }
 
 impl Problem {
+    /// Whether all that a step names is there.
+    pub(crate) fn has(&self, step: &Step) -> bool {
+        match *step {
+            Step::Keep { memory, operand } => {
+                memory < self.memories.len() && operand < self.operands.len()
+            }
+            Step::Time { rank, .. } => rank < self.sizes.len(),
+            Step::Space { fanout, rank, .. } => {
+                fanout < self.fanouts.len() && rank < self.sizes.len()
+            }
+        }
+    }
+
     pub(crate) fn new(einsum: &Einsum, tree: &Tree, model: Model) -> Problem {
         let rank_of = |name: &str| {
             einsum

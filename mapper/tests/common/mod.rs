@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+mod remembers;
+
 use std::path::Path;
 
 use ir::arch::{Arch, Attachment, Dataflow, Reduction};
@@ -12,6 +14,8 @@ use ir::network::{Einsum, Network, Tensor, TensorId};
 use ir::numerics::Clamp;
 use ir::op::{Add, AveragePool, Concat, Conv, Kind, MaxPool, Table, Window, table_values};
 use mapper::{Compiled, MapError, Options, compile};
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use remembers::Remembers;
 use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
 
 /// The arch of `examples/archs`.

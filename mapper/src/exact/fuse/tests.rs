@@ -12,7 +12,7 @@ use super::super::nest::{Step, tile};
 use super::super::problem::Problem;
 use super::super::search::{Frame, Leaf, Plan, Scope};
 use super::super::space::{Node, splits};
-use super::super::{Mapped, Model, Objective, map, pareto};
+use super::super::{Hooks, Mapped, Model, Objective, map, pareto};
 use super::flow::Flow;
 use super::part::{Parts, Wanted};
 use super::{Fused, FusionCertificate, fuse};
@@ -65,7 +65,7 @@ fn chain() -> Workload {
 }
 
 fn fused(workload: &Workload, tree: &Tree, model: Model, objective: Objective) -> Fused {
-    let fused = fuse(workload, tree, model, objective, &|_| false);
+    let fused = fuse(workload, tree, model, objective, &Hooks::default());
     fused
         .unwrap_or_else(|e| panic!("{e}"))
         .expect("a search that is not stopped finds a schedule")

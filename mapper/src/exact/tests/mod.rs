@@ -6,6 +6,7 @@
 
 mod brute;
 mod random;
+mod recall;
 mod text;
 mod walked;
 

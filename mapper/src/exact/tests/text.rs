@@ -1,8 +1,9 @@
-//! Mappings in text form that are no nests.
+//! Mappings in text form that are no nests, and trees that have none.
 
 use ir::mapping::Node;
+use ir::tree::Component;
 
-use crate::exact::{Model, evaluate};
+use crate::exact::{Model, Objective, evaluate, map};
 
 const WORKLOAD: &str = "format = 1\nname = \"gemm\"\n[[einsum]]\nname = \"gemm\"\n\
     equation = \"O[m, n] += I[m, k] * W[k, n]\"\nranks = { m = 4, n = 4, k = 4 }\n";
@@ -36,11 +37,11 @@ fn check(nodes: Vec<Node>, expect: expect_test::Expect) {
     let text = include_str!("../../../../examples/trees/gemmini_like.toml");
     let tree = ir::tree::read("gemmini_like", text).expect("a tree");
     let einsum = &workload.einsums[0];
-    let found = crate::exact::map(
+    let found = map(
         einsum,
         &tree,
         Model::MACHINE,
-        crate::exact::Objective::Energy,
+        Objective::Energy,
         &mut |_| false,
     );
     let mut mapping = found.expect("it fits").best.expect("not stopped").mapping;
@@ -72,4 +73,32 @@ fn no_nests() {
         vec![time("n", 4, 0)],
         expect_test::expect!["einsum `gemm`, node `for n in 0..4 by 0`: the tile at hand is 4"],
     );
+}
+
+/// A value of a tensor fits in a register of its size only while no other follows.
+#[test]
+fn a_double_buffer_takes_two_tiles() {
+    let text = include_str!("../../../../examples/trees/gemmini_like.toml");
+    let mut tree = ir::tree::read("gemmini_like", text).expect("a tree");
+    let Some(Component::Memory(register)) = tree
+        .components
+        .iter_mut()
+        .find(|c| c.name() == "weight_register")
+    else {
+        unreachable!("it is a memory")
+    };
+    (register.size_bits, register.double_buffered) = (Some(8), true);
+    let workload = ir::workload::read("gemm", &WORKLOAD.replace('4', "400")).expect("a workload");
+    let search = |model| {
+        map(
+            &workload.einsums[0],
+            &tree,
+            model,
+            Objective::Energy,
+            &mut |_| false,
+        )
+    };
+    let error = search(Model::MACHINE).expect_err("two buffers do not fit");
+    expect_test::expect!["no nest fits: `weight_register` must keep at least 16 bits in double buffers, and has 8 bits"].assert_eq(&error.to_string());
+    assert!(search(Model::ACCELFORGE).is_ok(), "it has no buffers");
 }
