@@ -63,8 +63,8 @@ pub(crate) struct Moves {
     traffic: Traffic,
     /// At least the cycles of compute.
     compute: f64,
-    /// Cycles in which the first tiles of placed nodes arrive, or the last leave.
-    ends: f64,
+    /// At least the cycles in which first tiles arrive, or last ones leave: of nodes above the fan-outs, and of those below.
+    ends: [f64; 2],
 }
 
 impl Leaf<'_> {
@@ -338,7 +338,8 @@ impl Moves {
     /// Whether nothing of it is less than of `other`.
     fn covers(&self, other: &Moves) -> bool {
         self.compute >= other.compute
-            && self.ends >= other.ends
+            && self.ends[0] >= other.ends[0]
+            && self.ends[1] >= other.ends[1]
             && self.traffic.covers(&other.traffic)
     }
 }
@@ -487,7 +488,7 @@ impl Frame<'_> {
         let least = Moves {
             traffic: Traffic::at_least(&least_traffic(problem, nodes)),
             compute: form.compute,
-            ends: 0.0,
+            ends: [0.0; 2],
         };
         let unknown = [((0.0, 0.0), least)];
         let mut walk = Walk {
@@ -561,6 +562,9 @@ impl<G: Goal> Walk<'_, '_, G> {
                 self.steps.push(keep);
             }
         }
+        for index in 0..self.nodes.len() {
+            state.moves.ends[self.side(index)] += self.least_ends(&state, index);
+        }
         for step in &self.problem.outer {
             self.give(&mut state, *step);
         }
@@ -575,6 +579,21 @@ impl<G: Goal> Walk<'_, '_, G> {
         }
         self.cut_common_ranks(&mut state);
         self.next(&state)
+    }
+
+    /// Cycles in which the smallest first tile of node `index` arrives, or the smallest last one leaves.
+    fn least_ends(&self, state: &State, index: usize) -> f64 {
+        let node = self.nodes[index];
+        if node.parent.is_none() {
+            return 0.0;
+        }
+        let bits = self.least_bits(state, index, Mask::MAX, false);
+        self.rounds * self.form.ends(node.memory, bits)
+    }
+
+    /// Where the ends of node `index` are counted.
+    fn side(&self, index: usize) -> usize {
+        usize::from(!self.is_above_fanouts(index))
     }
 
     fn is_above_fanouts(&self, index: usize) -> bool {
@@ -602,7 +621,8 @@ impl<G: Goal> Walk<'_, '_, G> {
                     }
                     let bits = self.least_bits(state, index, 0, false);
                     let rounds: f64 = state.counts.iter().product();
-                    state.moves.ends += rounds * self.form.ends(memory, bits);
+                    let ends = rounds * self.form.ends(memory, bits);
+                    state.moves.ends[self.side(index)] += ends - self.least_ends(state, index);
                 }
             }
             Step::Space { .. } => unreachable!("only loops in time are shared"),
@@ -892,7 +912,8 @@ impl<G: Goal> Walk<'_, '_, G> {
             let compute = moves.compute.max(registers.compute);
             let traffic = (&moves.traffic, &registers.traffic);
             let (energy, cycles) = self.form.bound(traffic.0, traffic.1, compute);
-            let cycles = cycles + moves.ends.max(registers.ends);
+            let ends = |side: usize| moves.ends[side].max(registers.ends[side]);
+            let cycles = cycles + ends(0) + ends(1);
             let is_over = self.goal.rank(energy, cycles).0 >= self.limit;
             if !is_over && !self.goal.is_hopeless(energy, cycles) {
                 return self.goal.is_known(&state.moves);
@@ -943,7 +964,8 @@ impl<G: Goal> Walk<'_, '_, G> {
         } else {
             bits
         };
-        state.moves.ends += self.rounds * self.form.ends(node.memory, one);
+        let ends = self.rounds * self.form.ends(node.memory, one);
+        state.moves.ends[self.side(index)] += ends - self.least_ends(&state, index);
         if self.is_hopeless(&mut state) {
             self.certificate.pruned_by_bound += 1;
         } else {
@@ -1152,7 +1174,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         self.certificate.leaves += u64::from(self.scope == Scope::All);
         let traffic = &state.moves.traffic;
         let (energy, cycles) = self.form.bound(traffic, traffic, state.moves.compute);
-        let bound = (energy, cycles + state.moves.ends);
+        let bound = (energy, cycles + state.moves.ends.iter().sum::<f64>());
         let mut orders = vec![self.steps.clone()];
         // Other einsums share the order of the given loops.
         self.reorder(self.given, &mut orders);
