@@ -13,6 +13,12 @@ const RUNS: usize = 5;
 /// The longest that fusion of one workload may take, in CPU milliseconds.
 const FUSION_MS: f64 = 60_000.0;
 
+const OBJECTIVES: [Objective; 3] = [
+    Objective::Energy,
+    Objective::Latency,
+    Objective::EnergyDelay,
+];
+
 /// CPU milliseconds of this thread.
 fn cpu_ms() -> f64 {
     milliseconds(ClockId::ThreadCPUTime)
@@ -165,14 +171,16 @@ fn main() {
     ];
     for workload in &attention {
         for model in models {
-            for objective in [Objective::Energy, Objective::EnergyDelay] {
+            for objective in OBJECTIVES {
                 text += &fused(workload, "one_buffer", model, objective);
             }
         }
     }
     for workload in networks {
         for tree in ["gemmini_like", "tpu_like", "edge"] {
-            text += &fused(&workload, tree, models[1], Objective::Energy);
+            for objective in OBJECTIVES {
+                text += &fused(&workload, tree, models[1], objective);
+            }
         }
     }
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())

@@ -45,8 +45,8 @@ use super::cost::Cost;
 use super::search::Point;
 use super::{Hooks, Infeasible, Model, Objective, Stop, Wanted, recall, search_each, text};
 use flow::{Flow, flows};
-use group::{Group, Known, Need, Target};
-use hull::{Corner, Hull};
+use group::{Group, Known, Need};
+use hull::{Aim, Corner, Hull, Target};
 use part::{Parts, Sum};
 
 /// An einsum of a fused schedule.
@@ -183,17 +183,32 @@ fn search(
     if objective != Objective::Energy {
         ways.extend([(objective, Sharing::Residents), (objective, Sharing::Loops)]);
     }
-    let mut join = Join::new(workload, tree, model, Objective::Energy);
-    if objective == Objective::Energy && best.certificate.stop == StopReason::Exhausted {
-        join.learn(points);
-    }
+    let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
+    let is_order = objective != Objective::EnergyDelay;
+    let proven = best.certificate.stop == StopReason::Exhausted;
+    let mut points = Some(points).filter(|_| is_order && proven);
+    let mut join = Join::new(workload, tree, model);
     for (way, sharing) in ways {
-        if join.objective != way {
-            join.turn_to(way);
+        join.turn_to(match way {
+            Objective::EnergyDelay => {
+                Aim::within(way, join.least.0, join.least.1, at_most(rank(&best).0))
+            }
+            order => Aim::new(order),
+        });
+        if let Some(points) = points.take_if(|_| way == objective) {
+            join.learn(points);
         }
         let mut certificate = std::mem::take(&mut best.certificate);
         let found = join.best(sharing, &best, &mut certificate, &mut stop);
-        let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
+        if let Some(found) = &found
+            && sharing == Sharing::Loops
+        {
+            match way {
+                Objective::Energy => join.least.0 = at_least(found.energy_pj),
+                Objective::Latency => join.least.1 = at_least(found.cycles),
+                Objective::EnergyDelay => {}
+            }
+        }
         if let Some(found) = found
             && rank(&found) < rank(&best)
         {
@@ -202,8 +217,8 @@ fn search(
         }
         best.certificate = certificate;
         if best.certificate.stop == StopReason::Stopped {
-            let least = rest(&join.before, 0);
-            best.certificate.open_bound = Some(objective.rank(least.0, least.1).0);
+            let least = objective.rank(join.least.0, join.least.1);
+            best.certificate.open_bound = Some(least.0);
             break;
         }
     }
@@ -257,32 +272,33 @@ fn rest(before: &[Sum], first: usize) -> Sum {
     (all.0 - before[first].0, all.1 - before[first].1)
 }
 
-/// What a group has to beat between `front` and `to`, where the objective is an order: what is there, and the least that
-/// einsums `alone` will make of it.
-fn target(
-    objective: Objective,
-    front: &Hull<usize>,
-    to: &Hull<usize>,
-    alone: Option<f64>,
-) -> Option<Target> {
-    let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles);
-    let ([from], false) = (front.corners(), objective == Objective::EnergyDelay) else {
-        return None;
-    };
-    let alone = alone.map(|least| (least, f64::MAX));
-    let to = to.corners().first().map(rank);
-    let least = to
-        .into_iter()
-        .chain(alone)
-        .min_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(Target {
-        from: rank(from),
-        to: least,
-    })
+/// What a group has to beat between `front` and `to`: what is there, and what einsums `alone` will make of it.
+fn target(front: &Hull<usize>, to: &Hull<usize>, alone: Option<&Hull<()>>) -> Option<Target> {
+    let mut there = to.without_items();
+    for corner in alone.into_iter().flat_map(Hull::corners) {
+        there.add(corner.energy, corner.cycles, ());
+    }
+    Target::new(front, &there)
+}
+
+fn pairs<'a, T, U>(
+    from: &'a Hull<T>,
+    to: &'a Hull<U>,
+) -> impl Iterator<Item = (&'a Corner<T>, &'a Corner<U>)> {
+    let from = from.corners().iter();
+    from.flat_map(|from| to.corners().iter().map(move |to| (from, to)))
 }
 
 /// What is closer than this is kept beside what is known; sums of floats in another order are much closer.
 const CLOSE: f64 = 1e-9;
+
+fn at_most(cost: f64) -> f64 {
+    cost * (1.0 + CLOSE)
+}
+
+fn at_least(cost: f64) -> f64 {
+    cost * (1.0 - CLOSE)
+}
 
 /// The choices of `group`, from what is known if that answers; none if nothing is needed of it.
 fn group_choices<'k>(
@@ -298,7 +314,7 @@ fn group_choices<'k>(
         .zip(&part)
         .map(|(einsum, part)| parts.floor(einsum, *part));
     let floor = floors.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    if need.is_hopeless(parts.objective, floor.0, floor.1) {
+    if need.is_hopeless(parts.aim, floor.0, floor.1) {
         return None;
     }
     if group.first == group.last {
@@ -311,7 +327,7 @@ fn group_choices<'k>(
         .iter()
         .position(|known| known.answers(&reserved, &need));
     let at = at.unwrap_or_else(|| {
-        let choices = group::best(group, part, parts, need, certificate, stop);
+        let choices = group::best(group, part, parts, &need, certificate, stop);
         known.push(Known::new(reserved, need, choices));
         known.len() - 1
     });
@@ -322,11 +338,12 @@ fn group_choices<'k>(
 struct Join<'a> {
     workload: &'a Workload,
     tree: &'a Tree,
-    objective: Objective,
     flows: Vec<Flow>,
     parts: Parts<'a>,
     /// What the einsums before each position cost at least.
     before: Vec<Sum>,
+    /// What all einsums cost at least.
+    least: Sum,
     /// What was found for groups.
     known: BTreeMap<group::Key, Vec<Known>>,
 }
@@ -335,9 +352,9 @@ struct Join<'a> {
 type States = BTreeMap<BTreeSet<usize>, Hull<usize>>;
 
 impl<'a> Join<'a> {
-    fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
+    fn new(workload: &'a Workload, tree: &'a Tree, model: Model) -> Join<'a> {
         let flows = flows(workload, tree);
-        let mut parts = Parts::new(workload, tree, model, objective);
+        let mut parts = Parts::new(workload, tree, model, Aim::new(Objective::Energy));
         let mut before = vec![(0.0, 0.0)];
         for index in 0..workload.einsums.len() {
             let (energy, cycles) = before[index];
@@ -347,28 +364,24 @@ impl<'a> Join<'a> {
         Join {
             workload,
             tree,
-            objective,
             flows,
             parts,
+            least: before[before.len() - 1],
             before,
             known: BTreeMap::new(),
         }
     }
 
-    /// Goes on for another objective, of which nothing is known.
-    fn turn_to(&mut self, objective: Objective) {
-        self.objective = objective;
-        self.parts.turn_to(objective);
-        self.known.clear();
+    /// Goes on for another aim. What is known for a wider one of the same objective still holds.
+    fn turn_to(&mut self, aim: Aim) {
+        if aim.objective != self.parts.aim.objective {
+            self.known.clear();
+        }
+        self.parts.turn_to(aim);
     }
 
     /// Takes the best nest of each einsum alone.
     fn learn(&mut self, points: Vec<Point>) {
-        let anything = Need {
-            rest: (0.0, 0.0),
-            upper: f64::INFINITY,
-            target: None,
-        };
         for (index, point) in points.into_iter().enumerate() {
             let group = Group::new(index, index, &BTreeSet::new(), &self.flows);
             let (key, reserved) = group.key(&self.parts);
@@ -377,8 +390,13 @@ impl<'a> Join<'a> {
             let repeat = self.workload.einsums[index].repeat as f64;
             let cost = &choice.steps[0].point.cost;
             let (energy, cycles) = (cost.energy_pj * repeat, cost.cycles * repeat);
-            let mut choices = Hull::new(self.objective);
+            let mut choices = Hull::new(self.parts.aim);
             choices.add(energy, cycles, choice);
+            let anything = Need {
+                rest: (0.0, 0.0),
+                upper: f64::INFINITY,
+                target: None,
+            };
             self.known
                 .insert(key, vec![Known::new(reserved, anything, choices)]);
         }
@@ -392,13 +410,12 @@ impl<'a> Join<'a> {
         certificate: &mut FusionCertificate,
         stop: &mut Stop,
     ) -> Option<Fused> {
-        let objective = self.objective;
-        let at_most = |energy, cycles| objective.rank(energy, cycles).0 * (1.0 + CLOSE);
-        let mut upper = at_most(known.energy_pj, known.cycles);
+        let aim = self.parts.aim;
+        let mut upper = at_most(aim.rank(known.energy_pj, known.cycles).0);
         let n = self.workload.einsums.len();
         let mut arena: Vec<Partial> = vec![None];
         let mut states: Vec<States> = vec![States::new(); n + 1];
-        let mut start = Hull::new(objective);
+        let mut start = Hull::new(aim);
         start.add(0.0, 0.0, 0);
         states[0].insert(BTreeSet::new(), start);
         for first in 0..n {
@@ -423,14 +440,16 @@ impl<'a> Join<'a> {
                         }
                         let to = states[last + 1]
                             .entry(after.clone())
-                            .or_insert_with(|| Hull::new(objective));
+                            .or_insert_with(|| Hull::new(aim));
                         let residents = residents.union(&after).copied().collect();
                         let group = Group::new(first, last, &residents, &self.flows);
-                        let alone = ahead.get(last + 1 - first).and_then(|to| to.get(&after));
+                        // One alone need not beat itself.
+                        let alone = ahead.get(last + 1 - first).filter(|_| last > first);
+                        let alone = alone.and_then(|to| to.get(&after));
                         let need = Need {
                             rest: others(&self.before, first, last),
                             upper,
-                            target: target(objective, &front, to, alone.copied()),
+                            target: target(&front, to, alone),
                         };
                         let Some(choices) = group_choices(
                             &group,
@@ -443,33 +462,31 @@ impl<'a> Join<'a> {
                             continue;
                         };
                         let rest = rest(&self.before, last + 1);
-                        for choice in choices.corners() {
-                            for from in front.corners() {
-                                let energy = from.energy + choice.energy;
-                                let cycles = from.cycles + choice.cycles;
-                                if objective.rank(energy + rest.0, cycles + rest.1).0 > upper
-                                    || to.is_needless(energy, cycles)
-                                {
-                                    continue;
-                                }
-                                if last + 1 == n {
-                                    upper = upper.min(at_most(energy, cycles));
-                                }
-                                to.add(energy, cycles, arena.len());
-                                arena.push(Some((from.item, choice.item.clone())));
+                        for (from, choice) in pairs(&front, choices) {
+                            let energy = from.energy + choice.energy;
+                            let cycles = from.cycles + choice.cycles;
+                            if aim.is_beyond(upper, energy + rest.0, cycles + rest.1)
+                                || to.is_needless(energy, cycles)
+                            {
+                                continue;
                             }
+                            if last + 1 == n {
+                                upper = upper.min(at_most(aim.rank(energy, cycles).0));
+                            }
+                            to.add(energy, cycles, arena.len());
+                            arena.push(Some((from.item, choice.item.clone())));
                         }
                     }
                 }
             }
         }
         certificate.kept += arena.len() as u64 - 1;
-        let mut ends = Hull::new(objective);
+        let mut ends = Hull::new(aim);
         for end in states[n].values().flat_map(Hull::corners) {
             ends.add(end.energy, end.cycles, end.item);
         }
         let best = ends.corners().iter().min_by(|a, b| {
-            let rank = |c: &Corner<usize>| objective.rank(c.energy, c.cycles).0;
+            let rank = |c: &Corner<usize>| aim.rank(c.energy, c.cycles).0;
             rank(a).total_cmp(&rank(b))
         });
         assert!(
@@ -481,43 +498,38 @@ impl<'a> Join<'a> {
         best.map(|best| self.schedule(&arena, best.item))
     }
 
-    /// The least of the objective that einsums alone make of `here`, for as many of them as groups at `first` can hold.
-    ///
-    /// For an order of energy and cycles, as far as they are known.
-    fn ahead(&self, first: usize, here: &States) -> Vec<BTreeMap<BTreeSet<usize>, f64>> {
-        let objective = self.objective;
+    /// What einsums alone make of `here`, for as many of them as groups at `first` can hold, as far as they are known.
+    fn ahead(&self, first: usize, here: &States) -> Vec<BTreeMap<BTreeSet<usize>, Hull<()>>> {
+        let aim = self.parts.aim;
         let n = self.workload.einsums.len();
         let may = |last: &usize| flow::may_group(&self.flows, self.workload, first, *last);
-        let longest = (first + 1..n).rfind(may);
-        let (Some(longest), false) = (longest, objective == Objective::EnergyDelay) else {
+        let Some(longest) = (first + 1..n).rfind(may) else {
             return Vec::new();
         };
-        let rank = |energy, cycles| objective.rank(energy, cycles).0;
-        let least = |front: &Hull<usize>| front.corners().first().map(|c| rank(c.energy, c.cycles));
         let here = here
             .iter()
-            .filter_map(|(set, front)| Some((set.clone(), least(front)?)));
-        let mut ahead: Vec<BTreeMap<BTreeSet<usize>, f64>> = vec![here.collect()];
+            .map(|(set, front)| (set.clone(), front.without_items()));
+        let mut ahead: Vec<BTreeMap<BTreeSet<usize>, Hull<()>>> = vec![here.collect()];
         for at in first..=longest {
             let need = Need {
                 rest: others(&self.before, at, at),
                 upper: f64::INFINITY,
                 target: None,
             };
-            let mut next: BTreeMap<BTreeSet<usize>, f64> = BTreeMap::new();
+            let mut next: BTreeMap<BTreeSet<usize>, Hull<()>> = BTreeMap::new();
             for (residents, from) in &ahead[at - first] {
                 for after in flow::after(&self.flows, residents, at, at) {
                     let residents = residents.union(&after).copied().collect();
                     let group = Group::new(at, at, &residents, &self.flows);
                     let (key, reserved) = group.key(&self.parts);
                     let mut known = self.known.get(&key).into_iter().flatten();
-                    let known = known.find(|known| known.answers(&reserved, &need));
-                    let Some(choice) = known.and_then(|known| known.choices.corners().first())
-                    else {
+                    let Some(known) = known.find(|known| known.answers(&reserved, &need)) else {
                         continue;
                     };
-                    let to = next.entry(after).or_insert(f64::INFINITY);
-                    *to = to.min(from + rank(choice.energy, choice.cycles));
+                    let to = next.entry(after).or_insert_with(|| Hull::new(aim));
+                    for (from, choice) in pairs(from, &known.choices) {
+                        to.add(from.energy + choice.energy, from.cycles + choice.cycles, ());
+                    }
                 }
             }
             ahead.push(next);

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::Stop;
 use super::super::cost::{extent, held_bits};
-use super::super::goal::{SAME, is_no_better};
+use super::super::goal::SAME;
 use super::super::nest::{Step, last_loop, tile};
 use super::super::problem::{Problem, members};
 use super::super::search::Point;
-use super::super::{Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
-use super::hull::{Corner, Hull};
+use super::hull::{Aim, Corner, Hull, Target};
 use super::part::{Parts, Sum, Wanted, operands};
 
 /// Einsums `first..=last`, beside tensors that are on chip whole before or after.
@@ -43,30 +43,8 @@ pub(crate) struct Found {
     pub(crate) room: Vec<u64>,
 }
 
-/// What a choice has to beat: the rank of another way to what comes after the group, from that of what comes before it.
-#[derive(Clone, Copy)]
-pub(crate) struct Target {
-    pub(crate) from: (f64, f64),
-    pub(crate) to: (f64, f64),
-}
-
-impl Target {
-    fn is_missed(&self, rank: (f64, f64)) -> bool {
-        is_no_better((self.from.0 + rank.0, self.from.1 + rank.1), self.to)
-    }
-
-    /// Whether whatever beats `other` beats this too.
-    fn is_as_far(&self, other: &Target) -> bool {
-        let by = |target: &Target| (target.to.0 - target.from.0, target.to.1 - target.from.1);
-        let (mine, theirs) = (by(self), by(other));
-        let same = [self.to.0.max(other.to.0), self.to.1.max(other.to.1)].map(|to| 4.0 * SAME * to);
-        mine.0 > theirs.0 + same[0]
-            || (mine.0 >= theirs.0 - same[0] && mine.1 >= theirs.1 - same[1])
-    }
-}
-
 /// What a group has to be to help a schedule.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Need {
     /// What the other einsums cost at least.
     pub(crate) rest: Sum,
@@ -80,18 +58,27 @@ impl Need {
     fn covers(&self, other: &Need) -> bool {
         self.rest.0 <= other.rest.0 * (1.0 + SAME)
             && self.rest.1 <= other.rest.1 * (1.0 + SAME)
-            && match (self.target, other.target) {
+            && match (&self.target, &other.target) {
                 (None, _) => true,
-                (Some(mine), Some(theirs)) => mine.is_as_far(&theirs),
+                (Some(mine), Some(theirs)) => mine.is_as_far(theirs),
                 (Some(_), None) => false,
             }
     }
 
-    pub(crate) fn is_hopeless(&self, objective: Objective, energy: f64, cycles: f64) -> bool {
-        objective.rank(energy + self.rest.0, cycles + self.rest.1).0 > self.upper
-            || self
-                .target
-                .is_some_and(|target| target.is_missed(objective.rank(energy, cycles)))
+    pub(crate) fn is_hopeless(&self, aim: Aim, energy: f64, cycles: f64) -> bool {
+        let target = self.target.as_ref();
+        aim.is_beyond(self.upper, energy + self.rest.0, cycles + self.rest.1)
+            || target.is_some_and(|target| target.is_missed(aim, energy, cycles))
+    }
+
+    /// The most of what parts are ranked by that is needed beside `energy` and `cycles` of the rest of the group, for energy
+    /// times cycles.
+    fn most_beside(&self, aim: Aim, energy: f64, cycles: f64) -> f64 {
+        let whole = aim.most_beside(self.upper, energy + self.rest.0, cycles + self.rest.1);
+        let target = self.target.as_ref();
+        target.map_or(whole, |target| {
+            whole.min(target.most_beside(energy, cycles))
+        })
     }
 }
 
@@ -190,7 +177,7 @@ struct Context<'g, 'p, 'w> {
     /// The part of each einsum.
     part: Vec<usize>,
     classes: Vec<Class>,
-    need: Need,
+    need: &'g Need,
     front: Hull<Choice>,
 }
 
@@ -286,18 +273,18 @@ pub(crate) fn best(
     group: &Group,
     part: Vec<usize>,
     parts: &mut Parts,
-    need: Need,
+    need: &Need,
     certificate: &mut FusionCertificate,
     stop: &mut Stop,
 ) -> Hull<Choice> {
-    let objective = parts.objective;
+    let aim = parts.aim;
     let mut context = Context {
         group,
         parts,
         part,
         classes: Vec::new(),
         need,
-        front: Hull::new(objective),
+        front: Hull::new(aim),
     };
     context.classes = context.classes();
     // Least bound first; of equal ones the last found, which has most loops.
@@ -328,7 +315,7 @@ pub(crate) fn best(
             match context.least(&loops) {
                 Some((energy, cycles)) if !context.is_hopeless(energy, cycles) => {
                     found += 1;
-                    let rank = context.parts.objective.rank(energy, cycles).0;
+                    let rank = context.parts.aim.rank(energy, cycles).0;
                     let key = (rank.to_bits(), u64::MAX - found);
                     open.insert(key, (loops, (energy, cycles)));
                 }
@@ -349,7 +336,7 @@ impl Context<'_, '_, '_> {
     }
 
     fn is_hopeless(&self, energy: f64, cycles: f64) -> bool {
-        self.need.is_hopeless(self.parts.objective, energy, cycles)
+        self.need.is_hopeless(self.parts.aim, energy, cycles)
             || self.front.is_needless(energy, cycles)
     }
 
@@ -602,8 +589,8 @@ impl Context<'_, '_, '_> {
             };
             combinations = combinations.iter().flat_map(extend).collect();
         }
-        let objective = self.parts.objective;
-        let rank = |c: &(f64, f64)| objective.rank(c.0, c.1);
+        let aim = self.parts.aim;
+        let rank = |c: &(f64, f64)| aim.rank(c.0, c.1);
         combinations.sort_by(|a, b| {
             rank(&a.1)
                 .partial_cmp(&rank(&b.1))
@@ -756,9 +743,9 @@ impl Context<'_, '_, '_> {
         certificate: &mut FusionCertificate,
         stop: &mut Stop,
     ) {
-        let objective = self.parts.objective;
+        let aim = self.parts.aim;
         let mut sum = least;
-        let mut joined = Hull::new(objective);
+        let mut joined = Hull::new(aim);
         joined.add(0.0, 0.0, Choice { steps: Vec::new() });
         for (index, option) in chosen.iter().enumerate() {
             let einsum = self.group.first + index;
@@ -767,11 +754,12 @@ impl Context<'_, '_, '_> {
             let (front, need) = (&self.front, self.need);
             let is_hopeless = |energy: f64, cycles: f64| {
                 let (energy, cycles) = (others.0 + energy * repeat, others.1 + cycles * repeat);
-                need.is_hopeless(objective, energy, cycles) || front.is_needless(energy, cycles)
+                need.is_hopeless(aim, energy, cycles) || front.is_needless(energy, cycles)
             };
+            let most = need.most_beside(aim, others.0, others.1);
             let wanted = Wanted {
-                objective,
                 is_hopeless: &is_hopeless,
+                most: most.min(front.most_beside(others.0, others.1)) / repeat,
             };
             let part = &mut self.parts.parts[self.part[index]];
             let points = part.search(&option.outer, &reserved[index], wanted, certificate, stop);
@@ -802,7 +790,7 @@ impl Context<'_, '_, '_> {
                 self.parts
                     .left(held.iter().zip(&reserved[index]).map(|(a, b)| a + b))
             };
-            let mut next = Hull::new(objective);
+            let mut next = Hull::new(aim);
             for from in joined.corners() {
                 for corner in points.corners() {
                     let energy = from.energy + corner.energy * repeat;

@@ -1,17 +1,88 @@
 //! Partial costs that a best whole can be made of.
 //!
-//! Costs of a whole are sums of costs of its parts. Energy times cycles is quasi-concave where both are positive, so over all
-//! sums it is least at a corner of their convex hull, and a corner of a sum is a sum of corners. So of each part only the
-//! corners towards less energy and fewer cycles matter: what lies between two of them is needless, though no one beats it.
-//! Where the objective is an order of energy and cycles, one after the other, the best sum is the sum of the best.
+//! Costs of a whole are sums of costs of its parts. Where the objective is an order of energy and cycles, one after the
+//! other, the best sum is the sum of the best.
+//!
+//! For energy times cycles, let `E` and `C` be those of the best whole. Any other whole `e`, `c` has `C e + E c >= 2 E C`,
+//! since `e c` is at most the square of half of that sum over `E C`. So the best whole is the least of a weighted sum, where
+//! energy weighs `C / E`, and each of its parts is the least of the same weighted sum: a corner of the convex hull of what
+//! that part could be. What lies between two corners is needless, though no one beats it, and so are the corners for
+//! weights that the best whole cannot have.
 
 use super::super::Objective;
 use super::super::goal::{SAME, is_no_better};
 
+/// What a best whole is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aim {
+    pub(crate) objective: Objective,
+    /// The least and the most cycles that a picojoule weighs as much as, for energy times cycles.
+    weights: (f64, f64),
+}
+
+impl Aim {
+    /// Nothing is known of the best whole.
+    pub(crate) fn new(objective: Objective) -> Aim {
+        Aim {
+            objective,
+            weights: (0.0, MOST),
+        }
+    }
+
+    /// Every whole has at least `energy` and `cycles`, and the best has at most `upper` of the objective.
+    pub(crate) fn within(objective: Objective, energy: f64, cycles: f64, upper: f64) -> Aim {
+        if energy <= 0.0 || cycles <= 0.0 {
+            return Aim::new(objective);
+        }
+        let least = cycles / (upper / cycles) * (1.0 - WIDER);
+        let most = (upper / energy) / energy * (1.0 + WIDER);
+        Aim {
+            objective,
+            weights: (least, most.min(MOST)),
+        }
+    }
+
+    /// Whether energy and cycles are compared one after the other.
+    pub(crate) fn is_order(&self) -> bool {
+        self.objective != Objective::EnergyDelay
+    }
+
+    pub(crate) fn rank(&self, energy: f64, cycles: f64) -> (f64, f64) {
+        self.objective.rank(energy, cycles)
+    }
+
+    /// Whether no best whole has at least this energy and these cycles and at most `upper` of the objective.
+    ///
+    /// For energy times cycles its weighted sum is twice its cycles, which are at most the root of its weight times `upper`.
+    pub(crate) fn is_beyond(&self, upper: f64, energy: f64, cycles: f64) -> bool {
+        if self.is_order() {
+            return self.rank(energy, cycles).0 > upper;
+        }
+        let weight = self.clamp(upper / energy / energy);
+        energy > 0.0 && weight * energy + cycles > 2.0 * (weight * upper).sqrt()
+    }
+
+    /// The most of what parts are ranked by that a best whole has beside `energy` and `cycles` of others, for energy times
+    /// cycles.
+    pub(crate) fn most_beside(&self, upper: f64, energy: f64, cycles: f64) -> f64 {
+        let weight = self.clamp(upper / energy / energy);
+        2.0 * (weight * upper).sqrt() - weight * energy - cycles
+    }
+
+    fn clamp(&self, weight: f64) -> f64 {
+        weight.max(self.weights.0).min(self.weights.1)
+    }
+}
+
+/// More than any weight that matters: it makes sums of energies, whatever the cycles.
+const MOST: f64 = 1e30;
+/// How much wider weights are than they must be, against sums of floats in another order.
+const WIDER: f64 = 1e-6;
+
 /// The corners found so far, least energy first, and what has each.
 #[derive(Clone)]
 pub(crate) struct Hull<T> {
-    objective: Objective,
+    aim: Aim,
     corners: Vec<Corner<T>>,
 }
 
@@ -23,9 +94,9 @@ pub(crate) struct Corner<T> {
 }
 
 impl<T> Hull<T> {
-    pub(crate) fn new(objective: Objective) -> Hull<T> {
+    pub(crate) fn new(aim: Aim) -> Hull<T> {
         Hull {
-            objective,
+            aim,
             corners: Vec::new(),
         }
     }
@@ -34,25 +105,69 @@ impl<T> Hull<T> {
         &self.corners
     }
 
+    /// The corners alone.
+    pub(crate) fn without_items(&self) -> Hull<()> {
+        let corner = |c: &Corner<T>| Corner {
+            energy: c.energy,
+            cycles: c.cycles,
+            item: (),
+        };
+        Hull {
+            aim: self.aim,
+            corners: self.corners.iter().map(corner).collect(),
+        }
+    }
+
     /// Whether nothing with at least this energy and these cycles is needed.
     pub(crate) fn is_needless(&self, energy: f64, cycles: f64) -> bool {
-        if self.objective != Objective::EnergyDelay {
-            let rank = |energy, cycles| self.objective.rank(energy, cycles);
-            let beats =
-                |c: &Corner<T>| is_no_better(rank(energy, cycles), rank(c.energy, c.cycles));
-            return self.corners.iter().any(beats);
+        if self.aim.is_order() {
+            return self.is_needless_rank(self.aim.rank(energy, cycles));
         }
+        // It is needed if it lies below the line of some weight through the corner that is the least for that weight. Of
+        // all weights, the one of the line between its neighbours tells best, or the nearest that there is.
         let after = self
             .corners
             .partition_point(|c| c.energy * (1.0 - SAME) <= energy);
-        let Some(before) = after.checked_sub(1).map(|at| &self.corners[at]) else {
-            return false;
+        let (least, most) = self.aim.weights;
+        let (weight, corner) = match (after.checked_sub(1), self.corners.get(after)) {
+            (None, None) => return false,
+            (None, Some(first)) => (most, first),
+            (Some(before), None) => (least, &self.corners[before]),
+            (Some(before), Some(after)) => {
+                (weight(&self.corners[before], after), &self.corners[before])
+            }
         };
-        let line = match self.corners.get(after) {
-            Some(after) => between(before, after, energy),
-            None => before.cycles,
-        };
-        line * (1.0 - SAME) <= cycles
+        let sum = |energy: f64, cycles: f64| weight * energy + cycles;
+        sum(corner.energy, corner.cycles) * (1.0 - SAME) <= sum(energy, cycles)
+    }
+
+    /// The order in which to look for what is needed.
+    pub(crate) fn rank(&self, energy: f64, cycles: f64) -> (f64, f64) {
+        if self.aim.is_order() {
+            return self.aim.rank(energy, cycles);
+        }
+        (self.aim.weights.0 * energy + cycles, 0.0)
+    }
+
+    /// Whether nothing that ranks at least so is needed: it lies above the best corner for every weight.
+    pub(crate) fn is_needless_rank(&self, rank: (f64, f64)) -> bool {
+        if self.aim.is_order() {
+            let beats = |c: &Corner<T>| is_no_better(rank, self.aim.rank(c.energy, c.cycles));
+            return self.corners.iter().any(beats);
+        }
+        self.least(self.aim.weights.1) * (1.0 - SAME) <= rank.0
+    }
+
+    /// The least sum of all corners at `weight`.
+    fn least(&self, weight: f64) -> f64 {
+        let sums = self.corners.iter().map(|c| weight * c.energy + c.cycles);
+        sums.fold(f64::INFINITY, f64::min)
+    }
+
+    /// The most of what parts are ranked by that is needed beside `energy` and `cycles` of others, for energy times cycles.
+    pub(crate) fn most_beside(&self, energy: f64, cycles: f64) -> f64 {
+        let (least, most) = self.aim.weights;
+        self.least(most) - least * energy - cycles
     }
 
     /// Adds what is needed, and drops what is then needless.
@@ -65,7 +180,7 @@ impl<T> Hull<T> {
             cycles,
             item,
         };
-        if self.objective != Objective::EnergyDelay {
+        if self.aim.is_order() {
             self.corners = vec![corner];
             return;
         }
@@ -84,6 +199,24 @@ impl<T> Hull<T> {
             at -= 1;
             self.corners.remove(at);
         }
+        let (least, most) = self.aim.weights;
+        while let [.., before, last] = &self.corners[..]
+            && weight(before, last) <= least
+        {
+            self.corners.pop();
+        }
+        while let [first, after, ..] = &self.corners[..]
+            && weight(first, after) >= most
+        {
+            self.corners.remove(0);
+        }
+    }
+
+    /// The weights at which two neighbours are as good.
+    fn edges(&self) -> impl Iterator<Item = f64> {
+        self.corners
+            .windows(2)
+            .map(|pair| weight(&pair[0], &pair[1]))
     }
 
     /// Whether a corner lies on or above the line between its neighbours.
@@ -98,6 +231,114 @@ impl<T> Hull<T> {
     }
 }
 
+/// What a part has to beat: another way to what comes after it, from what comes before it.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// The ranks of both, where energy and cycles are compared one after the other.
+    Order { from: (f64, f64), to: (f64, f64) },
+    /// The least sums of both at some weights in order, the least and the most among them. Both are linear between.
+    Sums(Vec<Sums>),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sums {
+    weight: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Sums {
+    /// What a part must have less of.
+    fn room(&self) -> f64 {
+        self.to - self.from
+    }
+}
+
+impl Target {
+    /// What has to beat `to`, from `from`; none if nothing is there yet.
+    pub(crate) fn new<T, U>(from: &Hull<T>, to: &Hull<U>) -> Option<Target> {
+        let (aim, first, last) = (from.aim, from.corners.first()?, to.corners.first()?);
+        if aim.is_order() {
+            let rank = |energy, cycles| aim.rank(energy, cycles);
+            return Some(Target::Order {
+                from: rank(first.energy, first.cycles),
+                to: rank(last.energy, last.cycles),
+            });
+        }
+        let (least, most) = aim.weights;
+        let edges = from.edges().chain(to.edges());
+        let inside = edges.filter(|weight| (least..=most).contains(weight));
+        let mut weights: Vec<f64> = inside.chain([least, most]).collect();
+        weights.sort_by(f64::total_cmp);
+        let sums = |weight| Sums {
+            weight,
+            from: from.least(weight),
+            to: to.least(weight),
+        };
+        Some(Target::Sums(weights.into_iter().map(sums).collect()))
+    }
+
+    pub(crate) fn is_missed(&self, aim: Aim, energy: f64, cycles: f64) -> bool {
+        match self {
+            Target::Order { from, to } => {
+                let rank = aim.rank(energy, cycles);
+                is_no_better((from.0 + rank.0, from.1 + rank.1), *to)
+            }
+            Target::Sums(all) => all
+                .iter()
+                .all(|s| s.from + s.weight * energy + cycles >= s.to * (1.0 - SAME)),
+        }
+    }
+
+    /// Whether whatever beats `other` beats this too.
+    pub(crate) fn is_as_far(&self, other: &Target) -> bool {
+        match (self, other) {
+            (Target::Order { from, to }, Target::Order { from: a, to: b }) => {
+                let (mine, theirs) = ((to.0 - from.0, to.1 - from.1), (b.0 - a.0, b.1 - a.1));
+                let same = [to.0.max(b.0), to.1.max(b.1)].map(|to| 4.0 * SAME * to);
+                mine.0 > theirs.0 + same[0]
+                    || (mine.0 >= theirs.0 - same[0] && mine.1 >= theirs.1 - same[1])
+            }
+            (Target::Sums(mine), Target::Sums(theirs)) => {
+                let covers =
+                    |s: &Sums| room(mine, s.weight) >= room(theirs, s.weight) - 4.0 * SAME * s.to;
+                mine.iter().chain(theirs).all(covers)
+            }
+            _ => false,
+        }
+    }
+
+    /// The most of what parts are ranked by that is needed beside `energy` and `cycles` of others, for energy times cycles.
+    pub(crate) fn most_beside(&self, energy: f64, cycles: f64) -> f64 {
+        match self {
+            Target::Order { .. } => f64::INFINITY,
+            Target::Sums(all) => {
+                let rooms = all.iter().map(|s| s.room() - s.weight * energy - cycles);
+                rooms.fold(f64::NEG_INFINITY, f64::max)
+            }
+        }
+    }
+}
+
+/// The room at `weight`, which is between the least and the most.
+fn room(sums: &[Sums], weight: f64) -> f64 {
+    let after = sums.partition_point(|s| s.weight < weight);
+    match (after.checked_sub(1), sums.get(after)) {
+        (Some(before), Some(after)) => {
+            let before = &sums[before];
+            let part = (weight - before.weight) / (after.weight - before.weight);
+            before.room() + part * (after.room() - before.room())
+        }
+        (None, Some(at)) => at.room(),
+        (_, None) => sums[sums.len() - 1].room(),
+    }
+}
+
+/// The cycles that a picojoule weighs as much as where two corners are as good, the first of less energy.
+fn weight<T>(a: &Corner<T>, b: &Corner<T>) -> f64 {
+    (a.cycles - b.cycles) / (b.energy - a.energy)
+}
+
 /// The cycles at `energy` on the line through two corners.
 fn between<T>(a: &Corner<T>, b: &Corner<T>, energy: f64) -> f64 {
     a.cycles + (b.cycles - a.cycles) * ((energy - a.energy) / (b.energy - a.energy)).max(0.0)
@@ -110,35 +351,41 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The best sum of any points is one of corners.
+        /// The best sum of any points is one of corners, also if all that is known of it is used.
         #[test]
         fn corners_are_enough(
             parts in prop::collection::vec(prop::collection::vec((1u32..30, 1u32..30), 1..8), 1..4),
             objective in prop::sample::select(vec![Objective::Energy, Objective::Latency, Objective::EnergyDelay]),
+            slack in 0u32..4,
         ) {
-            let mut all = vec![(0.0, 0.0)];
-            let mut of_corners = vec![(0.0, 0.0)];
-            for part in &parts {
-                let mut hull = Hull::new(objective);
-                for &(energy, cycles) in part {
-                    hull.add(energy.into(), cycles.into(), ());
-                }
-                let corners: Vec<(f64, f64)> = hull.corners().iter().map(|c| (c.energy, c.cycles)).collect();
-                let points: Vec<(f64, f64)> = part.iter().map(|p| (p.0.into(), p.1.into())).collect();
-                let sums = |to: &[(f64, f64)], with: &[(f64, f64)]| -> Vec<(f64, f64)> {
-                    to.iter().flat_map(|a| with.iter().map(move |b| (a.0 + b.0, a.1 + b.1))).collect()
-                };
-                all = sums(&all, &points);
-                of_corners = sums(&of_corners, &corners);
-                for p in &points {
-                    prop_assert!(hull.is_needless(p.0, p.1));
-                }
-            }
+            let sums = |to: &[(f64, f64)], with: &[(f64, f64)]| -> Vec<(f64, f64)> {
+                to.iter().flat_map(|a| with.iter().map(move |b| (a.0 + b.0, a.1 + b.1))).collect()
+            };
+            let parts: Vec<Vec<(f64, f64)>> =
+                parts.iter().map(|of| of.iter().map(|p| (p.0.into(), p.1.into())).collect()).collect();
+            let all = parts.iter().fold(vec![(0.0, 0.0)], |all, part| sums(&all, part));
             let least = |of: &[(f64, f64)]| {
                 let ranks = of.iter().map(|c| objective.rank(c.0, c.1));
                 ranks.min_by(|a, b| a.partial_cmp(b).unwrap()).unwrap()
             };
-            prop_assert_eq!(least(&all), least(&of_corners));
+            let floor = |of: fn(&(f64, f64)) -> f64| all.iter().map(of).fold(f64::INFINITY, f64::min);
+            let upper = least(&all).0 * (1.0 + f64::from(slack));
+            let known = Aim::within(objective, floor(|c| c.0), floor(|c| c.1), upper);
+            for aim in [Aim::new(objective), known] {
+                let mut of_corners = vec![(0.0, 0.0)];
+                for part in &parts {
+                    let mut hull = Hull::new(aim);
+                    for &(energy, cycles) in part {
+                        hull.add(energy, cycles, ());
+                    }
+                    let corners: Vec<(f64, f64)> = hull.corners().iter().map(|c| (c.energy, c.cycles)).collect();
+                    of_corners = sums(&of_corners, &corners);
+                    for p in part {
+                        prop_assert!(hull.is_needless(p.0, p.1));
+                    }
+                }
+                prop_assert_eq!(least(&all), least(&of_corners));
+            }
         }
     }
 }

@@ -15,14 +15,14 @@ use super::super::space::{Node, Split, splits as splits_of};
 use super::super::{Model, Objective, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
-use super::hull::Hull;
+use super::hull::{Aim, Hull};
 
 /// Energy in pJ and cycles.
 pub(crate) type Sum = (f64, f64);
 
 /// An einsum with the memory in which each operand is exchanged.
 pub(crate) struct Part {
-    objective: Objective,
+    aim: Aim,
     pub(crate) problem: Problem,
     /// Sizes of the memories; the problem has what others leave of them.
     size_bits: Vec<Option<u64>>,
@@ -68,7 +68,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) workload: &'a Workload,
     tree: &'a Tree,
     model: Model,
-    pub(crate) objective: Objective,
+    pub(crate) aim: Aim,
     /// The sizes of the memories of the tree.
     pub(crate) size_bits: Vec<Option<u64>>,
     /// The shape of each einsum, as the position of the first of its kind.
@@ -80,19 +80,14 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(crate) fn new(
-        workload: &'a Workload,
-        tree: &'a Tree,
-        model: Model,
-        objective: Objective,
-    ) -> Parts<'a> {
+    pub(crate) fn new(workload: &'a Workload, tree: &'a Tree, model: Model, aim: Aim) -> Parts<'a> {
         let mut first = BTreeMap::new();
         let shape = |(at, einsum): (usize, &Einsum)| *first.entry(einsum.shape()).or_insert(at);
         Parts {
             workload,
             tree,
             model,
-            objective,
+            aim,
             size_bits: tree.memories().map(|(_, m)| m.size_bits).collect(),
             shapes: workload.einsums.iter().enumerate().map(shape).collect(),
             splits: BTreeMap::new(),
@@ -101,13 +96,15 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Goes on for another objective.
-    pub(crate) fn turn_to(&mut self, objective: Objective) {
-        self.objective = objective;
+    /// Goes on for another aim.
+    pub(crate) fn turn_to(&mut self, aim: Aim) {
+        self.aim = aim;
         for part in &mut self.parts {
-            part.objective = objective;
-            part.below = None;
-            part.least.clear();
+            if part.aim.objective != aim.objective {
+                part.below = None;
+                part.least.clear();
+            }
+            part.aim = aim;
         }
     }
 
@@ -127,7 +124,7 @@ impl<'a> Parts<'a> {
         // Shared loops tell ranks apart that are alike without them, so no unrolling stands for another here.
         let splits = self.splits.entry(key.0);
         let splits = Rc::clone(splits.or_insert_with(|| Rc::new(splits_of(&problem))));
-        self.parts.push(Part::new(problem, splits, self.objective));
+        self.parts.push(Part::new(problem, splits, self.aim));
         self.index.insert(key, self.parts.len() - 1);
         self.parts.len() - 1
     }
@@ -172,9 +169,9 @@ impl<'a> Parts<'a> {
 }
 
 impl Below {
-    fn new(problem: &Problem, plan: &Plan, objective: Objective) -> Below {
+    fn new(problem: &Problem, plan: &Plan, aim: Aim) -> Below {
         let mut choices = plan.choices.clone();
-        let rank = |c: &Choice| objective.rank(c.energy, c.cycles);
+        let rank = |c: &Choice| aim.rank(c.energy, c.cycles);
         choices.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
         let task = |choice: Choice| Task {
             choice,
@@ -215,14 +212,14 @@ impl Below {
 }
 
 impl Part {
-    fn new(problem: Problem, splits: Rc<Vec<Split>>, objective: Objective) -> Part {
+    fn new(problem: Problem, splits: Rc<Vec<Split>>, aim: Aim) -> Part {
         let plan = Plan::new(&problem, splits);
         let least = |of: fn(&Choice) -> f64| {
             let costs = plan.choices.iter().map(of);
             costs.fold(f64::INFINITY, f64::min)
         };
         Part {
-            objective,
+            aim,
             size_bits: problem.memories.iter().map(|m| m.size_bits).collect(),
             floor: (least(|c| c.energy), least(|c| c.cycles)),
             plan,
@@ -308,7 +305,7 @@ impl Part {
     /// What bounds below shared loops need, to be put back.
     fn take_below(&mut self) -> Below {
         let known = self.below.take();
-        known.unwrap_or_else(|| Below::new(&self.problem, &self.plan, self.objective))
+        known.unwrap_or_else(|| Below::new(&self.problem, &self.plan, self.aim))
     }
 
     /// What fits `tile`, once for all.
@@ -356,7 +353,7 @@ impl Part {
         let cheapest = task(below.by_energy.get(first.0))?;
         let fastest = task(below.by_cycles.get(first.1))?;
         let (mut energy, mut cycles) = (cheapest.energy, fastest.cycles);
-        if self.objective != Objective::Latency {
+        if self.aim.objective != Objective::Latency {
             energy = f64::INFINITY;
         }
         for &task in &below.by_energy[first.0..] {
@@ -369,7 +366,7 @@ impl Part {
             }
             energy = energy.min(task.form.least(&traffic[task.choice.placement]).0);
         }
-        if self.objective == Objective::Latency {
+        if self.aim.objective == Objective::Latency {
             cycles = f64::INFINITY;
         }
         for &task in &below.by_cycles[first.1..] {
@@ -405,8 +402,9 @@ impl Part {
             memory.size_bits = size.map(|size| size.saturating_sub(*reserved));
         }
         let mut goal = Within {
+            aim: self.aim,
             wanted,
-            points: Hull::new(self.objective),
+            points: Hull::new(self.aim),
         };
         let found = if outer.iter().any(|s| matches!(s, Step::Time { .. })) {
             let mut below = self.take_below();
@@ -473,19 +471,22 @@ impl Part {
 
 /// What a part must be to help its group.
 pub(crate) struct Wanted<'a> {
-    pub(crate) objective: Objective,
+    /// Whether nothing with at least this energy and these cycles is wanted.
     pub(crate) is_hopeless: &'a dyn Fn(f64, f64) -> bool,
+    /// The most of what parts are ranked by that is wanted, for energy times cycles.
+    pub(crate) most: f64,
 }
 
 /// The best points of a part.
 struct Within<'a> {
+    aim: Aim,
     wanted: Wanted<'a>,
     points: Hull<Point>,
 }
 
 impl Goal for Within<'_> {
     fn rank(&self, energy_pj: f64, cycles: f64) -> (f64, f64) {
-        self.wanted.objective.rank(energy_pj, cycles)
+        self.points.rank(energy_pj, cycles)
     }
 
     fn is_hopeless(&self, energy_pj: f64, cycles: f64) -> bool {
@@ -493,12 +494,18 @@ impl Goal for Within<'_> {
     }
 
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
-        match self.wanted.objective {
+        match self.aim.objective {
             // The rest of the group adds at least so much of each, so the order of what is compared stays.
             Objective::Energy => self.is_hopeless(rank.0, rank.1),
             Objective::Latency => self.is_hopeless(rank.1, rank.0),
-            Objective::EnergyDelay => false,
+            Objective::EnergyDelay => {
+                rank.0 > self.wanted.most || self.points.is_needless_rank(rank)
+            }
         }
+    }
+
+    fn is_ranked(&self) -> bool {
+        true
     }
 
     fn offer(&mut self, leaf: &Leaf<'_>) {

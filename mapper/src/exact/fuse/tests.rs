@@ -14,6 +14,7 @@ use super::super::search::{Frame, Leaf, Plan, Scope};
 use super::super::space::{Node, splits};
 use super::super::{Hooks, Mapped, Model, Objective, map, pareto};
 use super::flow::Flow;
+use super::hull::Aim;
 use super::part::{Parts, Wanted};
 use super::{Fused, FusionCertificate, fuse};
 
@@ -436,7 +437,7 @@ fn bounds_below_shared_loops_are_admissible() {
                         frame.walk(Scope::All, &mut all, &mut |_| false, &mut counts);
                     }
                 }
-                let mut parts = Parts::new(&gemm, &tree, model, objective);
+                let mut parts = Parts::new(&gemm, &tree, model, Aim::new(objective));
                 let flow = Flow {
                     producer: 0,
                     consumers: Vec::new(),
@@ -445,14 +446,13 @@ fn bounds_below_shared_loops_are_admissible() {
                     bits: 8,
                 };
                 let part = parts.exchanging(0, std::iter::once(&flow));
-                let wanted = Wanted {
-                    objective,
-                    is_hopeless: &|_, _| false,
-                };
                 let found = parts.parts[part].search(
                     outer,
                     &[0, reserved, 0, 0],
-                    wanted,
+                    Wanted {
+                        is_hopeless: &|_, _| false,
+                        most: f64::INFINITY,
+                    },
                     &mut FusionCertificate::default(),
                     &mut |_| false,
                 );
