@@ -87,6 +87,11 @@ struct Of {
 }
 
 impl Of {
+    /// What is added per value that is filled and seen.
+    fn sum(&self) -> f64 {
+        self.filled + self.seen
+    }
+
     fn add(&mut self, other: Of, factor: f64) {
         self.filled += other.filled * factor;
         self.seen += other.seen * factor;
@@ -204,18 +209,8 @@ impl Form {
         form
     }
 
-    /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
-    pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
-        let traffic = Traffic::at_least(traffic);
-        self.bound(&traffic, &traffic, self.compute)
-    }
-
-    /// Energy per value of traffic of each node.
-    pub(crate) fn energy_of(&self) -> impl Iterator<Item = f64> {
-        self.energy_of.iter().map(|of| of.filled + of.seen)
-    }
-
-    /// The same for the larger of two in each number, where compute takes at least `compute` cycles.
+    /// A lower bound of energy in pJ and of cycles, for the larger of two in each number of traffic, where compute takes at
+    /// least `compute` cycles.
     pub(crate) fn bound(&self, one: &Traffic, other: &Traffic, compute: f64) -> (f64, f64) {
         let n_nodes = self.energy_of.len() - self.first;
         let mut cycles: f64 = 0.0;
@@ -400,95 +395,143 @@ impl Form {
 
 /// The least that each unrolling allows, for one choice of what is kept where.
 ///
-/// What an operand adds depends on the copies along the ranks that do not index it alone, of which there are few.
-pub(crate) struct Bounds<'a> {
-    problem: &'a Problem,
-    nodes: &'a [Node],
-    least: Traffic,
-    /// What each operand adds, by the copies along other ranks.
-    known: Vec<BTreeMap<Vec<u64>, Part>>,
-    key: Vec<u64>,
-    cycles: Vec<f64>,
-}
-
-/// What one operand adds.
-struct Part {
+/// What an operand adds depends on the copies along the ranks that do not index it alone, of which there are few: its
+/// *parts*. A part has the energy, and for each memory the cycles of its ports and those in which compute waits for it, of
+/// all its copies; each is a constant and what it is per value of traffic of each node of the operand.
+pub(crate) struct Bounds {
+    /// The energy of compute.
     energy: f64,
-    /// For each memory the cycles of its ports and those in which compute waits for it, of all its copies.
-    cycles: Vec<f64>,
+    /// The nodes of each operand.
+    nodes: Vec<Vec<usize>>,
+    /// The parts of each operand, one after the other, each line by line.
+    parts: Vec<Vec<f64>>,
+    /// For each unrolling the part of each operand.
+    part_of: Vec<u32>,
+    /// For each unrolling the copies of each memory.
+    copies: Vec<f64>,
+    /// For each unrolling the cycles of compute.
+    compute: Vec<f64>,
+    /// The ports of each memory.
+    n_ports: Vec<usize>,
 }
 
-impl<'a> Bounds<'a> {
-    /// `least`: the traffic of each of `nodes` that no loops can avoid.
-    pub(crate) fn new(problem: &'a Problem, nodes: &'a [Node], least: &[f64]) -> Bounds<'a> {
-        Bounds {
-            problem,
-            nodes,
-            least: Traffic::at_least(least),
-            known: problem.operands.iter().map(|_| BTreeMap::new()).collect(),
-            key: Vec::new(),
-            cycles: Vec::new(),
+/// What the parts of each operand add at some traffic, one after the other.
+pub(crate) struct Added(Vec<Vec<f64>>);
+
+impl Bounds {
+    /// Of all `splits`, with what `nodes` says kept.
+    pub(crate) fn new(problem: &Problem, nodes: &[Node], splits: &[Split]) -> Bounds {
+        let nodes_of = |operand: usize| {
+            let all = nodes.iter().enumerate().filter(|n| n.1.operand == operand);
+            all.map(|(index, _)| index).collect()
+        };
+        let mut bounds = Bounds {
+            energy: problem.n_operations() as f64 * problem.pj_per_operation,
+            nodes: (0..problem.operands.len()).map(nodes_of).collect(),
+            parts: vec![Vec::new(); problem.operands.len()],
+            part_of: Vec::with_capacity(splits.len() * problem.operands.len()),
+            copies: Vec::with_capacity(splits.len() * problem.memories.len()),
+            compute: Vec::with_capacity(splits.len()),
+            n_ports: problem.memories.iter().map(|m| m.ports.len()).collect(),
+        };
+        let mut known: Vec<BTreeMap<Vec<u64>, u32>> = vec![BTreeMap::new(); bounds.nodes.len()];
+        let mut key = Vec::new();
+        for split in splits {
+            for (operand, known) in known.iter_mut().enumerate() {
+                key.clear();
+                for copies in &split.copies {
+                    key.extend(other_ranks(problem, operand).map(|rank| copies[rank]));
+                }
+                let part = known.get(&key).copied().unwrap_or_else(|| {
+                    bounds.add(problem, nodes, split, operand);
+                    known.insert(key.clone(), known.len() as u32);
+                    known.len() as u32 - 1
+                });
+                bounds.part_of.push(part);
+            }
+            let copies = |m: &Memory| split.used(0..m.below_fanouts) as f64;
+            bounds.copies.extend(problem.memories.iter().map(copies));
+            bounds.compute.push(compute_cycles(problem, split));
         }
+        bounds
     }
 
-    /// A lower bound of energy in pJ and of cycles: the sum of [`Form::least`] over operands.
-    pub(crate) fn least(&mut self, split: &Split) -> (f64, f64) {
-        let problem = self.problem;
-        let mut energy = problem.n_operations() as f64 * problem.pj_per_operation;
-        self.cycles.clear();
-        for operand in 0..problem.operands.len() {
-            self.key.clear();
-            for copies in &split.copies {
-                let others = other_ranks(problem, operand).map(|rank| copies[rank]);
-                self.key.extend(others);
-            }
-            if !self.known[operand].contains_key(&self.key) {
-                let part = self.part(operand, split);
-                self.known[operand].insert(self.key.clone(), part);
-            }
-            let part = &self.known[operand][&self.key];
-            energy += part.energy;
-            self.cycles.resize(part.cycles.len(), 0.0);
-            for (sum, cycles) in self.cycles.iter_mut().zip(&part.cycles) {
-                *sum += cycles;
-            }
-        }
-        let compute = compute_cycles(problem, split);
-        let (mut busiest, mut waits) = (compute, compute);
-        let mut sums = self.cycles.iter();
-        for memory in &problem.memories {
-            let copies = split.used(0..memory.below_fanouts) as f64;
-            let ports = sums.by_ref().take(memory.ports.len());
-            busiest = ports.map(|sum| sum / copies).fold(busiest, f64::max);
-            waits += sums.next().expect("each memory has an entry") / copies;
-        }
-        (energy, busiest.max(waits))
-    }
-
-    fn part(&self, operand: usize, split: &Split) -> Part {
-        let form = Form::of(self.problem, self.nodes, split, |n| n.operand == operand);
-        let mut cycles = Vec::new();
+    /// Adds a part of `operand`.
+    fn add(&mut self, problem: &Problem, nodes: &[Node], split: &Split, operand: usize) {
+        let form = Form::of(problem, nodes, split, |n| n.operand == operand);
+        let (part, nodes_of) = (&mut self.parts[operand], &self.nodes[operand]);
+        part.push(form.energy);
+        part.extend(nodes_of.iter().map(|i| form.energy_of[*i].sum()));
         let mut ports = form.ports.iter();
-        for (index, memory) in self.problem.memories.iter().enumerate() {
+        for (index, memory) in problem.memories.iter().enumerate() {
             let copies = split.used(0..memory.below_fanouts) as f64;
-            let lines = ports.by_ref().take(memory.ports.len());
-            cycles.extend(lines.map(|l| (l.constant + dot(&l.of, &self.least)) * copies));
-            let waits = (0..self.nodes.len()).filter(|i| self.nodes[*i].memory == index);
-            let waits = waits.map(|i| form.exposed[i] * self.least.filled[i]);
-            cycles.push(waits.sum::<f64>() * copies);
-        }
-        Part {
-            energy: form.energy + dot(&form.energy_of, &self.least),
-            cycles,
+            for line in ports.by_ref().take(memory.ports.len()) {
+                part.push(line.constant * copies);
+                part.extend(nodes_of.iter().map(|i| line.of[*i].sum() * copies));
+            }
+            part.push(0.0);
+            part.extend(nodes_of.iter().map(|i| match nodes[*i].memory == index {
+                true => form.exposed[*i] * copies,
+                false => 0.0,
+            }));
         }
     }
-}
 
-fn dot(of: &[Of], traffic: &Traffic) -> f64 {
-    let nodes = of.iter().zip(&traffic.filled).zip(&traffic.seen);
-    nodes
-        .map(|((of, filled), seen)| of.filled * filled + of.seen * seen)
-        .sum()
+    /// The lines of a part.
+    fn n_lines(&self) -> usize {
+        1 + self.n_ports.iter().map(|ports| ports + 1).sum::<usize>()
+    }
+
+    /// What each part adds at `traffic` of each node.
+    pub(crate) fn added(&self, traffic: &[f64]) -> Added {
+        let of_operand = |(parts, nodes): (&Vec<f64>, &Vec<usize>)| {
+            let sum = |line: &[f64]| {
+                let of = line[1..].iter().zip(nodes);
+                line[0] + of.map(|(of, node)| of * traffic[*node]).sum::<f64>()
+            };
+            parts.chunks_exact(1 + nodes.len()).map(sum).collect()
+        };
+        Added(self.parts.iter().zip(&self.nodes).map(of_operand).collect())
+    }
+
+    /// A lower bound of energy in pJ and of cycles of unrolling `split`.
+    pub(crate) fn least(&self, split: usize, added: &Added) -> (f64, f64) {
+        let n_lines = self.n_lines();
+        let n_operands = self.nodes.len();
+        let parts = &self.part_of[split * n_operands..][..n_operands];
+        let sum = |line: usize| -> f64 {
+            let parts = parts.iter().zip(&added.0);
+            parts
+                .map(|(part, added)| added[*part as usize * n_lines + line])
+                .sum()
+        };
+        let compute = self.compute[split];
+        let (mut busiest, mut waits) = (compute, compute);
+        let mut line = 1;
+        let copies = &self.copies[split * self.n_ports.len()..];
+        for (n_ports, copies) in self.n_ports.iter().zip(copies) {
+            for _ in 0..*n_ports {
+                busiest = busiest.max(sum(line) / copies);
+                line += 1;
+            }
+            waits += sum(line) / copies;
+            line += 1;
+        }
+        (self.energy + sum(0), busiest.max(waits))
+    }
+
+    /// The least energy per value of traffic of node `index`, however ranks are unrolled.
+    pub(crate) fn least_energy_of(&self, index: usize) -> f64 {
+        let mut least = f64::INFINITY;
+        for (parts, nodes) in self.parts.iter().zip(&self.nodes) {
+            let Some(at) = nodes.iter().position(|node| *node == index) else {
+                continue;
+            };
+            let energies = parts.chunks_exact(self.n_lines() * (1 + nodes.len()));
+            least = energies.map(|part| part[1 + at]).fold(least, f64::min);
+        }
+        least
+    }
 }
 
 fn compute_cycles(problem: &Problem, split: &Split) -> f64 {

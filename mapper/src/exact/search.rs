@@ -124,6 +124,8 @@ pub(crate) struct Plan {
     pub(crate) sizes: Vec<Sizes>,
     pub(crate) placements: Vec<Vec<Node>>,
     pub(crate) splits: Rc<Vec<Split>>,
+    /// For each placement.
+    pub(crate) bounds: Vec<Bounds>,
     /// Every choice of a placement and a split, with its cost at compulsory traffic.
     pub(crate) choices: Vec<Choice>,
 }
@@ -150,15 +152,17 @@ impl Plan {
             .map(|&n| Sizes::new(n, problem.model.perfect))
             .collect();
         let placements = placements(problem);
+        let mut bounds = Vec::with_capacity(placements.len());
         let mut choices = Vec::with_capacity(placements.len() * splits.len());
         for (placement, nodes) in placements.iter().enumerate() {
             assert!(
                 nodes.len() <= MAX_NODES,
                 "a tree has at most {MAX_NODES} kept tensors"
             );
-            let mut bounds = Bounds::new(problem, nodes, &least_traffic(problem, nodes));
-            for (split, copies) in splits.iter().enumerate() {
-                let (energy, cycles) = bounds.least(copies);
+            let of = Bounds::new(problem, nodes, &splits);
+            let added = of.added(&least_traffic(problem, nodes));
+            for split in 0..splits.len() {
+                let (energy, cycles) = of.least(split, &added);
                 choices.push(Choice {
                     placement,
                     split,
@@ -166,11 +170,13 @@ impl Plan {
                     cycles,
                 });
             }
+            bounds.push(of);
         }
         Plan {
             sizes,
             placements,
             splits,
+            bounds,
             choices,
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ir::tree::Tree;
 use ir::workload::{Einsum, Workload};
 
-use super::super::bound::Form;
+use super::super::bound::{Added, Bounds};
 use super::super::goal::Goal;
 use super::super::nest::{Step, tile};
 use super::super::problem::{Problem, members};
@@ -35,15 +35,13 @@ pub(crate) struct Part {
     least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
 }
 
-/// What bounds below shared loops need of all choices.
+/// What bounds below shared loops need of all choices of the plan.
 struct Below {
-    /// Best bound first.
-    tasks: Vec<Task>,
     /// The least energy per value of traffic of each node of each placement, however ranks are unrolled.
     per_value: Vec<Vec<f64>>,
-    /// Tasks, those of least energy first.
+    /// Choices, those of least energy first.
     by_energy: Vec<u32>,
-    /// Tasks, those of least cycles first.
+    /// Choices, those of least cycles first.
     by_cycles: Vec<u32>,
     /// What fits tiles of the ranks.
     fitting: BTreeMap<Vec<u64>, Rc<Fitting>>,
@@ -55,12 +53,6 @@ struct Fitting {
     splits: Vec<bool>,
     /// The first of `by_energy` and of `by_cycles` that can.
     first: (usize, usize),
-}
-
-/// One choice of what is kept where and how ranks are unrolled.
-struct Task {
-    choice: Choice,
-    form: Form,
 }
 
 /// All einsums, by shape and places of exchange.
@@ -101,7 +93,6 @@ impl<'a> Parts<'a> {
         self.aim = aim;
         for part in &mut self.parts {
             if part.aim.objective != aim.objective {
-                part.below = None;
                 part.least.clear();
             }
             part.aim = aim;
@@ -169,43 +160,26 @@ impl<'a> Parts<'a> {
 }
 
 impl Below {
-    fn new(problem: &Problem, plan: &Plan, aim: Aim) -> Below {
-        let mut choices = plan.choices.clone();
-        let rank = |c: &Choice| aim.rank(c.energy, c.cycles);
-        choices.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("costs are numbers"));
-        let task = |choice: Choice| Task {
-            choice,
-            form: Form::new(
-                problem,
-                &plan.placements[choice.placement],
-                &plan.splits[choice.split],
-            ),
+    fn new(plan: &Plan) -> Below {
+        let per_value = |(nodes, bounds): (&Vec<Node>, &Bounds)| {
+            let nodes = 0..nodes.len();
+            nodes.map(|index| bounds.least_energy_of(index)).collect()
         };
-        let tasks: Vec<Task> = choices.into_iter().map(task).collect();
-        let mut per_value: Vec<Vec<f64>> = plan
-            .placements
-            .iter()
-            .map(|nodes| vec![f64::INFINITY; nodes.len()])
-            .collect();
-        for task in &tasks {
-            for (least, one) in per_value[task.choice.placement]
-                .iter_mut()
-                .zip(task.form.energy_of())
-            {
-                *least = least.min(one);
-            }
-        }
         let sorted = |of: fn(&Choice) -> f64| {
-            let mut order: Vec<u32> = (0..tasks.len() as u32).collect();
-            let of = |at: &u32| of(&tasks[*at as usize].choice);
+            let mut order: Vec<u32> = (0..plan.choices.len() as u32).collect();
+            let of = |at: &u32| of(&plan.choices[*at as usize]);
             order.sort_by(|a, b| of(a).total_cmp(&of(b)));
             order
         };
         Below {
-            per_value,
+            per_value: plan
+                .placements
+                .iter()
+                .zip(&plan.bounds)
+                .map(per_value)
+                .collect(),
             by_energy: sorted(|c| c.energy),
             by_cycles: sorted(|c| c.cycles),
-            tasks,
             fitting: BTreeMap::new(),
         }
     }
@@ -305,7 +279,7 @@ impl Part {
     /// What bounds below shared loops need, to be put back.
     fn take_below(&mut self) -> Below {
         let known = self.below.take();
-        known.unwrap_or_else(|| Below::new(&self.problem, &self.plan, self.aim))
+        known.unwrap_or_else(|| Below::new(&self.plan))
     }
 
     /// What fits `tile`, once for all.
@@ -316,7 +290,7 @@ impl Part {
         let fits = |split: &Split| self.can_unroll(split, tile);
         let splits: Vec<bool> = self.plan.splits.iter().map(fits).collect();
         let first = |order: &[u32]| {
-            let fits = |at: &u32| splits[below.tasks[*at as usize].choice.split];
+            let fits = |at: &u32| splits[self.plan.choices[*at as usize].split];
             order.iter().position(fits).unwrap_or(order.len())
         };
         let fitting = Rc::new(Fitting {
@@ -349,35 +323,38 @@ impl Part {
             .enumerate()
             .map(beyond)
             .fold(f64::INFINITY, f64::min);
-        let task = |at: Option<&u32>| at.map(|task| &below.tasks[*task as usize].choice);
-        let cheapest = task(below.by_energy.get(first.0))?;
-        let fastest = task(below.by_cycles.get(first.1))?;
+        let choice = |at: &u32| &self.plan.choices[*at as usize];
+        let cheapest = below.by_energy.get(first.0).map(choice)?;
+        let fastest = below.by_cycles.get(first.1).map(choice)?;
+        let bounds = &self.plan.bounds;
+        let added: Vec<Added> = bounds
+            .iter()
+            .zip(&traffic)
+            .map(|(b, t)| b.added(t))
+            .collect();
+        let least = |c: &Choice| bounds[c.placement].least(c.split, &added[c.placement]);
         let (mut energy, mut cycles) = (cheapest.energy, fastest.cycles);
         if self.aim.objective != Objective::Latency {
             energy = f64::INFINITY;
         }
-        for &task in &below.by_energy[first.0..] {
-            let task = &below.tasks[task as usize];
-            if task.choice.energy + beyond >= energy {
+        for choice in below.by_energy[first.0..].iter().map(choice) {
+            if choice.energy + beyond >= energy {
                 break;
             }
-            if !fits[task.choice.split] {
-                continue;
+            if fits[choice.split] {
+                energy = energy.min(least(choice).0);
             }
-            energy = energy.min(task.form.least(&traffic[task.choice.placement]).0);
         }
         if self.aim.objective == Objective::Latency {
             cycles = f64::INFINITY;
         }
-        for &task in &below.by_cycles[first.1..] {
-            let task = &below.tasks[task as usize];
-            if task.choice.cycles >= cycles {
+        for choice in below.by_cycles[first.1..].iter().map(choice) {
+            if choice.cycles >= cycles {
                 break;
             }
-            if !fits[task.choice.split] {
-                continue;
+            if fits[choice.split] {
+                cycles = cycles.min(least(choice).1);
             }
-            cycles = cycles.min(task.form.least(&traffic[task.choice.placement]).1);
         }
         Some((energy, cycles))
     }
@@ -434,13 +411,15 @@ impl Part {
     fn choices_below(&self, below: &mut Below, goal: &Within) -> Vec<Choice> {
         let outer = &self.problem.outer;
         let fitting = self.fitting(below, &tile(&self.problem, outer));
-        let placements = &self.plan.placements;
-        let traffic: Vec<Vec<f64>> = placements
-            .iter()
-            .map(|nodes| self.traffic(nodes, outer, false))
-            .collect();
+        let Plan {
+            placements, bounds, ..
+        } = &self.plan;
+        let added = |(nodes, bounds): (&Vec<Node>, &Bounds)| {
+            bounds.added(&self.traffic(nodes, outer, false))
+        };
+        let added: Vec<Added> = placements.iter().zip(bounds).map(added).collect();
         let mut choices = Vec::new();
-        for Task { choice, form } in &below.tasks {
+        for choice in &self.plan.choices {
             let nodes = &placements[choice.placement];
             let kept = |step: &Step| match *step {
                 Step::Keep { memory, operand } => nodes.iter().any(|n| {
@@ -456,7 +435,8 @@ impl Part {
             {
                 continue;
             }
-            let (energy, cycles) = form.least(&traffic[choice.placement]);
+            let placement = choice.placement;
+            let (energy, cycles) = bounds[placement].least(choice.split, &added[placement]);
             if !goal.is_hopeless(energy, cycles) {
                 choices.push(Choice {
                     energy,
