@@ -485,11 +485,8 @@ impl Bounds {
     /// What each part adds at `traffic` of each node.
     pub(crate) fn added(&self, traffic: &[f64]) -> Added {
         let of_operand = |(parts, nodes): (&Vec<f64>, &Vec<usize>)| {
-            let sum = |line: &[f64]| {
-                let of = line[1..].iter().zip(nodes);
-                line[0] + of.map(|(of, node)| of * traffic[*node]).sum::<f64>()
-            };
-            parts.chunks_exact(1 + nodes.len()).map(sum).collect()
+            let lines = parts.chunks_exact(1 + nodes.len());
+            lines.map(|line| at(line, nodes, traffic)).collect()
         };
         Added(self.parts.iter().zip(&self.nodes).map(of_operand).collect())
     }
@@ -497,12 +494,30 @@ impl Bounds {
     /// A lower bound of energy in pJ and of cycles of unrolling `split`.
     pub(crate) fn least(&self, split: usize, added: &Added) -> (f64, f64) {
         let n_lines = self.n_lines();
+        self.sum_up(split, |operand, part, line| {
+            added.0[operand][part * n_lines + line]
+        })
+    }
+
+    /// The same at `traffic`, for one of few.
+    pub(crate) fn least_at(&self, split: usize, traffic: &[f64]) -> (f64, f64) {
+        let n_lines = self.n_lines();
+        self.sum_up(split, |operand, part, line| {
+            let nodes = &self.nodes[operand];
+            let width = 1 + nodes.len();
+            let line = &self.parts[operand][(part * n_lines + line) * width..][..width];
+            at(line, nodes, traffic)
+        })
+    }
+
+    /// `of`: what a part of an operand adds to a line.
+    fn sum_up(&self, split: usize, of: impl Fn(usize, usize, usize) -> f64) -> (f64, f64) {
         let n_operands = self.nodes.len();
         let parts = &self.part_of[split * n_operands..][..n_operands];
         let sum = |line: usize| -> f64 {
-            let parts = parts.iter().zip(&added.0);
+            let parts = parts.iter().enumerate();
             parts
-                .map(|(part, added)| added[*part as usize * n_lines + line])
+                .map(|(operand, part)| of(operand, *part as usize, line))
                 .sum()
         };
         let compute = self.compute[split];
@@ -532,6 +547,12 @@ impl Bounds {
         }
         least
     }
+}
+
+/// A line of a part at `traffic`.
+fn at(line: &[f64], nodes: &[usize], traffic: &[f64]) -> f64 {
+    let of = line[1..].iter().zip(nodes);
+    line[0] + of.map(|(of, node)| of * traffic[*node]).sum::<f64>()
 }
 
 fn compute_cycles(problem: &Problem, split: &Split) -> f64 {

@@ -573,21 +573,28 @@ impl Context<'_, '_, '_> {
         let options: Vec<Vec<Held>> = (self.group.first..=self.group.last)
             .map(|e| self.options(loops, e))
             .collect();
-        let mut combinations: Vec<(Vec<usize>, (f64, f64))> = vec![(Vec::new(), (0.0, 0.0))];
-        for of_einsum in &options {
-            let extend = |(chosen, sum): &(Vec<usize>, (f64, f64))| {
-                let chosen = chosen.clone();
-                let sum = *sum;
-                of_einsum
-                    .iter()
-                    .enumerate()
-                    .map(move |(index, option)| {
-                        let chosen = chosen.iter().copied().chain([index]).collect();
-                        (chosen, (sum.0 + option.least.0, sum.1 + option.least.1))
-                    })
-                    .collect::<Vec<_>>()
+        // At least what the einsums after each add.
+        let mut rest = vec![(0.0, 0.0)];
+        for of_einsum in options.iter().rev() {
+            let least = |of: fn(&Sum) -> f64| {
+                let costs = of_einsum.iter().map(|option| of(&option.least));
+                costs.fold(f64::INFINITY, f64::min)
             };
-            combinations = combinations.iter().flat_map(extend).collect();
+            let after: Sum = rest[rest.len() - 1];
+            rest.push((after.0 + least(|c| c.0), after.1 + least(|c| c.1)));
+        }
+        let mut combinations: Vec<(Vec<usize>, Sum)> = vec![(Vec::new(), (0.0, 0.0))];
+        for (of_einsum, rest) in options.iter().zip(rest.iter().rev().skip(1)) {
+            let mut longer = Vec::new();
+            for (chosen, sum) in &combinations {
+                for (index, Held { least, .. }) in of_einsum.iter().enumerate() {
+                    let sum = (sum.0 + least.0, sum.1 + least.1);
+                    if !self.is_hopeless(sum.0 + rest.0, sum.1 + rest.1) {
+                        longer.push((chosen.iter().copied().chain([index]).collect(), sum));
+                    }
+                }
+            }
+            combinations = longer;
         }
         let aim = self.parts.aim;
         let rank = |c: &(f64, f64)| aim.rank(c.0, c.1);

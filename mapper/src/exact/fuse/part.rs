@@ -1,6 +1,6 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use ir::tree::Tree;
@@ -32,7 +32,7 @@ pub(crate) struct Part {
     /// What is known for bounds below shared loops, from the first of them on.
     below: Option<Below>,
     /// What [`Part::least`] has found.
-    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
+    least: HashMap<(Vec<Step>, bool), Option<Sum>>,
 }
 
 /// What bounds below shared loops need of all choices of the plan.
@@ -199,7 +199,7 @@ impl Part {
             plan,
             problem,
             below: None,
-            least: BTreeMap::new(),
+            least: HashMap::new(),
         }
     }
 
@@ -327,12 +327,7 @@ impl Part {
         let cheapest = below.by_energy.get(first.0).map(choice)?;
         let fastest = below.by_cycles.get(first.1).map(choice)?;
         let bounds = &self.plan.bounds;
-        let added: Vec<Added> = bounds
-            .iter()
-            .zip(&traffic)
-            .map(|(b, t)| b.added(t))
-            .collect();
-        let least = |c: &Choice| bounds[c.placement].least(c.split, &added[c.placement]);
+        let least = |c: &Choice| bounds[c.placement].least_at(c.split, &traffic[c.placement]);
         let (mut energy, mut cycles) = (cheapest.energy, fastest.cycles);
         if self.aim.objective != Objective::Latency {
             energy = f64::INFINITY;
