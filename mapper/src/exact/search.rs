@@ -33,7 +33,7 @@ use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, fills, seen};
 use super::goal::Goal;
-use super::nest::{Nest, Pieces, Step, last_loop, tile, tiles};
+use super::nest::{Nest, Pieces, Step, cuts, last_loop, tile};
 use super::problem::{Mask, Operand, Problem, members};
 use super::space::{Node, Sizes, Split, distinct_splits, placements};
 
@@ -416,6 +416,8 @@ struct State {
     tile: [u16; ir::workload::MAX_RANKS],
     /// At least how often each rank's loops in time run.
     counts: [f64; ir::workload::MAX_RANKS],
+    /// At least the cycles of compute along each rank: edge tiles take as long as their first copy.
+    cycles: [f64; ir::workload::MAX_RANKS],
     moves: Moves,
     placed: Mask,
     /// Fan-outs passed.
@@ -550,6 +552,7 @@ impl<G: Goal> Walk<'_, '_, G> {
         let mut state = State {
             tile: [0; ir::workload::MAX_RANKS],
             counts: [1.0; ir::workload::MAX_RANKS],
+            cycles: [1.0; ir::workload::MAX_RANKS],
             moves: least,
             placed: 0,
             fanouts: 0,
@@ -573,6 +576,9 @@ impl<G: Goal> Walk<'_, '_, G> {
         }
         for step in &self.problem.outer {
             self.give(&mut state, *step);
+        }
+        for rank in 0..self.problem.sizes.len() {
+            self.compute(&mut state, rank);
         }
         if self.scope == Scope::Registers {
             let above = (0..self.nodes.len()).filter(|index| self.is_above_fanouts(*index));
@@ -656,6 +662,7 @@ impl<G: Goal> Walk<'_, '_, G> {
             if to > state.tile[rank] {
                 self.set(state, rank, to);
                 self.steps.push(Step::Time { rank, tile });
+                self.compute(state, rank);
             }
         }
     }
@@ -802,7 +809,13 @@ impl<G: Goal> Walk<'_, '_, G> {
                 rank,
                 tile: sizes.values[to as usize],
             });
-            self.cut(&state, index, rest, Room { is_cut, ..room })?;
+            // Unlike traffic, this may be less for smaller tiles.
+            self.compute(&mut state, rank);
+            if self.is_hopeless(&mut state) {
+                self.certificate.pruned_by_bound += 1;
+            } else {
+                self.cut(&state, index, rest, Room { is_cut, ..room })?;
+            }
             self.steps.truncate(mark);
         }
         Some(())
@@ -902,6 +915,30 @@ impl<G: Goal> Walk<'_, '_, G> {
                 state.moves.traffic.set(index, least);
             }
         }
+    }
+
+    /// Counts the cycles of compute along `rank`: those of its tiles so far, since pieces of one take no fewer together.
+    fn compute(&self, state: &mut State, rank: usize) {
+        if self.problem.lanes.is_some() {
+            return;
+        }
+        let copies = self
+            .split
+            .along(rank, state.fanouts..self.problem.fanouts.len());
+        let pieces = cuts(
+            self.problem,
+            rank,
+            &self.steps,
+            |_| Pieces::All,
+            |_| Pieces::First,
+        );
+        let cycles = pieces
+            .all()
+            .iter()
+            .map(|(size, n)| size.div_ceil(copies) * n);
+        state.cycles[rank] = cycles.sum::<u64>() as f64;
+        let all = &state.cycles[..self.problem.sizes.len()];
+        state.moves.compute = all.iter().product::<f64>().max(state.moves.compute);
     }
 
     /// How often loops over other ranks repeat the fills of node `index`.
@@ -1130,19 +1167,6 @@ impl<G: Goal> Walk<'_, '_, G> {
             }
         }
         state.fanouts = depth;
-        if depth == self.problem.fanouts.len() && self.problem.lanes.is_none() {
-            let steps = |rank| {
-                tiles(
-                    self.problem,
-                    rank,
-                    &self.steps,
-                    |_| Pieces::All,
-                    |_| Pieces::First,
-                )
-                .sum as f64
-            };
-            state.moves.compute = (0..self.problem.sizes.len()).map(steps).product();
-        }
         for (rank, to) in passed {
             self.set(state, rank, to);
         }
