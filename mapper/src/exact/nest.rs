@@ -1,6 +1,7 @@
 //! Loop nests in dense form, and how many tiles their loops make.
 
 use arrayvec::ArrayVec;
+use ir::workload::MAX_RANKS;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Mask, Problem};
@@ -86,9 +87,12 @@ pub(crate) fn cuts(
     pieces
 }
 
+/// The size of a tile along each rank.
+pub(crate) type Tile = ArrayVec<u64, MAX_RANKS>;
+
 /// The size of the largest tile of each rank below `steps`.
-pub(crate) fn tile(problem: &Problem, steps: &[Step]) -> Vec<u64> {
-    let mut tile = problem.sizes.clone();
+pub(crate) fn tile<'a>(problem: &Problem, steps: impl IntoIterator<Item = &'a Step>) -> Tile {
+    let mut tile: Tile = problem.sizes.iter().copied().collect();
     for step in steps {
         if let Step::Time { rank, tile: size }
         | Step::Space {

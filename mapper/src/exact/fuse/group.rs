@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Stop;
 use super::super::cost::{extent, held_bits};
 use super::super::goal::SAME;
-use super::super::nest::{Step, last_loop, tile};
+use super::super::nest::{Step, Tile, last_loop, tile};
 use super::super::problem::{Problem, members};
 use super::super::search::Point;
 use super::FusionCertificate;
@@ -638,11 +638,10 @@ impl Context<'_, '_, '_> {
         outer: &[Step],
         depth: usize,
         more: bool,
-    ) -> Vec<u64> {
+    ) -> Tile {
         let problem = self.problem(einsum);
         let loops_of = outer.iter().filter(|s| matches!(s, Step::Time { .. }));
-        let above: Vec<Step> = loops_of.take(depth).copied().collect();
-        let mut tile = tile(problem, &above);
+        let mut tile = tile(problem, loops_of.take(depth));
         if more && depth == loops.len() {
             let open = (0..self.classes.len()).filter(|c| loops.iter().all(|l| l.class != *c));
             for rank in open.filter_map(|class| self.rank(class, einsum)) {

@@ -74,7 +74,7 @@ fn fused(workload: &Workload, tree: &Tree, model: Model, objective: Objective) -
 
 /// All nests that begin with `steps`, with `open` operands still to be kept in the buffer.
 fn walk(problem: &Problem, steps: &mut Vec<Step>, open: &[usize], offer: &mut dyn FnMut(&[Step])) {
-    let tile = tile(problem, steps);
+    let tile = tile(problem, &*steps);
     if open.is_empty() && tile.iter().all(|t| *t == 1) {
         return offer(steps);
     }
