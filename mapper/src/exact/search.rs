@@ -224,6 +224,11 @@ pub(crate) fn search_in<G: Goal>(
     let mut looks = 0;
     while let Some(mut task) = tasks.pop() {
         let open_rank = task.rank.0;
+        if goal.is_hopeless_rank((open_rank, f64::NEG_INFINITY)) {
+            // What is left is no better.
+            certificate.pruned_by_bound += 1 + tasks.len() as u64;
+            break;
+        }
         if goal.is_hopeless(task.energy, task.cycles) || goal.is_hopeless_rank(task.rank) {
             certificate.pruned_by_bound += 1;
             continue;

@@ -413,20 +413,22 @@ impl Part {
             bounds.added(&self.traffic(nodes, outer, false))
         };
         let added: Vec<Added> = placements.iter().zip(bounds).map(added).collect();
-        let mut choices = Vec::new();
-        for choice in &self.plan.choices {
-            let nodes = &placements[choice.placement];
-            let kept = |step: &Step| match *step {
+        let keeps_all = |nodes: &Vec<Node>| {
+            outer.iter().all(|step| match *step {
                 Step::Keep { memory, operand } => nodes.iter().any(|n| {
                     n.memory == memory
                         && n.operand == operand
                         && n.parent.is_none_or(|p| nodes[p].parent.is_none())
                 }),
                 _ => true,
-            };
-            if goal.is_hopeless(choice.energy, choice.cycles)
+            })
+        };
+        let keeps_all: Vec<bool> = placements.iter().map(keeps_all).collect();
+        let mut choices = Vec::new();
+        for choice in &self.plan.choices {
+            if !keeps_all[choice.placement]
                 || !fitting.splits[choice.split]
-                || !outer.iter().all(kept)
+                || goal.is_hopeless(choice.energy, choice.cycles)
             {
                 continue;
             }
