@@ -175,39 +175,30 @@ fn search(
     };
     let mut stop = |nodes| (hooks.stop)(nodes);
     let mut best = alone;
-    // Each way is a good start for the next one, and what is left if it is stopped.
-    let mut ways = vec![
-        (Objective::Energy, Sharing::Residents),
-        (Objective::Energy, Sharing::Loops),
-    ];
-    if objective != Objective::Energy {
-        ways.extend([(objective, Sharing::Residents), (objective, Sharing::Loops)]);
-    }
+    // Each way is a good start for the next one, and what is left if it is stopped. Energy is what fusion saves most of, so
+    // its least bounds the weights of energy times cycles best.
+    let orders = match objective {
+        Objective::EnergyDelay => vec![Objective::Energy, objective],
+        order => vec![order],
+    };
+    let both = |way| [(way, Sharing::Residents), (way, Sharing::Loops)];
     let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
-    let is_order = objective != Objective::EnergyDelay;
-    let proven = best.certificate.stop == StopReason::Exhausted;
-    let mut points = Some(points).filter(|_| is_order && proven);
-    let mut join = Join::new(workload, tree, model);
-    for (way, sharing) in ways {
-        join.turn_to(match way {
-            Objective::EnergyDelay => {
-                Aim::within(way, join.least.0, join.least.1, at_most(rank(&best).0))
-            }
-            order => Aim::new(order),
-        });
-        if let Some(points) = points.take_if(|_| way == objective) {
-            join.learn(points);
+    let mut join = Join::new(workload, tree, model, orders[0]);
+    if orders[0] == objective && best.certificate.stop == StopReason::Exhausted {
+        join.learn(points);
+    }
+    for (way, sharing) in orders.into_iter().flat_map(both) {
+        if way == Objective::EnergyDelay {
+            let upper = at_most(rank(&best).0);
+            join.turn_to(Aim::within(way, join.least.0, join.least.1, upper));
         }
         let mut certificate = std::mem::take(&mut best.certificate);
         let found = join.best(sharing, &best, &mut certificate, &mut stop);
         if let Some(found) = &found
-            && sharing == Sharing::Loops
+            && (way, sharing) == (Objective::Energy, Sharing::Loops)
+            && certificate.stop == StopReason::Exhausted
         {
-            match way {
-                Objective::Energy => join.least.0 = at_least(found.energy_pj),
-                Objective::Latency => join.least.1 = at_least(found.cycles),
-                Objective::EnergyDelay => {}
-            }
+            join.least.0 = at_least(found.energy_pj);
         }
         if let Some(found) = found
             && rank(&found) < rank(&best)
@@ -352,9 +343,9 @@ struct Join<'a> {
 type States = BTreeMap<BTreeSet<usize>, Hull<usize>>;
 
 impl<'a> Join<'a> {
-    fn new(workload: &'a Workload, tree: &'a Tree, model: Model) -> Join<'a> {
+    fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
         let flows = flows(workload, tree);
-        let mut parts = Parts::new(workload, tree, model, Aim::new(Objective::Energy));
+        let mut parts = Parts::new(workload, tree, model, Aim::new(objective));
         let mut before = vec![(0.0, 0.0)];
         for index in 0..workload.einsums.len() {
             let (energy, cycles) = before[index];

@@ -10,7 +10,7 @@ use super::problem::{Mask, Problem};
 pub(crate) type Nest = Vec<Step>;
 
 /// One step of a nest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Step {
     /// `memory` keeps its tile of `operand` from here on.
     Keep { memory: usize, operand: usize },

@@ -1,6 +1,6 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ir::tree::Tree;
@@ -32,7 +32,7 @@ pub(crate) struct Part {
     /// What is known for bounds below shared loops, from the first of them on.
     below: Option<Below>,
     /// What [`Part::least`] has found.
-    least: HashMap<(Vec<Step>, bool), Option<Sum>>,
+    least: BTreeMap<(Vec<Step>, bool), Option<Sum>>,
 }
 
 /// What bounds below shared loops need of all choices of the plan.
@@ -199,7 +199,7 @@ impl Part {
             plan,
             problem,
             below: None,
-            least: HashMap::new(),
+            least: BTreeMap::new(),
         }
     }
 
