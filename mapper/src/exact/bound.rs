@@ -10,14 +10,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::problem::{Memory, Problem, Width};
+use super::problem::{Mask, Memory, Problem, Width, members};
 use super::space::{Node, Split};
 
 /// Sums that are made side by side.
 const LANES: usize = 8;
 
-/// The most nodes of a placement.
-pub(crate) const MAX_NODES: usize = 24;
+/// The most nodes of a placement, together with operands.
+pub(crate) const MAX_NODES: usize = 28;
 
 /// What moves between each node and the memory above it.
 #[derive(Clone, Copy)]
@@ -71,12 +71,27 @@ pub(crate) struct Form {
     rows: Vec<[f64; LANES]>,
     /// Nodes before this one have no traffic: they are outermost.
     first: usize,
+    /// Operands of which edge tiles ask for more than whole ones.
+    pub(super) ragged: Vec<Ragged>,
     /// Cycles per bit of a first or last tile, for each memory.
     ends: Vec<f64>,
     /// Copies of a value that each node holds, on average.
     pub(super) copies: Vec<f64>,
     /// How many of them the memory above serves apart.
     pub(super) seen: Vec<f64>,
+}
+
+/// An operand of which copies along some ranks share what compute asks for. Where a tile does not fill them all, fewer
+/// share; what is asked for beyond whole tiles is as the fills of one more node.
+pub(super) struct Ragged {
+    /// The position of that node.
+    pub(super) at: usize,
+    /// Ranks along which all copies share.
+    pub(super) ranks: Mask,
+    /// Values that are asked for, divided by the cycles of compute along each of these ranks.
+    pub(super) per_cycle: f64,
+    /// The least that is asked for, which is counted as a constant.
+    pub(super) least: f64,
 }
 
 /// What a node adds per value filled and per value seen.
@@ -124,6 +139,11 @@ impl Form {
     pub(crate) fn new(problem: &Problem, nodes: &[Node], split: &Split) -> Form {
         let mut form = Form::of(problem, nodes, split, |_| true);
         form.energy += problem.n_operations() as f64 * problem.pj_per_operation;
+        if !problem.model.perfect {
+            for node in nodes.iter().filter(|node| node.is_lowest) {
+                form.add_ragged(problem, split, node);
+            }
+        }
         form.drop_idle_ports();
         form.align();
         form
@@ -197,6 +217,7 @@ impl Form {
             exposed: vec![0.0; nodes.len()],
             rows: Vec::new(),
             first: nodes.iter().take_while(|n| n.parent.is_none()).count(),
+            ragged: Vec::new(),
             ends: problem.memories.iter().map(ends).collect(),
             copies: nodes.iter().map(copies).collect(),
             seen: nodes.iter().map(seen).collect(),
@@ -258,6 +279,89 @@ impl Form {
         self.ports = ports;
     }
 
+    /// Adds what `memory` reads and writes on account of node `of`.
+    fn charge(
+        &mut self,
+        problem: &Problem,
+        split: &Split,
+        of: usize,
+        memory: usize,
+        reads: Per,
+        writes: Per,
+    ) {
+        let component = &problem.memories[memory];
+        let copies = split.used(0..component.below_fanouts) as f64;
+        self.energy += reads.constant * component.read_pj + writes.constant * component.write_pj;
+        self.energy_of[of].add(reads.of, component.read_pj);
+        self.energy_of[of].add(writes.of, component.write_pj);
+        let ports_above = problem.memories[..memory].iter().map(|m| m.ports.len());
+        let lines = self.ports[ports_above.sum()..].iter_mut();
+        for (port, line) in component.ports.iter().zip(lines) {
+            for (does, per) in [(port.reads, reads), (port.writes, writes)] {
+                if does {
+                    line.constant += per.constant / copies / port.bits_per_cycle;
+                    line.of[of].add(per.of, 1.0 / copies / port.bits_per_cycle);
+                }
+            }
+        }
+    }
+
+    /// Adds what edge tiles ask of the lowest `node` of an operand beyond whole ones, if that can be told from the cycles
+    /// of compute.
+    fn add_ragged(&mut self, problem: &Problem, split: &Split, node: &Node) {
+        let here = problem.memories[node.memory].below_fanouts;
+        let below = here..problem.fanouts.len();
+        let shares = |f: usize| problem.fanouts[f].shares >> node.operand & 1 == 1;
+        let is_shared = |rank: &usize| {
+            let copies = |f: usize| split.copies[f][*rank];
+            let all = (0..problem.fanouts.len())
+                .all(|f| below.contains(&f) && shares(f) || copies(f) == 1);
+            all && split.along(*rank, below.clone()) > 1
+        };
+        let ranks = other_ranks(problem, node.operand).filter(is_shared);
+        let ranks = ranks.fold(0, |mask, rank| mask | 1 << rank);
+        if ranks == 0 {
+            return;
+        }
+        let least = asked(problem, split, node.operand, below);
+        let cycles = |rank: usize| {
+            problem.sizes[rank].div_ceil(split.along(rank, 0..problem.fanouts.len())) as f64
+        };
+        self.ragged.push(Ragged {
+            at: self.energy_of.len(),
+            ranks,
+            per_cycle: least / members(ranks).map(cycles).product::<f64>(),
+            least,
+        });
+        self.energy_of.push(Of::default());
+        self.exposed.push(0.0);
+        for line in &mut self.ports {
+            line.of.push(Of::default());
+        }
+        let width = problem.memories[node.memory].bits[node.operand];
+        let per = |bits: u64| Per {
+            constant: 0.0,
+            of: Of {
+                filled: bits as f64,
+                seen: 0.0,
+            },
+        };
+        let written = match (problem.operands[node.operand].is_output, node.parent) {
+            (false, _) => 0,
+            (true, None) if !problem.model.wide_spills => width.complete,
+            (true, _) => width.partial,
+        };
+        let at = self.energy_of.len() - 1;
+        self.charge(
+            problem,
+            split,
+            at,
+            node.memory,
+            per(width.partial),
+            per(written),
+        );
+    }
+
     /// Adds what node `index` does, and what it makes the memory above it do.
     fn add(&mut self, problem: &Problem, nodes: &[Node], split: &Split, index: usize) {
         let node = nodes[index];
@@ -267,23 +371,10 @@ impl Form {
         let here = memory.below_fanouts;
         let n_values = operand.n_values as f64;
         let spill = |width: Width| if problem.model.wide_spills { width.partial } else { width.complete } as f64;
+        // Per value of traffic: values into all copies here, and values that the memory above sees.
+        let (fills, seen) = (self.copies[index], self.seen[index]);
         let mut charge = |of: usize, memory: usize, reads: Per, writes: Per| {
-            let component = &problem.memories[memory];
-            let copies = split.used(0..component.below_fanouts) as f64;
-            self.energy +=
-                reads.constant * component.read_pj + writes.constant * component.write_pj;
-            self.energy_of[of].add(reads.of, component.read_pj);
-            self.energy_of[of].add(writes.of, component.write_pj);
-            let ports_above = problem.memories[..memory].iter().map(|m| m.ports.len());
-            let lines = self.ports[ports_above.sum()..].iter_mut();
-            for (port, line) in component.ports.iter().zip(lines) {
-                for (does, per) in [(port.reads, reads), (port.writes, writes)] {
-                    if does {
-                        line.constant += per.constant / copies / port.bits_per_cycle;
-                        line.of[of].add(per.of, 1.0 / copies / port.bits_per_cycle);
-                    }
-                }
-            }
+            self.charge(problem, split, of, memory, reads, writes);
         };
         let constant = |constant: f64| Per {
             constant,
@@ -320,8 +411,6 @@ impl Form {
         let above = nodes[parent].memory;
         let up = problem.memories[above].bits[node.operand];
         let there = problem.memories[above].below_fanouts;
-        // Per value of traffic: values into all copies here, and values that the memory above sees.
-        let (fills, seen) = (self.copies[index], self.seen[index]);
         if !operand.is_output {
             charge(
                 index,

@@ -156,7 +156,7 @@ impl Plan {
         let mut choices = Vec::with_capacity(placements.len() * splits.len());
         for (placement, nodes) in placements.iter().enumerate() {
             assert!(
-                nodes.len() <= MAX_NODES,
+                nodes.len() + problem.operands.len() <= MAX_NODES,
                 "a tree has at most {MAX_NODES} kept tensors"
             );
             let of = Bounds::new(problem, nodes, &splits);
@@ -944,6 +944,14 @@ impl<G: Goal> Walk<'_, '_, G> {
         state.cycles[rank] = cycles.sum::<u64>() as f64;
         let all = &state.cycles[..self.problem.sizes.len()];
         state.moves.compute = all.iter().product::<f64>().max(state.moves.compute);
+        for ragged in self.form.ragged.iter().filter(|r| r.ranks >> rank & 1 == 1) {
+            let cycles = members(ragged.ranks).map(|rank| state.cycles[rank]);
+            let asked = ragged.per_cycle * cycles.product::<f64>();
+            state
+                .moves
+                .traffic
+                .set(ragged.at, (asked - ragged.least).max(0.0));
+        }
     }
 
     /// How often loops over other ranks repeat the fills of node `index`.
