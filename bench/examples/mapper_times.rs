@@ -35,12 +35,17 @@ fn milliseconds(clock: ClockId) -> f64 {
 }
 
 /// Milliseconds of one search, its nodes, and whether it came to its end.
-fn time(einsum: &Einsum, tree: &ir::tree::Tree, model: Model) -> (f64, u64, bool) {
+fn time(
+    einsum: &Einsum,
+    tree: &ir::tree::Tree,
+    model: Model,
+    objective: Objective,
+) -> (f64, u64, bool) {
     let mut best = (f64::INFINITY, 0, false);
     for _ in 0..RUNS {
         let start = cpu_ms();
         let mut stop = |nodes| nodes > trees::NODES;
-        let found = map(einsum, tree, model, Objective::EnergyDelay, &mut stop).expect("it fits");
+        let found = map(einsum, tree, model, objective, &mut stop).expect("it fits");
         let ms = cpu_ms() - start;
         let certificate = found.certificate;
         if ms < best.0 {
@@ -85,7 +90,7 @@ fn main() {
     let layers = trees::workload("layers");
     let mut text = String::from(
         "# Times of the exact mapper\n\nWritten by `cargo run --release -p tilewright-bench --example mapper_times`.\n\
-         CPU milliseconds of one thread, least of five runs, nothing cached, objective energy times delay.\n\
+         CPU milliseconds of one thread, least of five runs, nothing cached; a search stops after 2 million nodes.\n\
          `perfect` is AccelForge's space and model; `machine` has tiles of any size, memories in any order, double buffers and phases.\n",
     );
     let mut slides = layers.einsums.clone();
@@ -98,32 +103,48 @@ fn main() {
     });
     for (name, space, model) in trees::SPACES {
         let tree = trees::tree(name);
-        let mut rows = String::new();
-        let mut of_kind = [Vec::new(), Vec::new()];
-        for einsum in &layers.einsums {
-            let (ms, nodes, proven) = time(einsum, &tree, *model);
-            let kind = usize::from(slides.contains(einsum));
-            of_kind[kind].push((ms, proven));
-            let proof = if proven { "proven" } else { "stopped" };
-            let _ = writeln!(rows, "| {} | {ms:.3} | {nodes} | {proof} |", einsum.name);
+        let _ = write!(
+            text,
+            "\n## {name}, {space}\n\n| objective | layers | median, ms | slowest, ms | proven |\n|---|---|---|---|---|\n"
+        );
+        let mut rows: Vec<String> = layers
+            .einsums
+            .iter()
+            .map(|e| format!("| {} |", e.name))
+            .collect();
+        for objective in OBJECTIVES {
+            let mut of_kind = [Vec::new(), Vec::new()];
+            for (einsum, row) in layers.einsums.iter().zip(&mut rows) {
+                let (ms, nodes, proven) = time(einsum, &tree, *model, objective);
+                of_kind[usize::from(slides.contains(einsum))].push((ms, proven));
+                let proof = if proven { "" } else { ", stopped" };
+                let _ = write!(row, " {ms:.3} | {nodes}{proof} |");
+            }
+            for (mut times, kind) in of_kind
+                .into_iter()
+                .zip(["GEMM and 1x1", "convolutions with halo"])
+            {
+                times.sort_by(|a, b| a.0.total_cmp(&b.0));
+                let _ = writeln!(
+                    text,
+                    "| {objective:?} | {kind} | {:.3} | {:.3} | {} of {} |",
+                    times[times.len() / 2].0,
+                    times[times.len() - 1].0,
+                    times.iter().filter(|t| t.1).count(),
+                    times.len()
+                );
+            }
         }
-        let _ = writeln!(text, "\n## {name}, {space}\n");
-        for (kind, name) in ["GEMM and 1x1", "convolutions with halo"]
-            .into_iter()
-            .enumerate()
-        {
-            let mut times = of_kind[kind].clone();
-            times.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let proven = times.iter().filter(|t| t.1).count();
-            let _ = writeln!(
-                text,
-                "{name}: median {:.3} ms, slowest {:.3} ms, {proven} of {} proven.\n",
-                times[times.len() / 2].0,
-                times[times.len() - 1].0,
-                times.len()
-            );
-        }
-        let _ = write!(text, "| layer | ms | nodes | |\n|---|---|---|---|\n{rows}");
+        let columns: String = OBJECTIVES
+            .iter()
+            .map(|o| format!(" {o:?}, ms | nodes |"))
+            .collect();
+        let _ = write!(
+            text,
+            "\n| layer |{columns}\n|---|{}\n{}\n",
+            "---|---|".repeat(OBJECTIVES.len()),
+            rows.join("\n")
+        );
     }
     for name in ["resnet50", "mobilenet_v2", "bert_base"] {
         let workload = trees::workload(name);
