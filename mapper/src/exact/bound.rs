@@ -230,7 +230,13 @@ impl Form {
         form
     }
 
-    /// A lower bound of energy in pJ and of cycles, for the larger of two in each number of traffic, where compute takes at
+    /// A lower bound of energy in pJ and of cycles, for nodes with at least this traffic, whatever the loops.
+    pub(crate) fn least(&self, traffic: &[f64]) -> (f64, f64) {
+        let traffic = Traffic::at_least(traffic);
+        self.bound(&traffic, &traffic, self.compute)
+    }
+
+    /// The same for the larger of two in each number of traffic, where compute takes at
     /// least `compute` cycles.
     pub(crate) fn bound(&self, one: &Traffic, other: &Traffic, compute: f64) -> (f64, f64) {
         let n_nodes = self.energy_of.len() - self.first;

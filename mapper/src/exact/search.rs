@@ -36,6 +36,7 @@ use super::goal::Goal;
 use super::nest::{Nest, Pieces, Step, cuts, last_loop, tile};
 use super::problem::{Mask, Operand, Problem, members};
 use super::space::{Node, Sizes, Split, distinct_splits, placements};
+use ir::workload::MAX_RANKS;
 
 /// A nest with its cost.
 #[derive(Clone, Debug)]
@@ -182,6 +183,64 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The choices with what they cost at least in the room that the memories above the fan-outs have, and how many nodes
+    /// that took.
+    ///
+    /// What these memories move does not depend on how ranks are unrolled below them, except that tiles must not be too
+    /// small for that; so one walk of them alone, for each placement, bounds all unrollings.
+    fn choices_in_room(&self, problem: &Problem, stop: &mut Stop<'_>) -> (Vec<Choice>, u64) {
+        let alone = Split {
+            copies: vec![[1; MAX_RANKS]; problem.fanouts.len()],
+        };
+        let mut certificate = Certificate::default();
+        let mut more = |nodes: &Vec<Node>| {
+            let frame = Frame {
+                problem,
+                sizes: &self.sizes,
+                nodes,
+                split: &alone,
+                registers: &[],
+                limit: f64::INFINITY,
+            };
+            let least = least_traffic(problem, nodes);
+            let mut goal = LeastEnergy(f64::INFINITY);
+            let until = certificate.nodes + ROOM_NODES;
+            let mut soon = |nodes| nodes > until || stop(nodes);
+            frame
+                .walk(Scope::Above, &mut goal, &mut soon, &mut certificate)
+                .map_or(0.0, |()| goal.0 - frame.form().least(&least).0)
+        };
+        let more: Vec<f64> = self.placements.iter().map(&mut more).collect();
+        let raised = |choice: &Choice| Choice {
+            energy: choice.energy + more[choice.placement],
+            ..*choice
+        };
+        (self.choices.iter().map(raised).collect(), certificate.nodes)
+    }
+}
+
+/// The least energy of all that is offered.
+struct LeastEnergy(f64);
+
+impl Goal for LeastEnergy {
+    fn rank(&self, energy_pj: f64, _: f64) -> (f64, f64) {
+        (energy_pj, 0.0)
+    }
+
+    fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
+        rank.0 >= self.0
+    }
+
+    fn is_hopeless(&self, energy_pj: f64, _: f64) -> bool {
+        energy_pj >= self.0
+    }
+
+    fn offer(&mut self, leaf: &Leaf<'_>) {
+        self.0 = self.0.min(leaf.bound.0);
+    }
+}
+
 /// Finds the best nests of `problem`, of which nothing is given, for `goal`.
 pub(crate) fn search<G: Goal>(
     problem: &Problem,
@@ -189,7 +248,9 @@ pub(crate) fn search<G: Goal>(
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
     let plan = Plan::new(problem, Rc::new(distinct_splits(problem)));
-    let certificate = search_in(&plan, problem, plan.choices.iter().copied(), goal, stop);
+    let (choices, nodes) = plan.choices_in_room(problem, stop);
+    let mut certificate = search_in(&plan, problem, choices.into_iter(), goal, stop);
+    certificate.nodes += nodes;
     if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
         return Err(NoNest);
     }
@@ -302,6 +363,9 @@ const LOOK_AFTER: u64 = 1 << 14;
 const LOOKS: u32 = 16;
 /// Nodes of such a look.
 const LOOK_NODES: u64 = 2048;
+
+/// Nodes after which the memories above the fan-outs are left without a bound of their own.
+const ROOM_NODES: u64 = 1 << 14;
 
 /// How far above its bound a task is searched at first, as a part of that. On `examples/workloads/layers.toml` a quarter
 /// as much takes as long, and seven times as much takes 1.6 times as long.
@@ -418,11 +482,11 @@ fn least_swept(problem: &Problem, terms: &[(u64, usize)], n: impl Fn(usize) -> f
 #[derive(Clone, Copy)]
 struct State {
     /// The tile at hand of each rank, by its position among the sizes.
-    tile: [u16; ir::workload::MAX_RANKS],
+    tile: [u16; MAX_RANKS],
     /// At least how often each rank's loops in time run.
-    counts: [f64; ir::workload::MAX_RANKS],
+    counts: [f64; MAX_RANKS],
     /// At least the cycles of compute along each rank: edge tiles take as long as their first copy.
-    cycles: [f64; ir::workload::MAX_RANKS],
+    cycles: [f64; MAX_RANKS],
     moves: Moves,
     placed: Mask,
     /// Fan-outs passed.
@@ -465,6 +529,8 @@ pub(crate) enum Scope {
     /// Those below a fan-out only, as if those above it were filled once: what it finds is a bound for the whole, since
     /// loops that stand above a fan-out in the whole nest can stand in the first block of this one.
     Registers,
+    /// Those above all fan-outs only, of which the whole nest moves at least as much.
+    Above,
 }
 
 /// What is decided before a walk: what is kept where and how ranks are unrolled.
@@ -481,6 +547,10 @@ pub(crate) struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    fn form(&self) -> Form {
+        Form::new(self.problem, self.nodes, self.split)
+    }
+
     /// Offers all nests of `scope` in this frame, from the given steps of the problem on, to `goal`; none if it was stopped.
     pub(crate) fn walk<G: Goal>(
         self,
@@ -497,7 +567,7 @@ impl Frame<'_> {
             registers,
             limit,
         } = self;
-        let form = Form::new(problem, nodes, split);
+        let form = self.form();
         let least = Moves {
             traffic: Traffic::at_least(&least_traffic(problem, nodes)),
             compute: form.compute,
@@ -548,16 +618,16 @@ struct Walk<'a, 's, G> {
     /// Iterations of shared loops.
     rounds: f64,
     /// The least tile of each rank above each fan-out, and below the last.
-    least_tiles: Vec<[u64; ir::workload::MAX_RANKS]>,
+    least_tiles: Vec<[u64; MAX_RANKS]>,
 }
 
 impl<G: Goal> Walk<'_, '_, G> {
     /// Walks all nests; none if it was stopped.
     fn start(&mut self, least: Moves) -> Option<()> {
         let mut state = State {
-            tile: [0; ir::workload::MAX_RANKS],
-            counts: [1.0; ir::workload::MAX_RANKS],
-            cycles: [1.0; ir::workload::MAX_RANKS],
+            tile: [0; MAX_RANKS],
+            counts: [1.0; MAX_RANKS],
+            cycles: [1.0; MAX_RANKS],
             moves: least,
             placed: 0,
             fanouts: 0,
@@ -585,10 +655,13 @@ impl<G: Goal> Walk<'_, '_, G> {
         for rank in 0..self.problem.sizes.len() {
             self.compute(&mut state, rank);
         }
-        if self.scope == Scope::Registers {
-            let above = (0..self.nodes.len()).filter(|index| self.is_above_fanouts(*index));
-            state.placed = above.fold(state.placed, |placed, index| placed | 1 << index);
-        }
+        let others = |index: &usize| match self.scope {
+            Scope::All => false,
+            Scope::Registers => self.is_above_fanouts(*index),
+            Scope::Above => !self.is_above_fanouts(*index),
+        };
+        let others = (0..self.nodes.len()).filter(others);
+        state.placed = others.fold(state.placed, |placed, index| placed | 1 << index);
         self.given = self.steps.len();
         if !self.problem.outer.is_empty() && self.is_hopeless(&mut state) {
             self.certificate.pruned_by_bound += 1;

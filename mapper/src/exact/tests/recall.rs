@@ -103,7 +103,9 @@ fn what_no_search_would_write_is_not_used() {
 
 #[test]
 fn a_stopped_search_is_not_remembered() {
-    let (workload, tree) = (gemm(3880, 2328, 5432), gemmini());
+    let workload = gemm(2048, 2048, 4096);
+    let tree = include_str!("../../../../examples/trees/eyeriss_like.toml");
+    let tree = ir::tree::read("eyeriss_like", tree).expect("a tree");
     let (model, objective) = (Model::MACHINE, Objective::Energy);
     let cache = Remembers::default();
     let best = map_workload(&workload, &tree, model, objective, &idle(&cache));
