@@ -42,6 +42,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, NoCache};
+use bound::MAX_NODES;
 use goal::{Best, Front};
 use problem::Problem;
 use search::Point;
@@ -119,20 +120,43 @@ pub struct Found {
     pub certificate: Certificate,
 }
 
-/// Why no nest exists: always a memory that is too small for tiles of one value of each tensor that it must keep.
+/// Why no nest can be found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-#[error(
-    "no nest fits: `{memory}` must keep at least {needed} bits{buffers}, and has {available} bits"
-)]
-#[diagnostic(
-    code(mapper::infeasible),
-    help("raise `size_bits` of `{memory}`, or let tensors pass it by with `may_bypass`")
-)]
-pub struct Infeasible {
-    memory: String,
-    needed: u64,
-    available: u64,
-    buffers: &'static str,
+pub enum Infeasible {
+    /// None exists: a memory is too small for tiles of one value of each tensor that it must keep.
+    #[error(
+        "no nest fits: `{memory}` must keep at least {needed} bits{buffers}, and has {available} bits"
+    )]
+    #[diagnostic(
+        code(mapper::infeasible),
+        help("raise `size_bits` of `{memory}`, or let tensors pass it by with `may_bypass`")
+    )]
+    Room {
+        /// The memory.
+        memory: String,
+        /// Bits of the smallest tiles.
+        needed: u64,
+        /// Its size.
+        available: u64,
+        /// Whether it needs the room twice.
+        buffers: &'static str,
+    },
+    /// The tree is too deep for the search.
+    #[error(
+        "einsum `{einsum}` has {kept} tiles in the memories of the tree, and {most} can be searched"
+    )]
+    #[diagnostic(
+        code(mapper::deep),
+        help("leave memories out of the tree, or tensors out of what they keep with `keeps`")
+    )]
+    Deep {
+        /// The einsum.
+        einsum: String,
+        /// Memories that keep each tensor, summed over tensors.
+        kept: usize,
+        /// The most of them.
+        most: usize,
+    },
 }
 
 /// What surrounds the searches of a workload, without influence on what they prove.
@@ -194,6 +218,15 @@ pub fn pareto(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Pa
 
 fn search(einsum: &Einsum, tree: &Tree, model: Model, wanted: Wanted, stop: &mut Stop) -> Searched {
     let problem = Problem::new(einsum, tree, model);
+    let kept = problem
+        .memories
+        .iter()
+        .map(|m| m.keeps.count_ones() as usize);
+    let (kept, most) = (kept.sum(), MAX_NODES.saturating_sub(problem.operands.len()));
+    if kept > most {
+        let einsum = einsum.name.clone();
+        return Err(Infeasible::Deep { einsum, kept, most });
+    }
     let none = |memory| infeasible(&problem, tree, memory);
     match wanted {
         Wanted::Best(objective) => {
@@ -325,7 +358,7 @@ fn infeasible(problem: &Problem, tree: &Tree, _: search::NoNest) -> Infeasible {
     let ((_, component), memory) = memories
         .find(|(_, m)| m.1.size_bits.is_some_and(|size| must(*m) > size))
         .expect("tiles of one value fit unless a memory is too small for them");
-    Infeasible {
+    Infeasible::Room {
         memory: component.name.clone(),
         needed: must(memory),
         available: memory.1.size_bits.unwrap_or(0),

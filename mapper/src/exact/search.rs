@@ -16,6 +16,9 @@
 //! Traffic grows with every loop, so [`Form`] at the traffic known so far bounds all completions: a branch is cut when that
 //! is no better than the best nest found, or when tiles cannot fit. Every leaf is counted by [`super::cost`].
 //!
+//! What the nodes above the fan-outs move hardly depends on the unrolling, so their least energy, in the room that their
+//! memories have, is found once for all tasks of a placement, and added to their bounds.
+//!
 //! A task is searched in two walks. The first places only the nodes below the fan-outs and lists what they move, in their
 //! own tiles and at the ports above them: all choices of which none moves more than another in everything. Every nest of
 //! the task moves at least as much as one of the list, by facts 1 and 2, so the second walk, of whole nests, is bounded by

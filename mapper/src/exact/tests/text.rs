@@ -102,3 +102,29 @@ fn a_double_buffer_takes_two_tiles() {
     expect_test::expect!["no nest fits: `weight_register` must keep at least 16 bits in double buffers, and has 8 bits"].assert_eq(&error.to_string());
     assert!(search(Model::ACCELFORGE).is_ok(), "it has no buffers");
 }
+
+#[test]
+fn a_tree_can_be_too_deep() {
+    let text = include_str!("../../../../examples/trees/one_buffer.toml");
+    let mut tree = ir::tree::read("one_buffer", text).expect("a tree");
+    let buffer = tree.components[1].clone();
+    for index in 0..8 {
+        let Component::Memory(mut memory) = buffer.clone() else {
+            unreachable!("it is a memory")
+        };
+        memory.name = format!("level{index}");
+        tree.components.insert(2, Component::Memory(memory));
+    }
+    let workload = ir::workload::read("gemm", WORKLOAD).expect("a workload");
+    let search = map(
+        &workload.einsums[0],
+        &tree,
+        Model::MACHINE,
+        Objective::Energy,
+        &mut |_| false,
+    );
+    expect_test::expect![
+        "einsum `gemm` has 30 tiles in the memories of the tree, and 25 can be searched"
+    ]
+    .assert_eq(&search.expect_err("it is too deep").to_string());
+}
