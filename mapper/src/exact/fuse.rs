@@ -23,6 +23,7 @@
 //! - `part`: one einsum, given where its operands are exchanged.
 //! - `group`: the best structures of a group.
 //! - `hull`: partial costs that a best whole can be made of.
+//! - `target`: what a group has to beat.
 //!
 //! Deliberately not here: recomputation, several einsums at once, sibling loops inside a shared one.
 
@@ -30,6 +31,7 @@ mod flow;
 mod group;
 mod hull;
 mod part;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -46,8 +48,9 @@ use super::search::Point;
 use super::{Hooks, Infeasible, Model, Objective, Stop, Wanted, recall, search_each, text};
 use flow::{Flow, flows};
 use group::{Group, Known, Need};
-use hull::{Aim, Corner, Hull, Target};
+use hull::{Aim, Corner, Hull};
 use part::{Parts, Sum};
+use target::Target;
 
 /// An einsum of a fused schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,8 +10,9 @@ use super::super::problem::{Problem, members};
 use super::super::search::Point;
 use super::FusionCertificate;
 use super::flow::Flow;
-use super::hull::{Aim, Corner, Hull, Target};
+use super::hull::{Aim, Corner, Hull};
 use super::part::{Parts, Sum, Wanted, operands};
+use super::target::Target;
 
 /// Einsums `first..=last`, beside tensors that are on chip whole before or after.
 pub(crate) struct Group<'a> {

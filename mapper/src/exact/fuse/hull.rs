@@ -3,11 +3,12 @@
 //! Costs of a whole are sums of costs of its parts. Where the objective is an order of energy and cycles, one after the
 //! other, the best sum is the sum of the best.
 //!
-//! For energy times cycles, let `E` and `C` be those of the best whole. Any other whole `e`, `c` has `C e + E c >= 2 E C`,
-//! since `e c` is at most the square of half of that sum over `E C`. So the best whole is the least of a weighted sum, where
-//! energy weighs `C / E`, and each of its parts is the least of the same weighted sum: a corner of the convex hull of what
-//! that part could be. What lies between two corners is needless, though no one beats it, and so are the corners for
-//! weights that the best whole cannot have.
+//! For energy times cycles, let `E` and `C` be those of the best whole. Any other whole `e`, `c` has `C e + E c >= 2 E C`:
+//! a product is at most the square of half the sum, so with less than that `C e` times `E c` would be less than `E C`
+//! squared, and `e c` less than `E C`. So the best whole is the least of a weighted sum, where energy weighs `C / E`, and
+//! each of its parts is the least of the same weighted sum: a corner of the convex hull of what that part could be. What
+//! lies between two corners is needless, though no one beats it, and so are the corners for weights that the best whole
+//! cannot have.
 
 use super::super::Objective;
 use super::super::goal::{SAME, is_no_better};
@@ -17,7 +18,7 @@ use super::super::goal::{SAME, is_no_better};
 pub(crate) struct Aim {
     pub(crate) objective: Objective,
     /// The least and the most cycles that a picojoule weighs as much as, for energy times cycles.
-    weights: (f64, f64),
+    pub(crate) weights: (f64, f64),
 }
 
 impl Aim {
@@ -53,7 +54,7 @@ impl Aim {
 
     /// Whether no best whole has at least this energy and these cycles and at most `upper` of the objective.
     ///
-    /// For energy times cycles its weighted sum is twice its cycles, which are at most the root of its weight times `upper`.
+    /// For energy times cycles, the weighted sum of the best whole is `2 sqrt(w E C)` at its weight `w`.
     pub(crate) fn is_beyond(&self, upper: f64, energy: f64, cycles: f64) -> bool {
         if self.is_order() {
             return self.rank(energy, cycles).0 > upper;
@@ -82,7 +83,7 @@ const WIDER: f64 = 1e-6;
 /// The corners found so far, least energy first, and what has each.
 #[derive(Clone)]
 pub(crate) struct Hull<T> {
-    aim: Aim,
+    pub(crate) aim: Aim,
     corners: Vec<Corner<T>>,
 }
 
@@ -159,7 +160,7 @@ impl<T> Hull<T> {
     }
 
     /// The least sum of all corners at `weight`.
-    fn least(&self, weight: f64) -> f64 {
+    pub(crate) fn least(&self, weight: f64) -> f64 {
         let sums = self.corners.iter().map(|c| weight * c.energy + c.cycles);
         sums.fold(f64::INFINITY, f64::min)
     }
@@ -213,7 +214,7 @@ impl<T> Hull<T> {
     }
 
     /// The weights at which two neighbours are as good.
-    fn edges(&self) -> impl Iterator<Item = f64> {
+    pub(crate) fn edges(&self) -> impl Iterator<Item = f64> {
         self.corners
             .windows(2)
             .map(|pair| weight(&pair[0], &pair[1]))
@@ -228,109 +229,6 @@ impl<T> Hull<T> {
                 &self.corners[at + 1],
                 self.corners[at].energy,
             ) <= self.corners[at].cycles
-    }
-}
-
-/// What a part has to beat: another way to what comes after it, from what comes before it.
-#[derive(Clone)]
-pub(crate) enum Target {
-    /// The ranks of both, where energy and cycles are compared one after the other.
-    Order { from: (f64, f64), to: (f64, f64) },
-    /// The least sums of both at some weights in order, the least and the most among them. Both are linear between.
-    Sums(Vec<Sums>),
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Sums {
-    weight: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Sums {
-    /// What a part must have less of.
-    fn room(&self) -> f64 {
-        self.to - self.from
-    }
-}
-
-impl Target {
-    /// What has to beat `to`, from `from`; none if nothing is there yet.
-    pub(crate) fn new<T, U>(from: &Hull<T>, to: &Hull<U>) -> Option<Target> {
-        let (aim, first, last) = (from.aim, from.corners.first()?, to.corners.first()?);
-        if aim.is_order() {
-            let rank = |energy, cycles| aim.rank(energy, cycles);
-            return Some(Target::Order {
-                from: rank(first.energy, first.cycles),
-                to: rank(last.energy, last.cycles),
-            });
-        }
-        let (least, most) = aim.weights;
-        let edges = from.edges().chain(to.edges());
-        let inside = edges.filter(|weight| (least..=most).contains(weight));
-        let mut weights: Vec<f64> = inside.chain([least, most]).collect();
-        weights.sort_by(f64::total_cmp);
-        let sums = |weight| Sums {
-            weight,
-            from: from.least(weight),
-            to: to.least(weight),
-        };
-        Some(Target::Sums(weights.into_iter().map(sums).collect()))
-    }
-
-    pub(crate) fn is_missed(&self, aim: Aim, energy: f64, cycles: f64) -> bool {
-        match self {
-            Target::Order { from, to } => {
-                let rank = aim.rank(energy, cycles);
-                is_no_better((from.0 + rank.0, from.1 + rank.1), *to)
-            }
-            Target::Sums(all) => all
-                .iter()
-                .all(|s| s.from + s.weight * energy + cycles >= s.to * (1.0 - SAME)),
-        }
-    }
-
-    /// Whether whatever beats `other` beats this too.
-    pub(crate) fn is_as_far(&self, other: &Target) -> bool {
-        match (self, other) {
-            (Target::Order { from, to }, Target::Order { from: a, to: b }) => {
-                let (mine, theirs) = ((to.0 - from.0, to.1 - from.1), (b.0 - a.0, b.1 - a.1));
-                let same = [to.0.max(b.0), to.1.max(b.1)].map(|to| 4.0 * SAME * to);
-                mine.0 > theirs.0 + same[0]
-                    || (mine.0 >= theirs.0 - same[0] && mine.1 >= theirs.1 - same[1])
-            }
-            (Target::Sums(mine), Target::Sums(theirs)) => {
-                let covers =
-                    |s: &Sums| room(mine, s.weight) >= room(theirs, s.weight) - 4.0 * SAME * s.to;
-                mine.iter().chain(theirs).all(covers)
-            }
-            _ => false,
-        }
-    }
-
-    /// The most of what parts are ranked by that is needed beside `energy` and `cycles` of others, for energy times cycles.
-    pub(crate) fn most_beside(&self, energy: f64, cycles: f64) -> f64 {
-        match self {
-            Target::Order { .. } => f64::INFINITY,
-            Target::Sums(all) => {
-                let rooms = all.iter().map(|s| s.room() - s.weight * energy - cycles);
-                rooms.fold(f64::NEG_INFINITY, f64::max)
-            }
-        }
-    }
-}
-
-/// The room at `weight`, which is between the least and the most.
-fn room(sums: &[Sums], weight: f64) -> f64 {
-    let after = sums.partition_point(|s| s.weight < weight);
-    match (after.checked_sub(1), sums.get(after)) {
-        (Some(before), Some(after)) => {
-            let before = &sums[before];
-            let part = (weight - before.weight) / (after.weight - before.weight);
-            before.room() + part * (after.room() - before.room())
-        }
-        (None, Some(at)) => at.room(),
-        (_, None) => sums[sums.len() - 1].room(),
     }
 }
 
