@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::{StopReason, gap};
 use super::cost::Cost;
 use super::search::Point;
-use super::{Hooks, Infeasible, Model, Objective, Stop, Wanted, recall, search_each, text};
+use super::{Hooks, Infeasible, Model, Objective, Sought, Stop, recall, search_each, text};
 use flow::{Flow, flows};
 use group::{Group, Known, Need};
 use hull::{Aim, Corner, Hull};
@@ -180,17 +180,17 @@ fn search(
     let mut best = alone;
     // Each way is a good start for the next one, and what is left if it is stopped. Energy is what fusion saves most of, so
     // its least bounds the weights of energy times cycles best.
-    let orders = match objective {
+    let objectives = match objective {
         Objective::EnergyDelay => vec![Objective::Energy, objective],
         order => vec![order],
     };
     let both = |way| [(way, Sharing::Residents), (way, Sharing::Loops)];
     let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
-    let mut join = Join::new(workload, tree, model, orders[0]);
-    if orders[0] == objective && best.certificate.stop == StopReason::Exhausted {
+    let mut join = Join::new(workload, tree, model, objectives[0]);
+    if objectives[0] == objective && best.certificate.stop == StopReason::Exhausted {
         join.learn(points);
     }
-    for (way, sharing) in orders.into_iter().flat_map(both) {
+    for (way, sharing) in objectives.into_iter().flat_map(both) {
         if way == Objective::EnergyDelay {
             let upper = at_most(rank(&best).0);
             join.turn_to(Aim::within(way, join.least.0, join.least.1, upper));
@@ -238,7 +238,7 @@ fn unfused(
 ) -> Result<Option<(Fused, Vec<Point>)>, Infeasible> {
     let mut alone = Fused::default();
     let mut points = Vec::new();
-    let found = search_each(workload, tree, model, Wanted::Best(objective), hooks);
+    let found = search_each(workload, tree, model, Sought::Best(objective), hooks);
     for (einsum, found) in workload.einsums.iter().zip(found) {
         let (mut best, certificate) = found?;
         alone.certificate.stop = alone.certificate.stop.max(certificate.stop);

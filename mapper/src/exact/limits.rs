@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cost::Cost;
 use super::problem::Problem;
 use super::search::least_values;
-use super::{Hooks, Model, Objective, StopReason, Wanted, of_shapes, recall};
+use super::{Hooks, Model, Objective, Sought, StopReason, of_shapes, recall};
 
 /// Bounds of an einsum on a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -75,8 +75,8 @@ pub fn buffer_bounds(
     };
     of_shapes(workload, |einsum| {
         let merged = merged(einsum, tree);
-        let wanted = Wanted::Best(Objective::Energy);
-        let (points, certificate) = recall::points(einsum, &merged, model, wanted, hooks).ok()?;
+        let sought = Sought::Best(Objective::Energy);
+        let (points, certificate) = recall::points(einsum, &merged, model, sought, hooks).ok()?;
         let is_proven = certificate.stop == StopReason::Exhausted;
         let best = points.first().filter(|_| is_proven)?;
         Some(best.cost.energy_pj as u64)

@@ -178,7 +178,7 @@ impl Default for Hooks<'_> {
 
 /// What is looked for among the nests of an einsum.
 #[derive(Clone, Copy, Debug)]
-enum Wanted {
+enum Sought {
     /// The best one.
     Best(Objective),
     /// All that no other beats in energy and cycles, least energy first.
@@ -201,10 +201,8 @@ pub fn map(
     objective: Objective,
     stop: &mut Stop,
 ) -> Result<Found, Infeasible> {
-    let searched = search(einsum, tree, model, Wanted::Best(objective), stop);
-    let (mut best, certificate) = named(einsum, tree, searched)?;
-    let best = best.pop();
-    Ok(Found { best, certificate })
+    let searched = search(einsum, tree, model, Sought::Best(objective), stop);
+    best(einsum, tree, searched)
 }
 
 /// Finds all nests of `einsum` on `tree` that no other beats in energy and cycles, least energy first.
@@ -212,11 +210,11 @@ pub fn map(
 /// # Errors
 /// If tiles of one value do not fit.
 pub fn pareto(einsum: &Einsum, tree: &Tree, model: Model, stop: &mut Stop) -> Pareto {
-    let searched = search(einsum, tree, model, Wanted::Front, stop);
+    let searched = search(einsum, tree, model, Sought::Front, stop);
     named(einsum, tree, searched)
 }
 
-fn search(einsum: &Einsum, tree: &Tree, model: Model, wanted: Wanted, stop: &mut Stop) -> Searched {
+fn search(einsum: &Einsum, tree: &Tree, model: Model, sought: Sought, stop: &mut Stop) -> Searched {
     let problem = Problem::new(einsum, tree, model);
     let kept = problem
         .memories
@@ -227,14 +225,14 @@ fn search(einsum: &Einsum, tree: &Tree, model: Model, wanted: Wanted, stop: &mut
         let einsum = einsum.name.clone();
         return Err(Infeasible::Deep { einsum, kept, most });
     }
-    let none = |memory| infeasible(&problem, tree, memory);
-    match wanted {
-        Wanted::Best(objective) => {
+    let none = |no_nest| infeasible(&problem, tree, no_nest);
+    match sought {
+        Sought::Best(objective) => {
             let mut goal = Best::new(objective);
             let certificate = search::search(&problem, &mut goal, stop).map_err(none)?;
             Ok((goal.point.into_iter().collect(), certificate))
         }
-        Wanted::Front => {
+        Sought::Front => {
             let mut goal = Front::default();
             let certificate = search::search(&problem, &mut goal, stop).map_err(none)?;
             let mut points = goal.points;
@@ -253,13 +251,9 @@ pub fn map_workload(
     objective: Objective,
     hooks: &Hooks,
 ) -> Vec<Result<Found, Infeasible>> {
-    let found = search_each(workload, tree, model, Wanted::Best(objective), hooks);
-    let named = |(einsum, searched): (&Einsum, Searched)| {
-        let (mut best, certificate) = named(einsum, tree, searched)?;
-        let best = best.pop();
-        Ok(Found { best, certificate })
-    };
-    workload.einsums.iter().zip(found).map(named).collect()
+    let found = search_each(workload, tree, model, Sought::Best(objective), hooks);
+    let best = |(einsum, searched): (&Einsum, Searched)| best(einsum, tree, searched);
+    workload.einsums.iter().zip(found).map(best).collect()
 }
 
 /// Finds all nests that no other beats, for each einsum of `workload`, as [`map_workload`] does.
@@ -269,7 +263,7 @@ pub fn pareto_workload(
     model: Model,
     hooks: &Hooks,
 ) -> Vec<Pareto> {
-    let found = search_each(workload, tree, model, Wanted::Front, hooks);
+    let found = search_each(workload, tree, model, Sought::Front, hooks);
     let named = |(einsum, searched): (&Einsum, Searched)| named(einsum, tree, searched);
     workload.einsums.iter().zip(found).map(named).collect()
 }
@@ -278,11 +272,11 @@ fn search_each(
     workload: &Workload,
     tree: &Tree,
     model: Model,
-    wanted: Wanted,
+    sought: Sought,
     hooks: &Hooks,
 ) -> Vec<Searched> {
     of_shapes(workload, |einsum| {
-        recall::points(einsum, tree, model, wanted, hooks)
+        recall::points(einsum, tree, model, sought, hooks)
     })
 }
 
@@ -333,6 +327,13 @@ pub fn walk(
     let problem = Problem::new(einsum, tree, model);
     let nest = text::nest(einsum, tree, &problem, mapping)?;
     Ok(walk::walk(&problem, &nest))
+}
+
+/// The best that was found, with the names of the einsum.
+fn best(einsum: &Einsum, tree: &Tree, searched: Searched) -> Result<Found, Infeasible> {
+    let (mut best, certificate) = named(einsum, tree, searched)?;
+    let best = best.pop();
+    Ok(Found { best, certificate })
 }
 
 /// What was found, with the names of the einsum.

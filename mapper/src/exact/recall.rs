@@ -9,7 +9,7 @@ use super::fuse::Fused;
 use super::nest::Nest;
 use super::problem::Problem;
 use super::search::Point;
-use super::{Hooks, Infeasible, Model, Objective, Searched, Wanted, cost, search, text};
+use super::{Hooks, Infeasible, Model, Objective, Searched, Sought, cost, search, text};
 use crate::cache;
 
 /// What is remembered of the search of an einsum; costs are counted anew.
@@ -24,11 +24,11 @@ pub(super) fn points(
     einsum: &Einsum,
     tree: &Tree,
     model: Model,
-    wanted: Wanted,
+    sought: Sought,
     hooks: &Hooks,
 ) -> Searched {
     let key = format!(
-        "nests {wanted:?} {model:?} tree {:016x} {}",
+        "nests {sought:?} {model:?} tree {:016x} {}",
         tree.hash(),
         einsum.shape()
     );
@@ -36,7 +36,7 @@ pub(super) fn points(
     if let Some(searched) = known.and_then(|known| checked(einsum, tree, model, known)) {
         return Ok(searched);
     }
-    let (points, certificate) = search(einsum, tree, model, wanted, &mut |n| (hooks.stop)(n))?;
+    let (points, certificate) = search(einsum, tree, model, sought, &mut |n| (hooks.stop)(n))?;
     if certificate.stop == StopReason::Exhausted {
         let nests = points.iter().map(|point| point.nest.clone()).collect();
         let certificate = certificate.clone();

@@ -27,11 +27,13 @@
 //! compare with, they would look at far too much. If nothing ranks below the limit, it is the new bound of the task,
 //! which waits for its turn and is then searched further up.
 
-use super::Stop;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
+use ir::workload::MAX_RANKS;
+
+use super::Stop;
 use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, fills, seen};
@@ -39,7 +41,6 @@ use super::goal::Goal;
 use super::nest::{Nest, Pieces, Step, cuts, last_loop, tile};
 use super::problem::{Mask, Operand, Problem, members};
 use super::space::{Node, Sizes, Split, distinct_splits, placements};
-use ir::workload::MAX_RANKS;
 
 /// A nest with its cost.
 #[derive(Clone, Debug)]

@@ -374,7 +374,6 @@ impl Part {
             memory.size_bits = size.map(|size| size.saturating_sub(*reserved));
         }
         let mut goal = Within {
-            aim: self.aim,
             wanted,
             points: Hull::new(self.aim),
         };
@@ -456,7 +455,6 @@ pub(crate) struct Wanted<'a> {
 
 /// The best points of a part.
 struct Within<'a> {
-    aim: Aim,
     wanted: Wanted<'a>,
     points: Hull<Point>,
 }
@@ -471,7 +469,7 @@ impl Goal for Within<'_> {
     }
 
     fn is_hopeless_rank(&self, rank: (f64, f64)) -> bool {
-        match self.aim.objective {
+        match self.points.aim.objective {
             // The rest of the group adds at least so much of each, so the order of what is compared stays.
             Objective::Energy => self.is_hopeless(rank.0, rank.1),
             Objective::Latency => self.is_hopeless(rank.1, rank.0),
