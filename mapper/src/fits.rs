@@ -2,12 +2,12 @@
 
 use ir::arch::{Arch, Dataflow};
 use ir::network::Network;
-use ir::op::{Kind, table_index, table_values};
+use ir::op::{Kind, Positions, table_index, table_values};
 
 use crate::error::MapError;
 use crate::mapspace::{chunks, is_whole, max_steps};
 use crate::plan::Given;
-use crate::sums::Sums;
+use crate::sums::{Sums, select_window};
 use crate::sums_of;
 
 /// What one layer needs.
@@ -115,7 +115,43 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         help: help.to_owned(),
     };
     match &einsum.kind {
-        Kind::Conv(_) | Kind::AveragePool(_) => sums(network, arch, index, &mut fit, problems),
+        Kind::Conv(op) if op.stretch != [1, 1] => problems.push(unsupported(
+            format!("its input is stretched by {:?}, arch `{}` has no unit for it", op.stretch, arch.name),
+            "replace the transposed convolution by a resize to the nearest pixel and a convolution",
+        )),
+        Kind::Mul(_) => problems.push(unsupported(
+            format!("arch `{}` has no unit that multiplies two tensors", arch.name),
+            "leave out the gate, or run the network on the reference: `run NET --device reference`",
+        )),
+        Kind::ConvAdd(_) => problems.push(unsupported(
+            format!(
+                "arch `{}` has no unit that adds a residual before it rounds",
+                arch.name
+            ),
+            "put a QuantizeLinear and DequantizeLinear between the convolution and the addition",
+        )),
+        Kind::Select(op) if op.repeats() => {
+            let input = network.tensor(einsum.inputs[0]);
+            let whole = |positions: &Positions, size: usize| {
+                positions.start == 0 && positions.step == 1 && positions.size == size * positions.repeat
+            };
+            let is_plain = op.keeps_channels(input.channels)
+                && whole(&op.rows, input.height)
+                && whole(&op.columns, input.width);
+            if !arch.vector.max_pool || !is_plain {
+                problems.push(unsupported(
+                    format!("arch `{}` repeats whole images only, and with a max-pool unit", arch.name),
+                    "set `vector.max_pool = true` in the arch",
+                ));
+            }
+        }
+        Kind::Select(op) if select_window(op).is_none() => problems.push(unsupported(
+            "it takes rows or columns backwards".to_owned(),
+            "run the network on the reference: `run NET --device reference`",
+        )),
+        Kind::Conv(_) | Kind::AveragePool(_) | Kind::Select(_) => {
+            sums(network, arch, index, &mut fit, problems);
+        }
         Kind::MaxPool(op) => {
             if !arch.vector.max_pool {
                 problems.push(unsupported(

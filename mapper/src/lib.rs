@@ -66,7 +66,7 @@ use ir::arch::Arch;
 use ir::directive::{Directive, Placed, Residency, Selector, Setting};
 use ir::mapping::{RowMapping, Schedule};
 use ir::memory::MemoryModel;
-use ir::network::Network;
+use ir::network::{Network, TensorId};
 use ir::op::Kind;
 use ir::program::Program;
 use serde::{Deserialize, Serialize};
@@ -339,7 +339,10 @@ fn lowered(
         .collect();
     let mut depth_first = lower::runs(network, &lowering);
     depth_first.retain(|run| run.len() > 1);
-    let lowered = lower::lower(network, arch, &network.inputs, &lowering);
+    // Constant tensors come first: their values follow those of the other constants.
+    let constants = network.constants.iter().map(|constant| constant.tensor);
+    let first: Vec<TensorId> = constants.chain(network.inputs.iter().copied()).collect();
+    let lowered = lower::lower(network, arch, &first, &lowering);
     let program = assemble::program(network, arch, lowered)?;
     for (index, layer) in layers.iter_mut().enumerate() {
         layer.instructions = program
@@ -431,7 +434,13 @@ pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
     let sums = match &einsum.kind {
         Kind::Conv(op) => Sums::conv(op, input, output),
         Kind::AveragePool(op) => Sums::average_pool(op, input, output),
-        Kind::MaxPool(_) | Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => return None,
+        Kind::Select(op) => return Sums::select(op, input, output),
+        Kind::MaxPool(_)
+        | Kind::Add(_)
+        | Kind::Concat(_)
+        | Kind::Table(_)
+        | Kind::Mul(_)
+        | Kind::ConvAdd(_) => return None,
     };
     Some(sums.expect("a valid network has scales that the parameter word holds"))
 }

@@ -16,7 +16,7 @@ use ir::op::{Kind, Window};
 
 use crate::depth_first::{Run, Runs};
 use crate::error::MapError;
-use crate::sums::input_rows;
+use crate::sums::{input_rows, select_window};
 
 /// Words of the activation banks, in one bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +139,9 @@ pub(crate) fn window(kind: &Kind) -> Window {
         Kind::Conv(op) => op.window,
         Kind::AveragePool(op) => op.window,
         Kind::MaxPool(op) => op.window,
-        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => Window::dense([1, 1]),
+        Kind::ConvAdd(op) => op.conv.window,
+        Kind::Select(op) => select_window(op).map_or(Window::dense([1, 1]), |found| found.0),
+        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) | Kind::Mul(_) => Window::dense([1, 1]),
     }
 }
 
@@ -147,6 +149,11 @@ pub(crate) fn window(kind: &Kind) -> Window {
 pub(crate) fn operand_rows(network: &Network, einsum: usize, rows: &Range<usize>) -> Range<usize> {
     let einsum = &network.einsums[einsum];
     let height = network.tensor(einsum.inputs[0]).height;
+    if let Kind::Select(op) = &einsum.kind
+        && op.repeats()
+    {
+        return rows.start / op.rows.repeat..rows.end.div_ceil(op.rows.repeat);
+    }
     input_rows(&window(&einsum.kind), height, rows)
 }
 

@@ -1,5 +1,6 @@
 //! What can be wrong with a file.
 
+use crate::file::OPSETS;
 use ir::network::NetworkError;
 use miette::Diagnostic;
 use std::fmt::{self, Display};
@@ -35,11 +36,21 @@ pub enum ImportError {
         /// What the decoder said.
         reason: String,
     },
+    /// The file is of another format.
+    #[error("not an ONNX file but {what}")]
+    #[diagnostic(
+        code(onnx::format),
+        help("only ONNX is read: convert it, as tf2onnx does for TensorFlow Lite and Keras, and torch.onnx.export for PyTorch")
+    )]
+    Format {
+        /// What it is.
+        what: &'static str,
+    },
     /// The operator set is one that import does not know.
-    #[error("operator set is {version}, supported are 13 to 21")]
+    #[error("operator set is {version}, supported are {} to {}", OPSETS.start(), OPSETS.end())]
     #[diagnostic(
         code(onnx::opset),
-        help("export with `opset_version` 13 to 21, or use onnx.version_converter")
+        help("export with another `opset_version`, or use onnx.version_converter")
     )]
     Opset {
         /// The version in the file, 0 if there is none.

@@ -75,7 +75,7 @@ pub fn import(path: &Path, options: &Options) -> Result<Network, ImportError> {
 /// # Errors
 /// As [`import`].
 pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportError> {
-    into_network(walk::walk(&file::decode(bytes)?, None, options)?)
+    into_network(walk::walk(&file::decode(bytes.to_vec())?, None, options)?)
 }
 
 /// Lists everything that keeps the ONNX file at `path` from being imported.

@@ -41,6 +41,13 @@ struct Boundary {
     shape: Vec<usize>,
     #[serde(rename = "type")]
     host_type: &'static str,
+    /// Scale and zero point of an input; outputs are as the file states them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quant: Option<Quant>,
+}
+
+#[derive(Serialize)]
+struct Quant {
     scale: f32,
     zero_point: i8,
 }
@@ -83,28 +90,25 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let layers = report.network.as_ref().map_or_else(Vec::new, |network| {
         layers(network, fits.as_ref().map(|fits| fits.layers.as_slice()))
     });
-    let boundary = |ids: fn(&Network) -> &Vec<TensorId>| {
-        report.network.as_ref().map_or_else(Vec::new, |network| {
-            ids(network)
-                .iter()
-                .map(|id| self::boundary(network, *id))
-                .collect()
-        })
-    };
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    if let Some(network) = &report.network {
+        inputs.extend(network.inputs.iter().map(|id| input(network, *id)));
+        outputs.extend(self::outputs(network)?);
+    }
     let checked = Checked {
         network: report.name.clone(),
         network_hash: source.hash()?,
         arch: arch.as_ref().map(|arch| arch.name.clone()),
         supported: problems.is_empty(),
-        inputs: boundary(|network| &network.inputs),
-        outputs: boundary(|network| &network.outputs),
+        inputs,
+        outputs,
         macs: layers.iter().map(|layer| layer.macs).sum(),
         weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
         host_steps: report
             .network
             .iter()
-            .flat_map(|network| &network.host_tail)
-            .map(|step| step.operator.clone())
+            .flat_map(|network| network.left_to_host())
+            .map(|step| format!("{} (`{}`)", step.operator.name(), step.name))
             .collect(),
         layers,
         operators: json!(report.operators),
@@ -117,19 +121,37 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(Outcome::good_if(checked.supported))
 }
 
-fn boundary(network: &Network, id: TensorId) -> Boundary {
+fn input(network: &Network, id: TensorId) -> Boundary {
     let tensor = network.tensor(id);
     let view = tensor.host.as_ref();
     Boundary {
         name: view.map_or_else(|| tensor.name.clone(), |view| view.name.clone()),
         shape: view.map_or_else(|| tensor.shape().to_vec(), |view| view.shape.clone()),
-        host_type: match view.map(|view| view.host_type) {
-            Some(HostType::Float32) => "float32",
-            Some(HostType::Uint8) => "uint8",
-            Some(HostType::Int8) | None => "int8",
-        },
-        scale: tensor.scale,
-        zero_point: tensor.zero_point,
+        host_type: type_name(view.map_or(HostType::Int8, |view| view.host_type)),
+        quant: Some(Quant {
+            scale: tensor.scale,
+            zero_point: tensor.zero_point,
+        }),
+    }
+}
+
+fn outputs(network: &Network) -> Result<Vec<Boundary>, Failure> {
+    let types = network.result_types()?.into_iter();
+    let boundary = |(name, shape, host_type)| Boundary {
+        name,
+        shape,
+        host_type: type_name(host_type),
+        quant: None,
+    };
+    Ok(types.map(boundary).collect())
+}
+
+fn type_name(host_type: HostType) -> &'static str {
+    match host_type {
+        HostType::Float32 => "float32",
+        HostType::Int8 => "int8",
+        HostType::Uint8 => "uint8",
+        HostType::Int64 => "int64",
     }
 }
 
@@ -185,13 +207,13 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
                 name,
                 shape,
                 host_type,
-                scale,
-                zero_point,
+                quant,
             } = tensor;
-            let _ = writeln!(
-                text,
-                "{what} `{name}`: {host_type} {shape:?}, scale {scale}, zero point {zero_point}"
-            );
+            let _ = write!(text, "{what} `{name}`: {host_type} {shape:?}");
+            if let Some(Quant { scale, zero_point }) = quant {
+                let _ = write!(text, ", scale {scale}, zero point {zero_point}");
+            }
+            text.push('\n');
         }
     }
     if !checked.layers.is_empty() {

@@ -9,7 +9,7 @@ use host_runtime::machine::memory_image;
 use host_runtime::{Artifact, Error, Outcome as RunOutcome, Settings};
 use ir::isa::Engine;
 use ir::memory::MemoryModel;
-use ir::network::{HostValues, Network};
+use ir::network::{HostTensor, HostType, HostValues, Network};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sim::{LayerCycles, MemoryTiming, Mode};
@@ -65,9 +65,19 @@ struct Ran {
     images_per_second: Option<f64>,
     wall_seconds: f64,
     accuracy: Option<Accuracy>,
-    first_output: Vec<Value>,
+    /// The outputs of the file for the first image, or the first batch, by name.
+    first_output: Vec<Output>,
     counters: Option<Vec<(String, u64)>>,
     stalls: Option<Vec<Value>>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    name: String,
+    #[serde(rename = "type")]
+    kind: HostType,
+    shape: Vec<usize>,
+    values: Value,
 }
 
 #[derive(Serialize)]
@@ -93,10 +103,14 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let outcomes = run_images(&artifact, &args.device, settings, &images, console)?;
     let wall_seconds = begin.elapsed().as_secs_f64();
     if let Some(path) = &args.outputs {
-        let all: Vec<Value> = outcomes
-            .iter()
-            .map(|outcome| json!(host_outputs(&artifact.network, outcome)))
-            .collect();
+        let all = outcomes
+            .chunks(artifact.network.batch)
+            .map(|batch| {
+                let results = results(&artifact.network, batch)?;
+                let values: Vec<Value> = results.iter().map(|(_, x)| values_json(&x.values)).collect();
+                Ok(json!(values))
+            })
+            .collect::<Result<Vec<Value>, Failure>>()?;
         output::write(path, serde_json::to_string(&all).expect("numbers") + "\n")?;
     }
     let simulated = match (&args.trace, args.device.as_str()) {
@@ -112,6 +126,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         .filter(|_| args.device != "reference")
         .map(|outcome| outcome.layers.as_slice());
     let first = &outcomes[0];
+    let first_results = results(&artifact.network, &outcomes[..artifact.network.batch.min(outcomes.len())])?;
     let classes: Vec<usize> = outcomes
         .iter()
         .map(|outcome| class(&outcome.outputs[0]))
@@ -144,7 +159,15 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             right: n_right(&classes, labels),
             of: labels.len(),
         }),
-        first_output: host_outputs(&artifact.network, first),
+        first_output: first_results
+            .into_iter()
+            .map(|(name, tensor)| Output {
+                name,
+                kind: tensor.values.host_type(),
+                values: values_json(&tensor.values),
+                shape: tensor.shape,
+            })
+            .collect(),
         counters: first.counters.clone(),
         stalls: layers.map(|layers| {
             stall_rows(&artifact, layers)
@@ -230,19 +253,22 @@ pub(crate) fn simulate(
     Ok(outcome.map_err(|error| Error::Simulation(Box::new(error)))?)
 }
 
-fn host_outputs(network: &Network, outcome: &RunOutcome) -> Vec<Value> {
-    let host = network
-        .outputs
-        .iter()
-        .zip(&outcome.outputs)
-        .map(|(id, values)| network.tensor(*id).to_host(values));
-    host.map(|values| match values {
-        Ok(HostValues::Float32(values)) => json!(values),
-        Ok(HostValues::Int8(values)) => json!(values),
-        Ok(HostValues::Uint8(values)) => json!(values),
-        Err(_) => Value::Null,
-    })
-    .collect()
+/// The outputs of the file for the images of one batch.
+fn results(
+    network: &Network,
+    batch: &[RunOutcome],
+) -> Result<Vec<(String, HostTensor)>, Failure> {
+    let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
+    Ok(network.results(&outputs)?)
+}
+
+fn values_json(values: &HostValues) -> Value {
+    match values {
+        HostValues::Float32(values) => json!(values),
+        HostValues::Int8(values) => json!(values),
+        HostValues::Uint8(values) => json!(values),
+        HostValues::Int64(values) => json!(values),
+    }
 }
 
 /// Where the cycles of one engine went at one layer.
@@ -334,16 +360,15 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         "wall time of the device: {:.2} s (measured)",
         ran.wall_seconds
     );
-    for (id, values) in artifact.network.outputs.iter().zip(&ran.first_output) {
-        let values = values.to_string();
+    for output in &ran.first_output {
+        let values = output.values.to_string();
         let shown = if values.len() > 300 {
             format!("{}..", &values[..300])
         } else {
             values
         };
-        let tensor = artifact.network.tensor(*id);
-        let name = tensor.host.as_ref().map_or(&tensor.name, |view| &view.name);
-        let _ = writeln!(text, "output `{name}` of the first image: {shown}");
+        let of = if artifact.network.batch > 1 { "batch" } else { "image" };
+        let _ = writeln!(text, "output `{}` of the first {of}: {shown}", output.name);
     }
     if let Some(counters) = &ran.counters {
         let mut table = Table::new(["counter", "cycles"]);

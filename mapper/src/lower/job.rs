@@ -304,7 +304,9 @@ impl<'a> Lower<'a> {
                 let height = self.network.tensor(einsum.inputs[0]).height;
                 self.max_pool(&op.window, &views[0], height, &result, strip);
             }
+            Kind::Select(op) => self.repeat(op, &views[0], &result, strip),
             Kind::Conv(_) | Kind::AveragePool(_) => unreachable!("sums run on the array"),
+            Kind::Mul(_) | Kind::ConvAdd(_) => unreachable!("what fits has been checked"),
         }
         if plan.stored {
             self.store_rows(einsum.output, &result, strip);

@@ -249,7 +249,10 @@ impl Build {
                 einsums: Vec::new(),
                 inputs: Vec::new(),
                 outputs: Vec::new(),
-                host_tail: Vec::new(),
+                constants: Vec::new(),
+                host_steps: Vec::new(),
+                results: Vec::new(),
+                batch: 1,
             },
             random: Random(seed),
         };
