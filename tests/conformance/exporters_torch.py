@@ -1,13 +1,15 @@
 """Writes `exported/`: what PyTorch's exporters and quantisers make of small networks with seeded weights.
 
-    pip install torch==2.15.0 torchao==0.18.0 brevitas==0.13.4 onnxscript==0.7.2 -r tests/conformance/requirements.txt
-    python tests/conformance/exporters_torch.py
+    pip install torch==2.15.0 torchao==0.18.0 brevitas==0.13.4 onnxoptimizer==0.4.2 onnxscript==0.7.2 \
+        -r tests/conformance/requirements.txt
+    python tests/conformance/exporters_torch.py [EXPORTER...]
 
 A file is `EXPORTER-NETWORK-OPTION.onnx`; `exporters.py` makes a row of each.
 """
 
 import contextlib
 import io
+import logging
 import pathlib
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from torch import nn
 
 from exporters import EXPORTED, Images
 
-SHAPES = {"residual": [1, 3, 12, 12], "mobile": [1, 3, 12, 12], "mlp": [1, 24], "tokens": [1, 6, 16]}
+SHAPES = {"residual": [1, 3, 12, 12], "mobile": [1, 3, 12, 12], "mlp": [1, 24], "tokens": [1, 6, 16], "conv": [1, 3, 12, 12]}
 
 
 class Residual(nn.Module):
@@ -147,16 +149,20 @@ def jobs():
             ("xnnpack_per_tensor", xnnpack(False)), ("xnnpack_per_channel", xnnpack(True)), ("x86_inductor", x86_inductor),
         ):
             yield "pt2e", network, option, pt2e, {"quantiser": quantiser}
-    for network in ("mlp", "residual"):
+    for network in ("mlp", "conv"):
         for weights, activations in ((8, 8), (4, 8), (4, 4), (2, 4), (3, 6)):
             yield "brevitas", network, f"w{weights}a{activations}", brevitas, {
                 "weight_bits": weights, "activation_bits": activations}
 
 
 def main():
+    chosen = sys.argv[1:]
     warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     EXPORTED.mkdir(exist_ok=True)
     for exporter, network, option, write, options in jobs():
+        if chosen and exporter not in chosen:
+            continue
         file = EXPORTED / f"{exporter}-{network}-{option}.onnx"
         try:
             write(network, file, **options)
