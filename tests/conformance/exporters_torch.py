@@ -1,6 +1,6 @@
 """Writes `exported/`: what PyTorch's exporters and quantisers make of small networks with seeded weights.
 
-    pip install torch==2.15.0 torchao==0.18.0 brevitas==0.13.4 onnxoptimizer==0.4.2 onnxscript==0.7.2 \
+    pip install torch==2.15.0 torchao==0.18.0 brevitas==0.13.4 onnxoptimizer==0.4.2 onnxscript==0.7.2 qonnx==1.0.0 \
         -r tests/conformance/requirements.txt
     python tests/conformance/exporters_torch.py [EXPORTER...]
 
@@ -114,10 +114,9 @@ def x86_inductor():
     return x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
 
 
-def brevitas(network, file, weight_bits, activation_bits, dynamo=False):
-    """Quantisation-aware layers of Brevitas, as QuantizeLinear, Clip, DequantizeLinear."""
+def trained(network, weight_bits, activation_bits):
+    """Quantisation-aware layers of Brevitas, and an example of their input."""
     from brevitas import nn as qnn
-    from brevitas.export import export_onnx_qcdq
     from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat, Uint8ActPerTensorFloat
 
     torch.manual_seed(7)
@@ -136,8 +135,34 @@ def brevitas(network, file, weight_bits, activation_bits, dynamo=False):
     example = torch.randn(SHAPES[network])
     for _ in range(8):
         model(torch.randn(SHAPES[network]))
+    return model.eval(), example
+
+
+def brevitas(network, file, **bits):
+    """QuantizeLinear, Clip, DequantizeLinear, as Brevitas writes them."""
+    from brevitas.export import export_onnx_qcdq
+
+    model, example = trained(network, **bits)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        export_onnx_qcdq(model.eval(), args=example, export_path=str(file), dynamo=dynamo, input_names=["x"])
+        export_onnx_qcdq(model, args=example, export_path=str(file), dynamo=False, input_names=["x"])
+
+
+def qonnx(network, file, **bits):
+    """The nodes of QONNX, turned into those of ONNX by its own conversion."""
+    from brevitas.export import export_qonnx
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.transformation.infer_datatypes import InferDataTypes
+    from qonnx.transformation.infer_shapes import InferShapes
+    from qonnx.transformation.qonnx_to_qcdq import QuantToQCDQ
+    from qonnx.util.cleanup import cleanup_model
+
+    model, example = trained(network, **bits)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        export_qonnx(model, args=example, export_path=str(file), dynamo=False, input_names=["x"])
+        wrapped = cleanup_model(ModelWrapper(str(file)))
+        for step in (InferShapes(), InferDataTypes(), QuantToQCDQ()):
+            wrapped = wrapped.transform(step)
+        wrapped.save(str(file))
 
 
 def jobs():
@@ -151,8 +176,9 @@ def jobs():
             yield "pt2e", network, option, pt2e, {"quantiser": quantiser}
     for network in ("mlp", "conv"):
         for weights, activations in ((8, 8), (4, 8), (4, 4), (2, 4), (3, 6)):
-            yield "brevitas", network, f"w{weights}a{activations}", brevitas, {
-                "weight_bits": weights, "activation_bits": activations}
+            for exporter, write in (("brevitas", brevitas), ("qonnx", qonnx)):
+                yield exporter, network, f"w{weights}a{activations}", write, {
+                    "weight_bits": weights, "activation_bits": activations}
 
 
 def main():
