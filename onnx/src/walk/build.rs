@@ -26,7 +26,7 @@ impl Walk<'_> {
         let inputs: Vec<Tensor> = pending.inputs.iter().map(|&id| self.tensor(id)).collect();
         let kind = match &pending.op {
             PendingOp::Conv(draft) => Kind::Conv(conv(draft, quant, clamp)?),
-            PendingOp::Add => Kind::Add(Add::new(&inputs[0], &inputs[1], &output, clamp)),
+            PendingOp::Add => Kind::Add(Add::new(&inputs[0], &inputs[1], &output, clamp)?),
             PendingOp::AveragePool {
                 window,
                 count_include_pad,
