@@ -9,6 +9,7 @@ use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::additions::{self, Addition};
 use crate::console::{Console, Table, count, diagnostic_json, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, Source};
@@ -56,6 +57,7 @@ struct Checked {
     layers: Vec<Layer>,
     macs: u64,
     weight_bytes: u64,
+    additions: Vec<Addition>,
     host_steps: Vec<String>,
     operators: Value,
     problems: Vec<Value>,
@@ -91,6 +93,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
                 .collect()
         })
     };
+    let additions = report.network.as_ref().map(additions::of).transpose()?;
     let checked = Checked {
         network: report.name.clone(),
         network_hash: source.hash()?,
@@ -100,6 +103,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         outputs: boundary(|network| &network.outputs),
         macs: layers.iter().map(|layer| layer.macs).sum(),
         weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
+        additions: additions.unwrap_or_default(),
         host_steps: report
             .network
             .iter()
@@ -203,6 +207,7 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
             thousands(checked.macs),
             thousands(checked.weight_bytes)
         );
+        text += &additions::text(&checked.additions);
     } else if let Some(operators) = checked.operators.as_object() {
         let list = operators
             .iter()

@@ -5,7 +5,7 @@
 //!
 //! [`Add::new`] picks the entries such that the result is that of the exact real sum, rounded half to even, for every
 //! pair of operands: entries rounded to nearest miss it where a sum is within 2^-20 of a tie, which is up to half of
-//! all pairs where the scales are all but simple fractions of each other. [`Add::differing_pairs`] counts what is left.
+//! all pairs where the scales are all but simple fractions of each other. [`Add::difference`] counts what is left.
 
 mod exact;
 #[cfg(test)]
@@ -30,6 +30,15 @@ pub struct Add {
     pub fraction_bits: u32,
     /// The range of the output; ReLU and clip are in it.
     pub clamp: Clamp,
+}
+
+/// How far an addition is from the exact real sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Difference {
+    /// The pairs of operands that give another result, of 65,536.
+    pub pairs: usize,
+    /// The steps of the output by which the worst of them is wrong.
+    pub steps: u8,
 }
 
 /// Scales that no tables of an addition can bring together.
@@ -132,17 +141,19 @@ impl Add {
             .collect()
     }
 
-    /// Counts the operand pairs, of 65,536, for which this addition is not the exact real sum, rounded half to even.
+    /// Says how far this addition is from the exact real sum, rounded half to even, over all pairs of operands.
     ///
     /// # Errors
     /// [`AddError::Scale`] if a scale is not a positive normal number.
-    pub fn differing_pairs(&self, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<usize, AddError> {
+    pub fn difference(&self, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<Difference, AddError> {
         let exact = ExactSums::new(a, b, y)?.rounded(self.clamp);
         let pairs = table_values().flat_map(|p| table_values().map(move |q| self.apply(p, q)));
-        Ok(pairs
-            .zip(exact)
-            .filter(|(given, exact)| given != exact)
-            .count())
+        let mut difference = Difference::default();
+        for steps in pairs.zip(exact).map(|(given, exact)| given.abs_diff(exact)) {
+            difference.pairs += usize::from(steps > 0);
+            difference.steps = difference.steps.max(steps);
+        }
+        Ok(difference)
     }
 
     fn add_entries(&self, a: usize, b: usize) -> i8 {

@@ -22,7 +22,7 @@ mod table;
 mod tests;
 mod window;
 
-pub use add::{Add, AddError};
+pub use add::{Add, AddError, Difference};
 pub use average_pool::AveragePool;
 pub use concat::Concat;
 pub use conv::Conv;

@@ -52,7 +52,7 @@ fn check(scales: [f32; 3], zero_points: [i8; 3], clamp: Clamp) -> Add {
     let pairs = || table_values().flat_map(|p| table_values().map(move |q| (p, q)));
     let wrong = pairs().find(|&(p, q)| add.apply(p, q) != expected(&tensors, p, q, clamp));
     assert_eq!(wrong, None, "{scales:?} {zero_points:?} {clamp:?}");
-    assert_eq!(add.differing_pairs(a, b, y), Ok(0));
+    assert_eq!(add.difference(a, b, y), Ok(Difference::default()));
     add
 }
 
@@ -146,7 +146,7 @@ fn the_smallest_operand_breaks_a_tie() {
             [127, -128, -1, -2],
             "{huge:e}"
         );
-        assert_eq!(add.differing_pairs(&a, &b, &y), Ok(0));
+        assert_eq!(add.difference(&a, &b, &y), Ok(Difference::default()));
     }
 }
 
@@ -154,11 +154,20 @@ fn the_smallest_operand_breaks_a_tie() {
 fn pairs_that_differ_are_counted() {
     let [a, b, y] = tensors([0.5, 1.0, 1.0], [3, 0, 1]);
     let add = Add::new(&a, &b, &y, Clamp::FULL).unwrap();
-    let mut tables = add.tables.clone();
-    // The value 3 of the first operand gives one more than it should, except where that is held at 127.
-    tables[0][table_index(3)] += 1 << add.fraction_bits;
-    let broken = Add { tables, ..add };
-    assert_eq!(broken.differing_pairs(&a, &b, &y), Ok(254));
+    let [mut one, mut two] = [add.tables.clone(), add.tables.clone()];
+    // The value 3 of the first operand gives too much, except where that is held at 127.
+    one[0][table_index(3)] += 1 << add.fraction_bits;
+    two[0][table_index(3)] += 2 << add.fraction_bits;
+    for (tables, pairs, steps) in [(one, 254, 1), (two, 254, 2)] {
+        let broken = Add {
+            tables,
+            ..add.clone()
+        };
+        assert_eq!(
+            broken.difference(&a, &b, &y),
+            Ok(Difference { pairs, steps })
+        );
+    }
 }
 
 #[test]
