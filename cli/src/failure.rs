@@ -176,6 +176,7 @@ failure_from! {
     ir::arch::ArchError => Code::Input,
     ir::directive::DirectiveError => Code::Input,
     ir::network::NetworkError => Code::Input,
+    ir::op::AddError => Code::Input,
     ir::program::CheckError => Code::Input,
     ir::mapping::MappingError => Code::Input,
     ir::tree::TreeError => Code::Input,

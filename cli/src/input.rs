@@ -333,6 +333,14 @@ pub(crate) enum Count {
 }
 
 impl Count {
+    /// As many images for each of `batch` that a file takes at once.
+    pub(crate) fn times(self, batch: usize) -> Count {
+        match self {
+            Count::All => Count::All,
+            Count::First(n) => Count::First(n.saturating_mul(batch)),
+        }
+    }
+
     fn limit(self, n: usize) -> usize {
         match self {
             Count::All => n,

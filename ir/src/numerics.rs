@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const MANTISSA_BITS: u32 = 24;
 /// The largest shift that the 8-bit field of the parameter word may hold.
 pub const MAX_SHIFT: u8 = 63;
-/// The number of fraction bits of fixed-point table entries in [`crate::op::Add`].
+/// The bits of fraction of fixed-point table entries, of which those of a [`crate::op::Add`] may have fewer.
 pub const FRACTION_BITS: u32 = 20;
 
 /// The closed range of int8 values that an operator may produce.

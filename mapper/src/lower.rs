@@ -765,10 +765,7 @@ impl<'a> Lower<'a> {
                 Register::VecParameters,
                 vec![i64::from(first_channel / lanes)],
             ),
-            (
-                Register::VecClamp,
-                vec![sums.clamp.lo.into(), sums.clamp.hi.into()],
-            ),
+            (Register::VecClamp, clamp_values(sums.clamp, FRACTION_BITS)),
             (Register::VecZeroPoint, vec![sums.output.zero_point.into()]),
         ];
         if tile.rows.len() > 1 {
@@ -818,8 +815,9 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Adds or translates all words of `rows`, in pieces that the next layer can start on.
-    fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: Clamp) {
+    /// Adds or translates all words of `rows`, in pieces that the next layer can start on; `clamp` is what
+    /// [`clamp_values`] gives.
+    fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: &[i64]) {
         for piece in pieces(rows, result.row_words) {
             let per_row = if result.row_words <= 2047 {
                 result.row_words
@@ -842,7 +840,7 @@ impl<'a> Lower<'a> {
                     (Register::VecDestination, vec![to]),
                     (Register::VecPixels, vec![per_row, n_rows]),
                     (Register::VecDestinationDeltaY, vec![1]),
-                    (Register::VecClamp, vec![clamp.lo.into(), clamp.hi.into()]),
+                    (Register::VecClamp, clamp.to_vec()),
                     (Register::VecDeltaX, vec![1]),
                     (Register::VecDeltaY, vec![1]),
                 ];
@@ -1087,7 +1085,7 @@ impl<'a> Lower<'a> {
                 (Register::VecDestination, vec![self.wrap(to)]),
                 (Register::VecSource, vec![self.wrap(from)]),
                 (Register::VecPixels, vec![x, rows.len() as i64]),
-                (Register::VecClamp, vec![i8::MIN.into(), i8::MAX.into()]),
+                (Register::VecClamp, clamp_values(Clamp::FULL, FRACTION_BITS)),
                 (Register::VecDeltaX, vec![1]),
             ];
             if rows.len() > 1 {
@@ -1112,6 +1110,12 @@ impl<'a> Lower<'a> {
     fn wrap(&self, address: i64) -> i64 {
         address.rem_euclid(1 << self.arch.activation_addr_bits())
     }
+}
+
+/// The values of `vec.clamp` for tables with `fraction_bits`; requantise, which has none, keeps what most of them have.
+fn clamp_values(clamp: Clamp, fraction_bits: u32) -> Vec<i64> {
+    let dropped = FRACTION_BITS - fraction_bits;
+    vec![clamp.lo.into(), clamp.hi.into(), dropped.into()]
 }
 
 fn step_values(window: &Window) -> Vec<i64> {

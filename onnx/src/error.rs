@@ -200,3 +200,13 @@ impl From<ir::op::OpError> for Reason {
         Reason::dimensions(error.to_string())
     }
 }
+
+impl From<ir::op::AddError> for Reason {
+    fn from(error: ir::op::AddError) -> Self {
+        Reason {
+            code: "onnx::addition_scales",
+            message: error.to_string(),
+            help: error.help().map(|help| help.to_string()),
+        }
+    }
+}

@@ -64,6 +64,8 @@ pub(crate) enum PendingOp {
     Conv(ConvDraft),
     /// A convolution and a residual, which are rounded together.
     ConvAdd(ConvDraft, TensorId),
+    /// A convolution and a constant that is not the same everywhere, in the tensor's order.
+    ConvAddConstant(ConvDraft, Rc<Vec<f64>>),
     Add([TensorId; 2]),
     /// Addition of a constant that is not the same everywhere, in the tensor's order.
     AddConstant(TensorId, Rc<Vec<f64>>),
@@ -133,7 +135,9 @@ impl Pending {
     /// A tensor that it is computed from.
     pub(crate) fn first_tensor(&self) -> TensorId {
         match &self.op {
-            PendingOp::Conv(draft) | PendingOp::ConvAdd(draft, _) => draft.input,
+            PendingOp::Conv(draft)
+            | PendingOp::ConvAdd(draft, _)
+            | PendingOp::ConvAddConstant(draft, _) => draft.input,
             PendingOp::Add([x, _])
             | PendingOp::Mul([x, _])
             | PendingOp::AddConstant(x, _)

@@ -9,6 +9,7 @@ use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::additions::{self, Addition};
 use crate::console::{Console, Table, count, diagnostic_json, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, Source};
@@ -63,6 +64,7 @@ struct Checked {
     layers: Vec<Layer>,
     macs: u64,
     weight_bytes: u64,
+    additions: Vec<Addition>,
     host_steps: Vec<String>,
     operators: Value,
     problems: Vec<Value>,
@@ -95,6 +97,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         inputs.extend(network.inputs.iter().map(|id| input(network, *id)));
         outputs.extend(self::outputs(network)?);
     }
+    let additions = report.network.as_ref().map(additions::of).transpose()?;
     let checked = Checked {
         network: report.name.clone(),
         network_hash: source.hash()?,
@@ -104,6 +107,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         outputs,
         macs: layers.iter().map(|layer| layer.macs).sum(),
         weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
+        additions: additions.unwrap_or_default(),
         host_steps: report
             .network
             .iter()
@@ -225,6 +229,7 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
             thousands(checked.macs),
             thousands(checked.weight_bytes)
         );
+        text += &additions::text(&checked.additions);
     } else if let Some(operators) = checked.operators.as_object() {
         let list = operators
             .iter()

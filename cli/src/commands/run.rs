@@ -193,7 +193,7 @@ fn images(args: &Args, artifact: &Artifact) -> Result<Images, Failure> {
         network: artifact.network.clone(),
         hash,
     }
-    .images(&args.data, args.images)
+    .images(&args.data, args.images.times(artifact.network.batch))
 }
 
 /// Runs all images on the device, with progress.

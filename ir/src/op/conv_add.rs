@@ -1,27 +1,27 @@
 //! A convolution and a residual addition with one rounding, as exporters leave it that quantise only what comes of both.
 
-use super::{Conv, OpError, Value};
+use super::{Conv, OpError, Value, check_length, table_index};
 use crate::network::Tensor;
-use crate::numerics::{Requantise, round_sum};
+use crate::numerics::round_sum;
 use serde::{Deserialize, Serialize};
 
-/// `y = clamp(rne(acc * scales[o] + (r - r_zero_point) * scale) + y_zero_point)`: the real sum, rounded once, half to
-/// even. `acc` and `scales` are those of the convolution of the first operand, `r` is the second operand.
+/// `y = clamp(rne(acc * scales[o] + residuals[r]) + y_zero_point)`: the real sum, rounded once, half to even. `acc` and
+/// `scales` are those of the convolution of the first operand, `r` is the second operand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConvAdd {
     /// The convolution; its clamp is that of the sum.
     pub conv: Conv,
-    /// One step of the second operand in steps of the output.
-    pub scale: f32,
+    /// What each of the 256 values of the second operand stands for, in steps of the output; that of -128 first.
+    pub residuals: Vec<f32>,
 }
 
 impl ConvAdd {
     /// The shape of the output for operands of the shapes `x`.
     ///
     /// # Errors
-    /// [`OpError`] as for [`Conv`], if the second operand has another shape, or the scale is outside the parameter word.
+    /// [`OpError`] as for [`Conv`], if the second operand has another shape, or the list of residuals another length.
     pub fn output_shape(&self, x: [[usize; 3]; 2]) -> Result<[usize; 3], OpError> {
-        Requantise::from_scale(self.scale)?;
+        check_length("list of residuals", 256, self.residuals.len())?;
         let first = self.conv.output_shape(x[0])?;
         if first != x[1] {
             return Err(OpError::OperandShapes {
@@ -36,11 +36,12 @@ impl ConvAdd {
     pub fn reference(&self, x: [Value; 2], y: &Tensor) -> Vec<i8> {
         let n_pixels = y.height * y.width;
         let accumulators = self.conv.accumulators(x[0], y);
-        let zero_point = i64::from(x[1].tensor.zero_point);
         let sum = |(i, (&acc, &r)): (usize, (&i32, &i8))| {
+            let residual = self.residuals[table_index(r)];
+            let sign = if residual < 0.0 { -1 } else { 1 };
             let terms = [
                 (i64::from(acc), self.conv.scales[i / n_pixels]),
-                (i64::from(r) - zero_point, self.scale),
+                (sign, residual.abs()),
             ];
             let rounded = round_sum(terms).saturating_add(i64::from(y.zero_point));
             self.conv.clamp.apply(rounded)

@@ -28,7 +28,7 @@ mod table;
 mod tests;
 mod window;
 
-pub use add::Add;
+pub use add::{Add, AddError, Difference};
 pub use average_pool::AveragePool;
 pub use concat::Concat;
 pub use conv::Conv;
@@ -127,6 +127,14 @@ pub enum OpError {
         expected: usize,
         /// The length given.
         given: usize,
+    },
+    /// The tables of an addition have bits of fraction that no machine can shift away.
+    #[error("addition tables have {given} bits of fraction, 1 to {limit} are possible")]
+    FractionBits {
+        /// The bits given.
+        given: u32,
+        /// The most that are possible.
+        limit: u32,
     },
     /// The window does not fit the image.
     #[error(

@@ -429,8 +429,12 @@ impl Build {
                 let other = self.random.pick(&same);
                 let clamp = self.clamp();
                 let output = self.tensor(shape);
+                // Some outputs have steps far below those of the operands.
+                let finer = 4_f32.powi(self.network.einsums.len() as i32 % 9);
+                self.network.tensors[output.index()].scale /= finer;
                 let tensor = |id| self.network.tensor(id);
-                let op = Add::new(tensor(input), tensor(other), tensor(output), clamp);
+                let op = Add::new(tensor(input), tensor(other), tensor(output), clamp)
+                    .expect("the scales of the generator are near each other");
                 self.push(Kind::Add(op), &[input, other], output);
             }
             _ if self.random.chance(50) => {

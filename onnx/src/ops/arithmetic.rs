@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::ops::conv::{Affine, affine, emit};
 use crate::ops::function::{Codes, operand};
 use crate::order::Order;
-use crate::value::{ConvDraft, Pending, PendingOp, UNLIMITED, Value, View};
+use crate::value::{ConvDraft, Pending, PendingOp, Quant, UNLIMITED, Value, View};
 use crate::walk::{Walk, pending, unexpected};
 use std::rc::Rc;
 
@@ -253,6 +253,8 @@ fn two_tensors(
 pub(crate) struct Reals {
     pub(crate) dims: Vec<usize>,
     pub(crate) values: Vec<f64>,
+    /// The integers that they are in the file, where these are quantised as a tensor of activations is.
+    codes: Option<(Quant, Vec<i8>)>,
 }
 
 impl Reals {
@@ -261,10 +263,12 @@ impl Reals {
             Value::Constant(constant) => Ok(Reals {
                 dims: constant.dims.clone(),
                 values: constant.reals(),
+                codes: None,
             }),
             Value::QuantConstant(constant) => Ok(Reals {
                 dims: constant.integers.dims.clone(),
                 values: constant.reals()?,
+                codes: constant.codes(),
             }),
             other => Err(Reason::unsupported(format!(
                 "it is {}, a constant is needed",
@@ -275,17 +279,27 @@ impl Reals {
 
     /// The values in the order of a tensor of `[channels, height, width]`, of which a view has `shape` and `order`.
     fn in_tensor(&self, shape: &[usize], order: &Order) -> Result<Vec<f64>, Reason> {
+        self.spread(shape, order, &self.values)
+    }
+
+    /// `values`, one for each of these, in the order of a tensor.
+    fn spread<T: Copy + Default>(
+        &self,
+        shape: &[usize],
+        order: &Order,
+        values: &[T],
+    ) -> Result<Vec<T>, Reason> {
         let from = broadcast(&self.dims, shape).ok_or_else(|| {
             Reason::unsupported(format!(
                 "a constant of the shape {:?} does not spread over {shape:?}",
                 self.dims
             ))
         })?;
-        let mut values = vec![0.0; shape.iter().product()];
+        let mut spread = vec![T::default(); shape.iter().product()];
         for (from, to) in from.positions().into_iter().zip(order.positions()) {
-            values[to] = self.values[from];
+            spread[to] = values[from];
         }
-        Ok(values)
+        Ok(spread)
     }
 }
 
@@ -355,6 +369,11 @@ fn with_constant(
         })
     };
     let added = |sign: f64| values.iter().map(|value| sign * value).collect::<Vec<f64>>();
+    if let (Operation::Add, Some((quant, codes))) = (operation, &constant.codes) {
+        let codes = constant.spread(&view.shape, &order, codes)?;
+        let other = walk.constant_tensor(&node.label, image, *quant, codes);
+        return Ok(result(PendingOp::Add([view.tensor, other])));
+    }
     match (operation, constant_first) {
         (Operation::Add, _) => Ok(result(PendingOp::AddConstant(view.tensor, Rc::new(added(1.0))))),
         (Operation::Sub, false) => {
@@ -365,13 +384,16 @@ fn with_constant(
                 Reason::unsupported("the factors differ within a channel")
                     .help("one factor for all, or one for each channel, is supported")
             })?;
-            let factor = |factor: &f64| match operation {
-                Operation::Mul => *factor,
-                _ => 1.0 / factor,
+            let term = |factor: &f64| Affine {
+                factor: match operation {
+                    Operation::Mul => *factor,
+                    _ => 1.0 / factor,
+                },
+                added: 0.0,
             };
             let scale = f64::from(walk.quant_of(view.tensor)?.scale);
-            let factors: Vec<f64> = factors.iter().map(factor).collect();
-            let draft = ConvDraft::scaling(view.tensor, scale, &factors);
+            let terms: Vec<Affine> = factors.iter().map(term).collect();
+            let draft = ConvDraft::scaling(view.tensor, scale, &terms);
             Ok(result(PendingOp::Conv(draft)))
         }
         _ => Err(Reason::unsupported(format!(
@@ -391,10 +413,26 @@ fn behind_conv(
     values: &[f64],
     constant_first: bool,
 ) -> Result<Value, Reason> {
-    let values = per_channel(values, result.image).ok_or_else(|| {
-        Reason::unsupported("a constant behind a product differs within a channel")
-            .help("put a QuantizeLinear and DequantizeLinear between the product and the constant")
-    })?;
+    let added = match (operation, constant_first) {
+        (Operation::Add, _) => Some(1.0),
+        (Operation::Sub, false) => Some(-1.0),
+        _ => None,
+    };
+    let values = match (per_channel(values, result.image), added) {
+        (Some(values), _) => values,
+        (None, Some(sign)) => {
+            let reals = values.iter().map(|value| sign * value).collect();
+            return Ok(pending(Pending {
+                op: PendingOp::ConvAddConstant(draft.clone(), Rc::new(reals)),
+                label: node.label.clone(),
+                ..result.clone()
+            }));
+        }
+        (None, None) => {
+            return Err(Reason::unsupported("a factor behind a product differs within a channel")
+                .help("put a QuantizeLinear and DequantizeLinear between the product and the factor"));
+        }
+    };
     let of = |factor: f64, added: f64| Affine { factor, added };
     let terms = values.iter().map(|&value| match (operation, constant_first) {
         (Operation::Add, _) => Some(of(1.0, value)),

@@ -157,23 +157,43 @@ pub(crate) fn affine(
 }
 
 impl ConvDraft {
-    /// The convolution that multiplies each channel of `input`, whose steps are `scale`, by its factor.
-    pub(crate) fn scaling(input: TensorId, scale: f64, factors: &[f64]) -> ConvDraft {
-        let n = factors.len();
-        let sign = |factor: &f64| if *factor < 0.0 { -1 } else { 1 };
-        ConvDraft {
+    /// The convolution that multiplies each channel of `input`, whose steps are `scale`, by its factor and adds a number.
+    ///
+    /// Weights are whole numbers for which the number that is added is nearly a whole number of steps too: of the 127 that
+    /// fit, the best is off by less than 1/127 of a weight.
+    pub(crate) fn scaling(input: TensorId, scale: f64, terms: &[Affine]) -> ConvDraft {
+        let n = terms.len();
+        let mut draft = ConvDraft {
             input,
             out_channels: n,
             group_channels: 1,
             groups: n,
             window: Window::dense([1, 1]),
             stretch: [1, 1],
-            weights: factors.iter().map(sign).collect(),
+            weights: Vec::with_capacity(n),
             bias_steps: vec![0.0; n],
-            bias: vec![0.0; n],
-            scales: factors.iter().map(|factor| scale * factor.abs()).collect(),
+            bias: Vec::with_capacity(n),
+            scales: Vec::with_capacity(n),
+        };
+        for term in terms {
+            let step = scale * term.factor.abs();
+            let weight = if step > 0.0 { best_weight(term.added / step) } else { 1 };
+            draft.weights.push(if term.factor < 0.0 { -weight } else { weight });
+            draft.bias.push(term.added);
+            draft.scales.push(step / f64::from(weight));
         }
+        draft
     }
+}
+
+/// The weight for which `number` times it is nearest to a whole number, in parts of the weight.
+fn best_weight(number: f64) -> i16 {
+    let off = |weight: i16| {
+        let product = number * f64::from(weight);
+        (product - product.round_ties_even()).abs() / f64::from(weight)
+    };
+    let better = |best: i16, weight: i16| if off(weight) < off(best) { weight } else { best };
+    (1..=i16::from(i8::MAX)).fold(1, better)
 }
 
 /// `ConvTranspose`: a convolution over the image with its pixels set apart, with the window turned round.

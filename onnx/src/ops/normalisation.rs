@@ -3,32 +3,40 @@
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::{Affine, affine};
-use crate::value::{PendingOp, Value};
-use crate::walk::{Walk, unexpected};
+use crate::value::{ConvDraft, PendingOp, Value};
+use crate::walk::{Walk, pending, pending_image};
 
-/// `BatchNormalization` behind a convolution or product, into which it is folded.
+/// `BatchNormalization`: folded into the convolution or product before it, or a convolution of its own.
 pub(crate) fn batch_normalization(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     if node.int("training_mode", 0) != 0 {
         return Err(Reason::unsupported("`training_mode` 1")
             .help("export the network in evaluation mode"));
     }
     let value = walk.value(node, 0)?;
-    let (result, draft) = match &value {
-        Value::Pending(result) => match &result.op {
-            PendingOp::Conv(draft) if result.is_unlimited() => (result, draft),
-            _ => return Err(not_behind_conv()),
-        },
-        Value::Real(_) => return Err(not_behind_conv()),
-        other => return Err(unexpected(0, "a float result", other)),
-    };
+    if let Value::Pending(result) = &value
+        && let PendingOp::Conv(draft) = &result.op
+        && result.is_unlimited()
+    {
+        let terms = terms(walk, node, draft.out_channels)?;
+        return affine(result, draft, &terms);
+    }
+    let view = walk.real(node, 0)?;
+    let (x, image) = walk.image(&view)?;
+    let terms = terms(walk, node, image[0])?;
+    let draft = ConvDraft::scaling(x, walk.quant_of(x)?.scale.into(), &terms);
+    let op = PendingOp::Conv(draft);
+    Ok(pending(pending_image(&node.label, op, image, view.shape.len())))
+}
+
+/// Factor and number to be added of each channel.
+fn terms(walk: &mut Walk, node: &Node, channels: usize) -> Result<Vec<Affine>, Reason> {
     let mut constants = Vec::new();
     for i in 1..5 {
         let values = walk.reals(node, i)?.values;
-        if values.len() != draft.out_channels {
+        if values.len() != channels {
             return Err(Reason::constant(format!(
-                "input {i} has {} values for {} channels",
-                values.len(),
-                draft.out_channels
+                "input {i} has {} values for {channels} channels",
+                values.len()
             )));
         }
         constants.push(values);
@@ -42,11 +50,5 @@ pub(crate) fn batch_normalization(walk: &mut Walk, node: &Node) -> Result<Value,
             added: beta - mean * factor,
         }
     };
-    let terms: Vec<Affine> = (0..draft.out_channels).map(term).collect();
-    affine(result, draft, &terms)
-}
-
-fn not_behind_conv() -> Reason {
-    Reason::unsupported("it does not stand directly behind a convolution or product")
-        .help("fold it when exporting, or quantise nothing between the convolution and it")
+    Ok((0..channels).map(term).collect())
 }

@@ -5,7 +5,7 @@ use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
 use crate::proto::tensor_proto::DataType;
-use crate::value::{Pending, PendingOp, QuantConstant, UNLIMITED, Value, View};
+use crate::value::{Pending, PendingOp, Quant, QuantConstant, UNLIMITED, Value, View};
 use crate::walk::{Walk, rebased, unexpected};
 use ir::network::HostType;
 use ir::numerics::quantise;
@@ -176,6 +176,27 @@ impl QuantConstant {
             }
         };
         Ok((weights, self.scales.iter().copied().cycle().take(n).collect()))
+    }
+
+    /// Scale, zero point and int8 values, where they are quantised as a tensor of activations is.
+    pub(crate) fn codes(&self) -> Option<(Quant, Vec<i8>)> {
+        let (&[scale], &[zero_point]) = (self.scales.as_slice(), self.zero_points.as_slice()) else {
+            return None;
+        };
+        let (zero_point, unsigned, codes) = match &self.integers.data {
+            Data::Int8(codes) => (i8::try_from(zero_point).ok()?, false, codes.clone()),
+            Data::Uint8(codes) => {
+                let zero_point = u8::try_from(zero_point).ok()?;
+                (rebased(zero_point), true, codes.iter().map(|&code| rebased(code)).collect())
+            }
+            _ => return None,
+        };
+        let quant = Quant {
+            scale,
+            zero_point,
+            unsigned,
+        };
+        (scale.is_normal() && scale > 0.0).then_some((quant, codes))
     }
 
     /// The integers less their zero points.

@@ -2,8 +2,10 @@
 
 use crate::error::Reason;
 use crate::node::Node;
+use crate::ops::conv::Affine;
 use crate::value::{ConvDraft, PendingOp, Value};
 use crate::walk::{Walk, pending_image};
+use ir::network::TensorId;
 use ir::op::{Positions, Window};
 
 /// `Resize` to the nearest pixel by whole factors.
@@ -168,7 +170,7 @@ pub(crate) fn depth_to_space(walk: &mut Walk, node: &Node) -> Result<Value, Reas
     }
     let channels = image[0] / area;
     let is_column_first = node.text("mode", "DCR") == "DCR";
-    let mut draft = ConvDraft::scaling(input, walk.quant_of(input)?.scale.into(), &vec![1.0; channels]);
+    let mut draft = picking(walk, input, channels)?;
     draft.groups = 1;
     draft.group_channels = image[0];
     draft.stretch = [block; 2];
@@ -206,7 +208,7 @@ pub(crate) fn space_to_depth(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         )));
     }
     let channels = image[0] * area;
-    let mut draft = ConvDraft::scaling(input, walk.quant_of(input)?.scale.into(), &vec![1.0; channels]);
+    let mut draft = picking(walk, input, channels)?;
     draft.groups = 1;
     draft.group_channels = image[0];
     draft.window = Window {
@@ -223,6 +225,16 @@ pub(crate) fn space_to_depth(walk: &mut Walk, node: &Node) -> Result<Value, Reas
     keep_grid(walk, node, input, result)
 }
 
+/// A convolution whose weights of one are still to be placed.
+fn picking(walk: &Walk, input: TensorId, channels: usize) -> Result<ConvDraft, Reason> {
+    let same = Affine {
+        factor: 1.0,
+        added: 0.0,
+    };
+    let scale = f64::from(walk.quant_of(input)?.scale);
+    Ok(ConvDraft::scaling(input, scale, &vec![same; channels]))
+}
+
 fn block_size(node: &Node) -> Result<usize, Reason> {
     usize::try_from(node.int("blocksize", 0))
         .ok()
@@ -234,7 +246,7 @@ fn block_size(node: &Node) -> Result<usize, Reason> {
 fn keep_grid(
     walk: &mut Walk,
     node: &Node,
-    input: ir::network::TensorId,
+    input: TensorId,
     result: crate::value::Pending,
 ) -> Result<Value, Reason> {
     let quant = walk.quant_of(input)?;

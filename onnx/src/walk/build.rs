@@ -6,7 +6,7 @@ use crate::error::Reason;
 use crate::order::Order;
 use crate::value::{ConvDraft, Operand, Pending, PendingOp, Quant, UNLIMITED, View};
 use ir::network::{ConstantTensor, Einsum, Tensor, TensorId};
-use ir::numerics::{Clamp, FRACTION_BITS, Requantise, dequantise};
+use ir::numerics::{Clamp, Requantise, dequantise};
 use ir::op::{
     Add, AveragePool, Concat, Conv, ConvAdd, Kind, MaxPool, Mul, Positions, Select, Table,
     table_values,
@@ -47,12 +47,21 @@ impl Walk<'_> {
             }
             PendingOp::ConvAdd(draft, residual) => {
                 let (draft, conv) = self.conv(draft, &pending.label, quant, clamp)?;
-                let scale = self.quant_of(*residual)?.scale / quant.scale;
-                let kind = Kind::ConvAdd(ConvAdd { conv, scale });
+                let reals = identity_reals(self.quant_of(*residual)?);
+                let residuals = in_steps(&reals, quant);
+                let kind = Kind::ConvAdd(ConvAdd { conv, residuals });
                 push(self, kind, vec![draft.input, *residual])
             }
+            PendingOp::ConvAddConstant(draft, reals) => {
+                let (draft, conv) = self.conv(draft, &pending.label, quant, clamp)?;
+                let (distinct, codes) = coded(reals)?;
+                let constant = self.constant_tensor(name, pending.image, UNIT, codes);
+                let residuals = in_steps(&distinct, quant);
+                let kind = Kind::ConvAdd(ConvAdd { conv, residuals });
+                push(self, kind, vec![draft.input, constant])
+            }
             PendingOp::Add([a, b]) => {
-                let add = Add::new(&self.tensor(*a), &self.tensor(*b), &y, clamp);
+                let add = Add::new(&self.tensor(*a), &self.tensor(*b), &y, clamp)?;
                 push(self, Kind::Add(add), vec![*a, *b])
             }
             PendingOp::AddConstant(x, reals) => {
@@ -318,56 +327,40 @@ impl Walk<'_> {
         y: &Tensor,
         clamp: Clamp,
     ) -> Result<(Add, TensorId), Reason> {
-        let mut distinct = reals.to_vec();
-        distinct.sort_by(f64::total_cmp);
-        distinct.dedup();
-        if distinct.len() > 256 {
-            return Err(Reason::unsupported(format!(
-                "the constant has {} different values, one table holds 256",
-                distinct.len()
-            ))
-            .help("quantise the constant to int8, with a QuantizeLinear and DequantizeLinear in front"));
-        }
-        let code = |real: &f64| -> i8 {
-            let at = distinct.partition_point(|other| other.total_cmp(real).is_lt());
-            table_values().nth(at).expect("at most 256 values")
+        let (distinct, codes) = coded(reals)?;
+        let steps = |reals: &[f64], offset: i8| -> Vec<f64> {
+            let steps = reals.iter().map(|real| real / f64::from(y.scale));
+            steps.map(|steps| steps + f64::from(offset)).collect()
         };
-        let values = reals.iter().map(code).collect();
-        let unit = Tensor {
-            scale: y.scale,
-            zero_point: 0,
-            ..y.clone()
-        };
-        let mut add = Add::new(&self.tensor(x), &unit, y, clamp);
-        for (entry, real) in add.tables[1].iter_mut().zip(&distinct) {
-            let steps = real / f64::from(y.scale) * f64::from(1_u32 << FRACTION_BITS);
-            #[expect(clippy::cast_possible_truncation, reason = "the bound is checked")]
-            let fixed = steps.round_ties_even() as i64;
-            *entry = i32::try_from(fixed)
-                .ok()
-                .filter(|fixed| fixed.unsigned_abs() < 1 << 30)
-                .ok_or_else(|| {
-                    Reason::constant(format!(
-                        "the constant {real:e} is {:.0} steps of the result, the limit is 1023",
-                        real / f64::from(y.scale)
-                    ))
-                })?;
-        }
-        let id = self.next_tensor();
-        let name = self.unique_tensor(&format!("{}.constant", y.name));
+        let tables = [
+            steps(&identity_reals(self.quant_of(x)?), y.zero_point),
+            steps(&distinct, 0),
+        ];
+        let add = Add::of_steps(&tables, clamp).map_err(|error| Reason::constant(error.to_string()))?;
+        let image = self.tensor(x).shape();
+        let constant = self.constant_tensor(&y.name, image, UNIT, codes);
+        Ok((add, constant))
+    }
+
+    /// A tensor of given values, called after the result that it is for.
+    pub(crate) fn constant_tensor(
+        &mut self,
+        name: &str,
+        image: [usize; 3],
+        quant: Quant,
+        values: Vec<i8>,
+    ) -> TensorId {
+        let tensor = self.next_tensor();
+        let name = self.unique_tensor(&format!("{name}.constant"));
         self.drafts.push(Draft {
             name,
-            image: Some(self.tensor(x).shape()),
-            quant: Some(Quant {
-                scale: 1.0,
-                zero_point: 0,
-                unsigned: false,
-            }),
+            image: Some(image),
+            quant: Some(quant),
             host: None,
             axes: Vec::new(),
         });
-        self.constants.push(ConstantTensor { tensor: id, values });
-        Ok((add, id))
+        self.constants.push(ConstantTensor { tensor, values });
+        tensor
     }
 
     /// Appends an einsum and its output tensor.
@@ -401,15 +394,10 @@ impl Walk<'_> {
     /// The tensor of `id` as far as it is known.
     pub(crate) fn tensor(&self, id: TensorId) -> Tensor {
         let draft = &self.drafts[id.index()];
-        let unknown = Quant {
-            scale: 1.0,
-            zero_point: 0,
-            unsigned: false,
-        };
         let image = draft.image.unwrap_or_default();
         Tensor {
             host: draft.host.clone(),
-            ..tensor(&draft.name, image, draft.quant.unwrap_or(unknown))
+            ..tensor(&draft.name, image, draft.quant.unwrap_or(UNIT))
         }
     }
 }
@@ -528,6 +516,39 @@ fn tabulated(reals: &[f64], quant: Quant, range: (f32, f32)) -> Table {
     Table {
         values: values.collect(),
     }
+}
+
+/// Codes that stand for nothing but themselves.
+const UNIT: Quant = Quant {
+    scale: 1.0,
+    zero_point: 0,
+    unsigned: false,
+};
+
+/// The different numbers among `reals`, filled up to 256, and for each of `reals` the code of its own.
+fn coded(reals: &[f64]) -> Result<(Vec<f64>, Vec<i8>), Reason> {
+    let mut distinct = reals.to_vec();
+    distinct.sort_by(f64::total_cmp);
+    distinct.dedup();
+    if distinct.len() > 256 {
+        return Err(Reason::unsupported(format!(
+            "the constant has {} different values, one table holds 256",
+            distinct.len()
+        ))
+        .help("quantise the constant to int8, with a QuantizeLinear and DequantizeLinear in front"));
+    }
+    let codes: Vec<i8> = table_values().collect();
+    let code = |real: &f64| codes[distinct.partition_point(|other| other.total_cmp(real).is_lt())];
+    let values = reals.iter().map(code).collect();
+    distinct.resize(256, 0.0);
+    Ok((distinct, values))
+}
+
+/// Real numbers in steps of `quant`.
+fn in_steps(reals: &[f64], quant: Quant) -> Vec<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "the rule of the sum is stated in f32")]
+    let steps = |real: &f64| (real / f64::from(quant.scale)) as f32;
+    reals.iter().map(steps).collect()
 }
 
 /// The real numbers that the 256 values of a tensor stand for.

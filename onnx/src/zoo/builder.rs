@@ -224,7 +224,8 @@ impl Builder {
         let real: Vec<Vec<f32>> = left.into_iter().zip(right).map(sum).collect();
         let (a_tensor, b_tensor) = (self.network.tensor(a), self.network.tensor(b));
         let y = self.output(a_tensor.shape(), &real, relu, 1.0);
-        let op = Add::new(a_tensor, b_tensor, &y, Clamp::FULL);
+        let op = Add::new(a_tensor, b_tensor, &y, Clamp::FULL)
+            .expect("the output's scale is that of the sums of its operands");
         let einsum = self.einsum("add", Kind::Add(op), vec![a, b]);
         self.file.add(
             &einsum,
