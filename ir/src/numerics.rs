@@ -173,7 +173,11 @@ pub fn round_sum<const N: usize>(terms: [(i64, f32); N]) -> i64 {
     let sum: i128 = products.iter().map(aligned).sum();
     if lowest >= 0 {
         // Far beyond every code; what matters is the side.
-        return if sum > 0 { i64::MAX } else { sum.signum() as i64 * i64::MAX };
+        return if sum > 0 {
+            i64::MAX
+        } else {
+            sum.signum() as i64 * i64::MAX
+        };
     }
     let n_bits = lowest.unsigned_abs();
     if n_bits > 126 {

@@ -74,7 +74,8 @@ impl Run {
     /// einsum would have to differ for its readers, or if a strip would be empty.
     pub(crate) fn new(network: &Network, members: Range<usize>, rows: usize) -> Option<Run> {
         // Rows that are repeated are no linear function of the rows that are read.
-        let repeats = |index: usize| matches!(&network.einsums[index].kind, Kind::Select(op) if op.repeats());
+        let repeats =
+            |index: usize| matches!(&network.einsums[index].kind, Kind::Select(op) if op.repeats());
         if members.clone().any(repeats) {
             return None;
         }

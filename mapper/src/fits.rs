@@ -116,11 +116,17 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
     };
     match &einsum.kind {
         Kind::Conv(op) if op.stretch != [1, 1] => problems.push(unsupported(
-            format!("its input is stretched by {:?}, arch `{}` has no unit for it", op.stretch, arch.name),
+            format!(
+                "its input is stretched by {:?}, arch `{}` has no unit for it",
+                op.stretch, arch.name
+            ),
             "replace the transposed convolution by a resize to the nearest pixel and a convolution",
         )),
         Kind::Mul(_) => problems.push(unsupported(
-            format!("arch `{}` has no unit that multiplies two tensors", arch.name),
+            format!(
+                "arch `{}` has no unit that multiplies two tensors",
+                arch.name
+            ),
             "leave out the gate, or run the network on the reference: `run NET --device reference`",
         )),
         Kind::ConvAdd(_) => problems.push(unsupported(
@@ -133,14 +139,19 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         Kind::Select(op) if op.repeats() => {
             let input = network.tensor(einsum.inputs[0]);
             let whole = |positions: &Positions, size: usize| {
-                positions.start == 0 && positions.step == 1 && positions.size == size * positions.repeat
+                positions.start == 0
+                    && positions.step == 1
+                    && positions.size == size * positions.repeat
             };
             let is_plain = op.keeps_channels(input.channels)
                 && whole(&op.rows, input.height)
                 && whole(&op.columns, input.width);
             if !arch.vector.max_pool || !is_plain {
                 problems.push(unsupported(
-                    format!("arch `{}` repeats whole images only, and with a max-pool unit", arch.name),
+                    format!(
+                        "arch `{}` repeats whole images only, and with a max-pool unit",
+                        arch.name
+                    ),
                     "set `vector.max_pool = true` in the arch",
                 ));
             }

@@ -964,7 +964,14 @@ impl<'a> Lower<'a> {
                 let own = start..end.min(start + MOST_ROWS);
                 for word in (0..source.row_words).step_by(MOST_BLOCKS as usize) {
                     let words = MOST_BLOCKS.min(source.row_words - word);
-                    self.repeat_words(source, result, (across, down), copy, &own, word..word + words);
+                    self.repeat_words(
+                        source,
+                        result,
+                        (across, down),
+                        copy,
+                        &own,
+                        word..word + words,
+                    );
                 }
             }
         }
@@ -980,11 +987,7 @@ impl<'a> Lower<'a> {
         rows: &Range<usize>,
         words: Range<i64>,
     ) {
-        let (across, n_words, n_rows) = (
-            across as i64,
-            words.end - words.start,
-            rows.len() as i64,
-        );
+        let (across, n_words, n_rows) = (across as i64, words.end - words.start, rows.len() as i64);
         let first = rows.start * down + copy;
         let from = source.base + rows.start as i64 * source.row_words + words.start;
         let to = result.base + first as i64 * result.row_words + words.start * across;
@@ -1016,9 +1019,8 @@ impl<'a> Lower<'a> {
         ];
         for (names, stride) in [(from_registers, from_stride), (to_registers, to_stride)] {
             let changes = deltas(&[0, 1, 2, 3, 4], &count, &stride).into_iter();
-            registers.extend(
-                changes.filter_map(|(which, delta)| Some((names[which]?, vec![delta]))),
-            );
+            registers
+                .extend(changes.filter_map(|(which, delta)| Some((names[which]?, vec![delta]))));
         }
         let last = (rows.end - 1) * down + copy + 1;
         let (read, read_words) = source.rows(rows);

@@ -214,7 +214,15 @@ impl<'a> Sums<'a> {
         let taps = self.taps.as_ref();
         let taps = taps.map(|taps| (taps.window, taps.image.shape(), taps.per_word));
         let (input, output) = (self.input.shape(), self.output.shape());
-        let parts = (weights, selected, self.window, input, taps, output, self.sets.len());
+        let parts = (
+            weights,
+            selected,
+            self.window,
+            input,
+            taps,
+            output,
+            self.sets.len(),
+        );
         format!("{parts:?} {:?}", self.regions)
     }
 
@@ -427,7 +435,9 @@ pub(crate) fn select_window(op: &Select) -> Option<(Window, [usize; 2])> {
     let mut window = Window::dense([1, 1]);
     let mut tap = [0, 0];
     for (axis, positions) in [op.rows, op.columns].iter().enumerate() {
-        let step = usize::try_from(positions.step).ok().filter(|&step| step > 0);
+        let step = usize::try_from(positions.step)
+            .ok()
+            .filter(|&step| step > 0);
         if positions.repeat != 1 || (step.is_none() && positions.size > 1) {
             return None;
         }

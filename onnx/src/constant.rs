@@ -77,7 +77,11 @@ impl Constant {
         let dims = dims(proto)?;
         let (n_values, (n_bytes, data_type)) = (count(&dims)?, value_type(proto)?);
         let raw = if proto.data_location() == DataLocation::External {
-            Some(Cow::Owned(read_external(proto, folder, n_values * n_bytes)?))
+            Some(Cow::Owned(read_external(
+                proto,
+                folder,
+                n_values * n_bytes,
+            )?))
         } else {
             proto.raw_data.as_deref().map(Cow::Borrowed)
         };

@@ -40,7 +40,9 @@ pub enum ImportError {
     #[error("not an ONNX file but {what}")]
     #[diagnostic(
         code(onnx::format),
-        help("only ONNX is read: convert it, as tf2onnx does for TensorFlow Lite and Keras, and torch.onnx.export for PyTorch")
+        help(
+            "only ONNX is read: convert it, as tf2onnx does for TensorFlow Lite and Keras, and torch.onnx.export for PyTorch"
+        )
     )]
     Format {
         /// What it is.

@@ -32,18 +32,25 @@ pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 const OTHERS: &[(usize, &[u8], &str)] = &[
     (4, b"TFL3", "a TensorFlow Lite model"),
     (0, b"\x89HDF", "an HDF5 file, as Keras writes it"),
-    (0, b"PK\x03\x04", "a ZIP archive, as PyTorch and Keras write it"),
+    (
+        0,
+        b"PK\x03\x04",
+        "a ZIP archive, as PyTorch and Keras write it",
+    ),
     (0, b"GGUF", "a GGUF file"),
 ];
 
 /// Decodes `bytes` and checks the operator set.
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<ModelProto, ImportError> {
-    let begins = |(at, magic, _): &&(usize, &[u8], &str)| bytes.get(*at..at + magic.len()) == Some(*magic);
+    let begins =
+        |(at, magic, _): &&(usize, &[u8], &str)| bytes.get(*at..at + magic.len()) == Some(*magic);
     if let Some((_, _, what)) = OTHERS.iter().find(begins) {
         return Err(ImportError::Format { what });
     }
-    let model = ModelProto::decode(prost::bytes::Bytes::from(bytes)).map_err(|error| ImportError::Decode {
-        reason: error.to_string(),
+    let model = ModelProto::decode(prost::bytes::Bytes::from(bytes)).map_err(|error| {
+        ImportError::Decode {
+            reason: error.to_string(),
+        }
     })?;
     if model.graph.is_none() {
         return Err(ImportError::Decode {

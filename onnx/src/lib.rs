@@ -7,6 +7,7 @@
 //! - `proto`, `constant`: the file format, from the schema in `proto/onnx.proto`; external data stays in its folder.
 //! - `order`: address changes (reshape, transpose, flatten) as index arithmetic, so that they vanish.
 //! - `walk`, `ops`: one pass over the nodes in topological order, one function per operator.
+//! - `fold`: einsums that another can do on its way.
 //! - [`zoo`]: the other direction, standard networks as QDQ ONNX with seeded weights.
 //! - [`dataset`]: images, labels and logits from `.npz` files.
 //!
@@ -24,6 +25,7 @@
 mod constant;
 mod error;
 mod file;
+mod fold;
 mod node;
 mod ops;
 mod order;

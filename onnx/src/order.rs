@@ -52,7 +52,10 @@ impl Order {
 
     /// Size and step of each digit, most significant first.
     pub(crate) fn digits(&self) -> Vec<(usize, usize)> {
-        self.0.iter().map(|digit| (digit.size, digit.step)).collect()
+        self.0
+            .iter()
+            .map(|digit| (digit.size, digit.step))
+            .collect()
     }
 
     /// The positions along each axis of a view of `shape`, from the start of that axis; `None` if digits and shape do not

@@ -73,7 +73,7 @@ pub(crate) enum PendingOp {
     AveragePool {
         x: TensorId,
         window: Window,
-        count_include_pad: bool,
+        counted: [usize; 4],
     },
     MaxPool(Operand, Window),
     Concat(Vec<Operand>),
@@ -85,6 +85,8 @@ pub(crate) enum PendingOp {
         /// What lies around the image, a real value.
         padding: f32,
     },
+    /// A function that differs from channel to channel: values below zero times the slope of their channel.
+    Slopes(TensorId, Rc<Vec<f64>>),
     /// Nothing but a change of scale or range.
     Copy(TensorId),
     /// Any function of one value, as its 256 real results.
@@ -143,6 +145,7 @@ impl Pending {
             | PendingOp::AddConstant(x, _)
             | PendingOp::AveragePool { x, .. }
             | PendingOp::Copy(x)
+            | PendingOp::Slopes(x, _)
             | PendingOp::Function(x, _) => *x,
             PendingOp::MaxPool(x, _) | PendingOp::Select { x, .. } => x.first_tensor(),
             PendingOp::Concat(operands) => operands[0].first_tensor(),
@@ -191,9 +194,7 @@ impl Value {
         match self {
             Value::Constant(constant) => Some(&constant.dims),
             Value::QuantConstant(constant) => Some(&constant.integers.dims),
-            Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => {
-                Some(&view.shape)
-            }
+            Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => Some(&view.shape),
             Value::Host(value) => Some(&value.shape),
             Value::Pending(pending) => Some(&pending.shape),
             Value::Broken => None,

@@ -13,10 +13,10 @@ pub(crate) use build::{identity_reals, pending, pending_image};
 use crate::constant::{Constant, Data};
 use crate::error::{ImportError, Problem, Reason};
 use crate::node::Node;
+use crate::ops::Handler;
 use crate::order::{Axis, Order};
 use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
-use crate::value::{Operand, Pending, Quant, QuantConstant, Value, View};
-use crate::ops::Handler;
+use crate::value::{Operand, Pending, PendingOp, Quant, QuantConstant, Value, View};
 use crate::{Options, Report, ops};
 use ir::network::{
     ConstantTensor, Einsum, GraphOutput, HostStep, HostType, HostView, Network, TensorId,
@@ -133,10 +133,15 @@ fn file_problem(nodes: &[Node]) -> Option<Problem> {
             .help("quantise it statically, as `onnxruntime.quantization.quantize_static` does with a few images");
         return Some(reason.at("graph"));
     }
-    let computes = ["Conv", "ConvTranspose", "Gemm", "MatMul"].into_iter().any(has);
+    let computes = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+        .into_iter()
+        .any(has);
     let is_quantised = nodes.iter().any(|node| {
         let name = node.proto.op_type();
-        name.starts_with("QLinear") || name.contains("QuantizeLinear") || name == "QGemm"
+        name.starts_with("QLinear")
+            || name.ends_with("quantizeLinear")
+            || name == "QuantizeLinear"
+            || name == "QGemm"
     });
     (computes && !is_quantised).then(|| {
         Reason::unsupported("the network is not quantised: nothing in it is an int8 or uint8 tensor")
@@ -225,12 +230,23 @@ impl Walk<'_> {
                 if let Some(view) = self.realise(pending) {
                     let view = view?;
                     if let Some(name) = node.input(i) {
-                        self.values.insert(name.to_string(), Value::Real(view.clone()));
+                        self.values
+                            .insert(name.to_string(), Value::Real(view.clone()));
                     }
                     return Ok(view);
                 }
             }
             _ => {}
+        }
+        if let Value::Pending(result) = &value
+            && let PendingOp::Copy(x) = result.op
+            && let Some(quant) = self.drafts[x.index()].quant
+        {
+            return Err(Reason::unsupported(format!(
+                "input {i} is limited to {} and {}, which are no whole steps of its scale {:e}",
+                result.range.0, result.range.1, quant.scale
+            ))
+            .help("put a QuantizeLinear and DequantizeLinear behind the Clip"));
         }
         Err(unexpected(i, "a dequantised tensor", &value).help(
             "only the quantised form runs: put QuantizeLinear and DequantizeLinear in front, as static quantisation does",
@@ -246,7 +262,11 @@ impl Walk<'_> {
     }
 
     /// What a node that only moves values reads: an image of a tensor, or of a result that has no scale yet.
-    pub(crate) fn moved(&mut self, node: &Node, i: usize) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
+    pub(crate) fn moved(
+        &mut self,
+        node: &Node,
+        i: usize,
+    ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
         let value = self.value(node, i)?;
         match &value {
             Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => {
@@ -265,7 +285,11 @@ impl Walk<'_> {
                     let (tensor, image) = self.image(&view)?;
                     return Ok((Operand::Tensor(tensor), view.shape, image));
                 }
-                Ok((Operand::Pending(Rc::clone(pending)), pending.shape.clone(), pending.image))
+                Ok((
+                    Operand::Pending(Rc::clone(pending)),
+                    pending.shape.clone(),
+                    pending.image,
+                ))
             }
             other => Err(unexpected(i, "a tensor of activations", other)),
         }
@@ -347,6 +371,15 @@ impl Walk<'_> {
         });
         self.inputs.push(id);
         Ok(id)
+    }
+
+    /// The tensor of which `tensor` is a table, and the table.
+    pub(crate) fn table_of(&self, tensor: TensorId) -> Option<(TensorId, &Table)> {
+        let einsum = self.einsums.iter().find(|einsum| einsum.output == tensor)?;
+        match &einsum.kind {
+            Kind::Table(table) => Some((einsum.inputs[0], table)),
+            _ => None,
+        }
     }
 
     /// The id of the next draft.
@@ -599,7 +632,8 @@ impl Walk<'_> {
     }
 
     fn finish(&mut self, name: &str) -> Result<Network, ImportError> {
-        let ids = (0..self.drafts.len()).map(|i| TensorId(u32::try_from(i).expect("counted before")));
+        let ids =
+            (0..self.drafts.len()).map(|i| TensorId(u32::try_from(i).expect("counted before")));
         let network = Network {
             name: name.to_string(),
             tensors: ids.map(|id| self.tensor(id)).collect(),
@@ -611,6 +645,7 @@ impl Walk<'_> {
             results: std::mem::take(&mut self.results),
             batch: self.batch,
         };
+        let network = crate::fold::fold(network);
         network.validate()?;
         Ok(network)
     }

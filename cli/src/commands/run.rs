@@ -107,7 +107,10 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             .chunks(artifact.network.batch)
             .map(|batch| {
                 let results = results(&artifact.network, batch)?;
-                let values: Vec<Value> = results.iter().map(|(_, x)| values_json(&x.values)).collect();
+                let values: Vec<Value> = results
+                    .iter()
+                    .map(|(_, x)| values_json(&x.values))
+                    .collect();
                 Ok(json!(values))
             })
             .collect::<Result<Vec<Value>, Failure>>()?;
@@ -126,7 +129,10 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         .filter(|_| args.device != "reference")
         .map(|outcome| outcome.layers.as_slice());
     let first = &outcomes[0];
-    let first_results = results(&artifact.network, &outcomes[..artifact.network.batch.min(outcomes.len())])?;
+    let first_results = results(
+        &artifact.network,
+        &outcomes[..artifact.network.batch.min(outcomes.len())],
+    )?;
     let classes: Vec<usize> = outcomes
         .iter()
         .map(|outcome| class(&outcome.outputs[0]))
@@ -254,10 +260,7 @@ pub(crate) fn simulate(
 }
 
 /// The outputs of the file for the images of one batch.
-fn results(
-    network: &Network,
-    batch: &[RunOutcome],
-) -> Result<Vec<(String, HostTensor)>, Failure> {
+fn results(network: &Network, batch: &[RunOutcome]) -> Result<Vec<(String, HostTensor)>, Failure> {
     let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
     Ok(network.results(&outputs)?)
 }
@@ -367,7 +370,11 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         } else {
             values
         };
-        let of = if artifact.network.batch > 1 { "batch" } else { "image" };
+        let of = if artifact.network.batch > 1 {
+            "batch"
+        } else {
+            "image"
+        };
         let _ = writeln!(text, "output `{}` of the first {of}: {shown}", output.name);
     }
     if let Some(counters) = &ran.counters {

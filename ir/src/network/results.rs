@@ -20,8 +20,8 @@ pub struct HostStep {
     pub name: String,
     /// What it computes.
     pub operator: HostOperator,
-    /// Its operand; none for [`HostOperator::Read`].
-    pub input: Option<HostId>,
+    /// Its operands, earlier steps; none for [`HostOperator::Read`].
+    pub inputs: Vec<HostId>,
 }
 
 /// What a step computes.
@@ -51,6 +51,15 @@ pub enum HostOperator {
     Lookup(Vec<f32>),
     /// A convolution of int8 values whose result stays float.
     Conv(FloatConv),
+    /// The sum of two tensors of real values.
+    Add,
+    /// The mean of each line of real values along the axes `axis..end`, which then have one entry.
+    Mean {
+        /// The first axis of a line.
+        axis: usize,
+        /// The axis after the last of a line.
+        end: usize,
+    },
     /// Real values of which the largest of each line along `axis` stands out: `exp(x) / sum(exp(x))`.
     Softmax {
         /// The first axis of a line.
@@ -154,6 +163,8 @@ impl HostOperator {
             HostOperator::Quantise { .. } => "quantise",
             HostOperator::Lookup(_) => "float function",
             HostOperator::Conv(_) => "float conv",
+            HostOperator::Add => "float add",
+            HostOperator::Mean { .. } => "float mean",
             HostOperator::Softmax { log: false, .. } => "softmax",
             HostOperator::Softmax { log: true, .. } => "log softmax",
             HostOperator::QuantisedSoftmax { .. } => "quantised softmax",
@@ -177,7 +188,9 @@ impl HostOperator {
 impl Network {
     /// What is left for the host to compute, beside reading outputs back in their type and order.
     pub fn left_to_host(&self) -> impl Iterator<Item = &HostStep> {
-        self.host_steps.iter().filter(|step| !step.operator.is_reading())
+        self.host_steps
+            .iter()
+            .filter(|step| !step.operator.is_reading())
     }
 
     /// Name, shape and type of each output of the file, for one image.
@@ -185,7 +198,10 @@ impl Network {
     /// # Errors
     /// As [`Network::results`].
     pub fn result_types(&self) -> Result<Vec<(String, Vec<usize>, HostType)>, NetworkError> {
-        let zeros = self.outputs.iter().map(|&id| vec![0; self.tensor(id).n_values()]);
+        let zeros = self
+            .outputs
+            .iter()
+            .map(|&id| vec![0; self.tensor(id).n_values()]);
         let results = self.results_of(&zeros.collect::<Vec<_>>())?.into_iter();
         Ok(results
             .map(|(name, tensor)| (name, tensor.shape, tensor.values.host_type()))
@@ -226,13 +242,12 @@ impl Network {
                 step: step.name.clone(),
                 fault,
             };
-            let value = match (&step.operator, step.input) {
-                (HostOperator::Read(id), None) => self.read_output(*id, outputs)?,
-                (operator, Some(input)) => {
-                    let operand = values.get(input.0 as usize);
-                    let operand = operand.ok_or_else(|| fault(HostFault::Operand))?;
-                    self.host_value(operator, operand).map_err(fault)?
-                }
+            let operands = step.inputs.iter().map(|id| values.get(id.0 as usize));
+            let operands: Option<Vec<&HostTensor>> = operands.collect();
+            let value = match (&step.operator, operands.as_deref()) {
+                (HostOperator::Read(id), Some([])) => self.read_output(*id, outputs)?,
+                (HostOperator::Add, Some([a, b])) => add(a, b).map_err(fault)?,
+                (operator, Some([x])) => self.host_value(operator, x).map_err(fault)?,
                 _ => return Err(fault(HostFault::Operand)),
             };
             values.push(value);
@@ -271,7 +286,24 @@ impl Network {
             values,
         };
         Ok(match operator {
-            HostOperator::Read(_) => return Err(HostFault::Operand),
+            HostOperator::Read(_) | HostOperator::Add => return Err(HostFault::Operand),
+            HostOperator::Mean { axis, end } => {
+                let values = x.floats()?;
+                let mean = |line: Vec<usize>| {
+                    let sum: f64 = line.iter().map(|&i| f64::from(values[i])).sum();
+                    (sum / line.len() as f64) as f32
+                };
+                let means = lines(&x.shape, *axis, *end)?
+                    .into_iter()
+                    .map(mean)
+                    .collect();
+                let mut shape = x.shape.clone();
+                shape[*axis..*end].fill(1);
+                HostTensor {
+                    shape,
+                    values: HostValues::Float32(means),
+                }
+            }
             HostOperator::Arrange(arrangement) => arrangement.apply(x)?,
             HostOperator::Rebase => {
                 let rebased = x.int8()?.iter().map(|&value| (value as u8) ^ 0x80);
@@ -286,7 +318,10 @@ impl Network {
                 }))
             }
             HostOperator::Quantise { scale, zero_point } => {
-                let codes = x.floats()?.iter().map(|&v| quantise(v, *scale, *zero_point));
+                let codes = x
+                    .floats()?
+                    .iter()
+                    .map(|&v| quantise(v, *scale, *zero_point));
                 like(HostValues::Int8(codes.collect()))
             }
             HostOperator::Lookup(results) => {
@@ -300,7 +335,9 @@ impl Network {
                 for line in lines(&x.shape, *axis, *end)? {
                     softmax(&mut values, &line, *log);
                 }
-                like(HostValues::Float32(values.iter().map(|&v| v as f32).collect()))
+                like(HostValues::Float32(
+                    values.iter().map(|&v| v as f32).collect(),
+                ))
             }
             HostOperator::QuantisedSoftmax {
                 axis,
@@ -338,8 +375,12 @@ impl Network {
                 let sign = if *smallest { -1.0 } else { 1.0 };
                 let values: Vec<f32> = match &x.values {
                     HostValues::Float32(values) => values.iter().map(|&v| v * sign).collect(),
-                    HostValues::Int8(values) => values.iter().map(|&v| f32::from(v) * sign).collect(),
-                    HostValues::Uint8(values) => values.iter().map(|&v| f32::from(v) * sign).collect(),
+                    HostValues::Int8(values) => {
+                        values.iter().map(|&v| f32::from(v) * sign).collect()
+                    }
+                    HostValues::Uint8(values) => {
+                        values.iter().map(|&v| f32::from(v) * sign).collect()
+                    }
                     HostValues::Int64(_) => return Err(HostFault::Type),
                 };
                 let best = |line: Vec<usize>| {
@@ -364,7 +405,10 @@ impl Network {
     }
 
     fn float_conv(&self, op: &FloatConv, x: &HostTensor) -> Result<HostTensor, HostFault> {
-        let tensor = self.tensors.get(op.input.index()).ok_or(HostFault::Operand)?;
+        let tensor = self
+            .tensors
+            .get(op.input.index())
+            .ok_or(HostFault::Operand)?;
         let [channels, height, width] = op.output;
         let shape = op.conv.output_shape(tensor.shape());
         let n_channels = [op.scales.len(), op.bias.len()];
@@ -422,10 +466,13 @@ impl Arrangement {
         {
             return Err(HostFault::Shape);
         }
-        let positions = self.digits.iter().fold(vec![0], |positions, &(size, step)| {
-            let along = |start: usize| (0..size).map(move |i| start + i * step);
-            positions.into_iter().flat_map(along).collect::<Vec<_>>()
-        });
+        let positions = self
+            .digits
+            .iter()
+            .fold(vec![0], |positions, &(size, step)| {
+                let along = |start: usize| (0..size).map(move |i| start + i * step);
+                positions.into_iter().flat_map(along).collect::<Vec<_>>()
+            });
         Ok(HostTensor {
             shape: self.shape.clone(),
             values: x.values.picked(&positions),
@@ -453,8 +500,22 @@ fn lines(shape: &[usize], axis: usize, end: usize) -> Result<Vec<Vec<usize>>, Ho
     Ok(starts.map(line).collect())
 }
 
+fn add(a: &HostTensor, b: &HostTensor) -> Result<HostTensor, HostFault> {
+    if a.shape != b.shape {
+        return Err(HostFault::Shape);
+    }
+    let sum = |(a, b): (&f32, &f32)| (f64::from(*a) + f64::from(*b)) as f32;
+    Ok(HostTensor {
+        shape: a.shape.clone(),
+        values: HostValues::Float32(a.floats()?.iter().zip(b.floats()?).map(sum).collect()),
+    })
+}
+
 fn softmax(values: &mut [f64], line: &[usize], log: bool) {
-    let largest = line.iter().map(|&i| values[i]).fold(f64::NEG_INFINITY, f64::max);
+    let largest = line
+        .iter()
+        .map(|&i| values[i])
+        .fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = line.iter().map(|&i| libm::exp(values[i] - largest)).sum();
     for &i in line {
         let shifted = values[i] - largest;

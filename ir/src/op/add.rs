@@ -55,7 +55,9 @@ pub enum AddError {
         scale: f32,
     },
     /// A constant that is added is too large for the output's steps: the fault of the network's scales.
-    #[error("a constant of an addition reaches {steps:e} steps of its output, its tables hold {limit}")]
+    #[error(
+        "a constant of an addition reaches {steps:e} steps of its output, its tables hold {limit}"
+    )]
     #[diagnostic(
         code(numerics::addition_constant),
         help("calibrate the range of the output again")

@@ -46,8 +46,7 @@ impl Mul {
                         (at(channel, t.channels) * t.height + at(row, t.height)) * t.width
                             + at(column, t.width)
                     };
-                    let factor =
-                        |x: Value, zero: i32| i32::from(x.values[index(x.tensor)]) - zero;
+                    let factor = |x: Value, zero: i32| i32::from(x.values[index(x.tensor)]) - zero;
                     let product = factor(a, zero_points[0]) * factor(b, zero_points[1]);
                     values.push(requantise_f32(
                         product,

@@ -100,16 +100,16 @@ fn an_average_counts_the_values_inside() {
         pads: [0, 1, 0, 0],
         ..Window::dense([1, 2])
     };
-    let op = |count_include_pad| {
+    let op = |counted| {
         Kind::AveragePool(AveragePool {
             window,
-            count_include_pad,
+            counted,
             clamp: Clamp::FULL,
         })
     };
     // Without the zero point the values are 4 and 8.
-    assert_eq!(run(op(false), [1, 1, 2], &[5, 9]), [5, 7]);
-    assert_eq!(run(op(true), [1, 1, 2], &[5, 9]), [3, 7]);
+    assert_eq!(run(op([0; 4]), [1, 1, 2], &[5, 9]), [5, 7]);
+    assert_eq!(run(op(window.pads), [1, 1, 2], &[5, 9]), [3, 7]);
 }
 
 #[test]

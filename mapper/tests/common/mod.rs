@@ -396,9 +396,14 @@ impl Build {
                     window = Window::dense([shape[1], shape[2]]);
                 }
                 let clamp = self.clamp();
+                let counted = if self.random.chance(50) {
+                    window.pads
+                } else {
+                    [0; 4]
+                };
                 let op = AveragePool {
                     window,
-                    count_include_pad: self.random.chance(50),
+                    counted,
                     clamp,
                 };
                 if let Ok(shape) = op.output_shape(shape) {

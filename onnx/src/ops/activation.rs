@@ -30,7 +30,10 @@ pub(crate) fn clip(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             continue;
         }
         let value = walk.value(node, i + 1)?;
-        #[expect(clippy::cast_possible_truncation, reason = "bounds of the file are floats")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "bounds of the file are floats"
+        )]
         let single = match &value {
             Value::Constant(constant) => Constant::single(constant.floats()?)?,
             Value::QuantConstant(constant) => Constant::single(&constant.reals()?)? as f32,
@@ -46,7 +49,10 @@ fn clip_codes(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason
     let quant = walk.quant_of(view.tensor)?;
     let rebase = if quant.unsigned { 128 } else { 0 };
     let (lo, hi) = integer_bounds(walk, node)?;
-    #[expect(clippy::cast_possible_truncation, reason = "it is held in the range of int8")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is held in the range of int8"
+    )]
     let code = |bound: i64| bound.saturating_sub(rebase).clamp(-128, 127) as i8;
     let range = (quant.dequantise(code(lo)), quant.dequantise(code(hi)));
     let clipped = copy(walk, &node.label, view)?.limited(range);

@@ -127,7 +127,11 @@ pub(crate) fn transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         )));
     }
     let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
-    let turn = |order: &Order| order.transpose(&shape, &permutation).ok_or_else(no_fixed_order);
+    let turn = |order: &Order| {
+        order
+            .transpose(&shape, &permutation)
+            .ok_or_else(no_fixed_order)
+    };
     let reorder = |view: View| -> Result<View, Reason> {
         Ok(View {
             order: turn(&view.order)?,
@@ -165,17 +169,13 @@ pub(crate) fn transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 }
 
 /// The view with its two dimensions exchanged.
-pub(crate) fn transposed(walk: &mut Walk, view: &View) -> Result<View, Reason> {
+pub(crate) fn transposed(view: &View) -> Result<View, Reason> {
     let &[rows, columns] = view.shape.as_slice() else {
         return Err(Reason::dimensions(format!("{:?} is no matrix", view.shape)));
     };
-    let order = walk.order(view).and_then(|_| {
-        view.order
-            .transpose(&[rows, columns], &[1, 0])
-            .ok_or_else(no_fixed_order)
-    })?;
+    let turned = view.order.transpose(&[rows, columns], &[1, 0]);
     Ok(View {
-        order,
+        order: turned.ok_or_else(no_fixed_order)?,
         shape: vec![columns, rows],
         ..view.clone()
     })

@@ -134,8 +134,12 @@ fn of_values(
         return Ok(value);
     }
     match (operation, &operands) {
-        (Operation::Add, [Value::Pending(sum), _]) if has_draft(sum) => residual(walk, node, sum, 1),
-        (Operation::Add, [_, Value::Pending(sum)]) if has_draft(sum) => residual(walk, node, sum, 0),
+        (Operation::Add, [Value::Pending(sum), _]) if has_draft(sum) => {
+            residual(walk, node, sum, 1)
+        }
+        (Operation::Add, [_, Value::Pending(sum)]) if has_draft(sum) => {
+            residual(walk, node, sum, 0)
+        }
         (Operation::Add | Operation::Mul, _) => {
             let views = activations(walk, node, operands)?;
             two_tensors(walk, node, operation, views)
@@ -165,20 +169,27 @@ fn of_one_tensor(
     operation: Operation,
     operands: &[Value; 2],
 ) -> Result<Option<Value>, Reason> {
-    if operands.iter().all(|value| matches!(value, Value::Real(_)))
-        && matches!(operation, Operation::Add | Operation::Mul)
-    {
+    if operands.iter().all(|value| matches!(value, Value::Real(_))) && operation == Operation::Add {
         return Ok(None);
     }
-    let (Some(a), Some(b)) = (Codes::of(walk, &operands[0])?, Codes::of(walk, &operands[1])?) else {
+    let (Some(a), Some(b)) = (
+        Codes::of(walk, &operands[0])?,
+        Codes::of(walk, &operands[1])?,
+    ) else {
         return Ok(None);
     };
+    let (a, b) = (a.from_root(walk), b.from_root(walk));
     let both = a.with(&node.label, &b, |a, b| operation.apply(a, b));
     Ok(both.map(pending))
 }
 
 /// A convolution's result and a residual, rounded together.
-fn residual(walk: &mut Walk, node: &Node, sum: &Rc<Pending>, other: usize) -> Result<Value, Reason> {
+fn residual(
+    walk: &mut Walk,
+    node: &Node,
+    sum: &Rc<Pending>,
+    other: usize,
+) -> Result<Value, Reason> {
     let PendingOp::Conv(draft) = &sum.op else {
         unreachable!("the caller has looked");
     };
@@ -198,8 +209,10 @@ fn residual(walk: &mut Walk, node: &Node, sum: &Rc<Pending>, other: usize) -> Re
 }
 
 fn differ(a: &[usize], b: &[usize]) -> Reason {
-    Reason::unsupported(format!("operands {a:?} and {b:?} differ in shape or layout"))
-        .help("give both tensors the same shape; a factor may have one value for each channel or row")
+    Reason::unsupported(format!(
+        "operands {a:?} and {b:?} differ in shape or layout"
+    ))
+    .help("give both tensors the same shape; a factor may have one value for each channel or row")
 }
 
 fn two_tensors(
@@ -223,8 +236,14 @@ fn two_tensors(
         && a.shape.len() == b.shape.len()
         && orders.iter().all(Order::is_identity)
         && a.shape.len() == 4
-        && [a, b].iter().zip(&shapes).all(|(view, image)| view.shape[1..] == image[..])
-        && shapes[1].iter().zip(&shapes[0]).all(|(&b, &a)| b == a || b == 1);
+        && [a, b]
+            .iter()
+            .zip(&shapes)
+            .all(|(view, image)| view.shape[1..] == image[..])
+        && shapes[1]
+            .iter()
+            .zip(&shapes[0])
+            .all(|(&b, &a)| b == a || b == 1);
     if !is_same && !is_gate {
         return Err(differ(&a.shape, &b.shape));
     }
@@ -310,11 +329,29 @@ impl Walk<'_> {
     }
 }
 
+impl Reals {
+    /// The one value for each channel of a tensor of `image`, of which a view has `shape` and `order`; none if they differ
+    /// within a channel.
+    pub(crate) fn of_channels(
+        &self,
+        shape: &[usize],
+        order: &Order,
+        image: [usize; 3],
+    ) -> Result<Option<Vec<f64>>, Reason> {
+        Ok(per_channel(&self.in_tensor(shape, order)?, image))
+    }
+}
+
 /// The one value of each channel, if all of a channel are the same.
 fn per_channel(values: &[f64], [channels, height, width]: [usize; 3]) -> Option<Vec<f64>> {
     let pixels = height * width;
     let of = |channel: usize| &values[channel * pixels..(channel + 1) * pixels];
-    let same = |values: &[f64]| values.iter().all(|value| value == &values[0]).then(|| values[0]);
+    let same = |values: &[f64]| {
+        values
+            .iter()
+            .all(|value| value == &values[0])
+            .then(|| values[0])
+    };
     (0..channels).map(|channel| same(of(channel))).collect()
 }
 
@@ -368,17 +405,35 @@ fn with_constant(
             range: UNLIMITED,
         })
     };
-    let added = |sign: f64| values.iter().map(|value| sign * value).collect::<Vec<f64>>();
-    if let (Operation::Add, Some((quant, codes))) = (operation, &constant.codes) {
+    let added = |sign: f64| {
+        values
+            .iter()
+            .map(|value| sign * value)
+            .collect::<Vec<f64>>()
+    };
+    let is_plain = matches!(operation, Operation::Add | Operation::Mul);
+    let is_factor = operation == Operation::Mul && per_channel(&values, image).is_some();
+    if let Some((quant, codes)) = &constant.codes
+        && is_plain
+        && !is_factor
+    {
         let codes = constant.spread(&view.shape, &order, codes)?;
         let other = walk.constant_tensor(&node.label, image, *quant, codes);
-        return Ok(result(PendingOp::Add([view.tensor, other])));
+        return Ok(result(if operation == Operation::Add {
+            PendingOp::Add([view.tensor, other])
+        } else {
+            PendingOp::Mul([view.tensor, other])
+        }));
     }
     match (operation, constant_first) {
-        (Operation::Add, _) => Ok(result(PendingOp::AddConstant(view.tensor, Rc::new(added(1.0))))),
-        (Operation::Sub, false) => {
-            Ok(result(PendingOp::AddConstant(view.tensor, Rc::new(added(-1.0)))))
-        }
+        (Operation::Add, _) => Ok(result(PendingOp::AddConstant(
+            view.tensor,
+            Rc::new(added(1.0)),
+        ))),
+        (Operation::Sub, false) => Ok(result(PendingOp::AddConstant(
+            view.tensor,
+            Rc::new(added(-1.0)),
+        ))),
         (Operation::Mul, _) | (Operation::Div, false) => {
             let factors = per_channel(&values, image).ok_or_else(|| {
                 Reason::unsupported("the factors differ within a channel")
@@ -429,36 +484,49 @@ fn behind_conv(
             }));
         }
         (None, None) => {
-            return Err(Reason::unsupported("a factor behind a product differs within a channel")
-                .help("put a QuantizeLinear and DequantizeLinear between the product and the factor"));
+            return Err(
+                Reason::unsupported("a factor behind a product differs within a channel").help(
+                    "put a QuantizeLinear and DequantizeLinear between the product and the factor",
+                ),
+            );
         }
     };
     let of = |factor: f64, added: f64| Affine { factor, added };
-    let terms = values.iter().map(|&value| match (operation, constant_first) {
-        (Operation::Add, _) => Some(of(1.0, value)),
-        (Operation::Sub, false) => Some(of(1.0, -value)),
-        (Operation::Sub, true) => Some(of(-1.0, value)),
-        (Operation::Mul, _) => Some(of(value, 0.0)),
-        (Operation::Div, false) => Some(of(1.0 / value, 0.0)),
-        _ => None,
-    });
+    let terms = values
+        .iter()
+        .map(|&value| match (operation, constant_first) {
+            (Operation::Add, _) => Some(of(1.0, value)),
+            (Operation::Sub, false) => Some(of(1.0, -value)),
+            (Operation::Sub, true) => Some(of(-1.0, value)),
+            (Operation::Mul, _) => Some(of(value, 0.0)),
+            (Operation::Div, false) => Some(of(1.0 / value, 0.0)),
+            _ => None,
+        });
     let terms: Option<Vec<Affine>> = terms.collect();
     let terms = terms.ok_or_else(|| {
-        Reason::unsupported(format!("`{}` of a float result and a constant", node.operator()))
-            .help("put a QuantizeLinear and DequantizeLinear in front")
+        Reason::unsupported(format!(
+            "`{}` of a float result and a constant",
+            node.operator()
+        ))
+        .help("put a QuantizeLinear and DequantizeLinear in front")
     })?;
     affine(result, draft, &terms)
 }
 
 /// Arithmetic on constants, as exporters leave it in the graph for shapes.
 fn fold(operation: Operation, a: &Constant, b: &Constant) -> Result<Value, Reason> {
-    let (longer, shorter) = if a.dims.len() >= b.dims.len() { (a, b) } else { (b, a) };
+    let (longer, shorter) = if a.dims.len() >= b.dims.len() {
+        (a, b)
+    } else {
+        (b, a)
+    };
     let mut dims = longer.dims.clone();
     let n_new = dims.len() - shorter.dims.len();
     for (axis, &size) in shorter.dims.iter().enumerate() {
         dims[n_new + axis] = dims[n_new + axis].max(size);
     }
-    let (Some(from_a), Some(from_b)) = (broadcast(&a.dims, &dims), broadcast(&b.dims, &dims)) else {
+    let (Some(from_a), Some(from_b)) = (broadcast(&a.dims, &dims), broadcast(&b.dims, &dims))
+    else {
         return Err(Reason::dimensions(format!(
             "constants of the shapes {:?} and {:?} do not fit each other",
             a.dims, b.dims
@@ -467,17 +535,23 @@ fn fold(operation: Operation, a: &Constant, b: &Constant) -> Result<Value, Reaso
     let pairs = from_a.positions().into_iter().zip(from_b.positions());
     let data = match (&a.data, &b.data) {
         (Data::Float(a), Data::Float(b)) => {
-            #[expect(clippy::cast_possible_truncation, reason = "constants of the file are float")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "constants of the file are float"
+            )]
             let value = |(i, j): (usize, usize)| operation.apply(a[i].into(), b[j].into()) as f32;
             Data::Float(pairs.map(value).collect())
         }
         _ => {
             let (width, a, b) = (a.width()?, a.integers()?, b.integers()?);
-            let values: Option<Vec<i64>> =
-                pairs.map(|(i, j)| operation.of_integers(a[i], b[j])).collect();
+            let values: Option<Vec<i64>> = pairs
+                .map(|(i, j)| operation.of_integers(a[i], b[j]))
+                .collect();
             values
                 .and_then(|values| Data::of_integers(&values, width))
-                .ok_or_else(|| Reason::constant("a result does not fit the type of its constants"))?
+                .ok_or_else(|| {
+                    Reason::constant("a result does not fit the type of its constants")
+                })?
         }
     };
     Ok(Value::Constant(Rc::new(Constant { dims, data })))

@@ -5,7 +5,7 @@ use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
 use crate::proto::tensor_proto::DataType;
-use crate::value::Value;
+use crate::value::{Quant, Value};
 use crate::walk::Walk;
 use ir::network::HostType;
 use std::rc::Rc;
@@ -60,12 +60,34 @@ pub(crate) fn gather(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         ));
     };
     let n_inner: usize = inner.iter().product();
-    let at = indices.integers()?.into_iter().map(|index| axis_of(index, n));
+    let at = indices
+        .integers()?
+        .into_iter()
+        .map(|index| axis_of(index, n));
     let at = at.collect::<Result<Vec<_>, _>>()?;
     let positions = at.iter().flat_map(|&i| i * n_inner..(i + 1) * n_inner);
     Ok(Value::Constant(Rc::new(Constant {
         dims: [indices.dims.as_slice(), inner].concat(),
         data: list.data.picked(positions),
+    })))
+}
+
+/// `ReduceProd` of a constant list, as exporters compute the size of a flattened shape.
+pub(crate) fn reduce_prod(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let list = walk.constant(node, 0)?;
+    if list.dims.len() > 1 {
+        return Err(Reason::unsupported("only constant lists are multiplied"));
+    }
+    let product = list
+        .integers()?
+        .into_iter()
+        .try_fold(1_i64, i64::checked_mul)
+        .and_then(|product| Data::of_integers(&[product], list.width().ok()?))
+        .ok_or_else(|| Reason::constant("the product does not fit its type"))?;
+    let dims = vec![1; usize::from(node.int("keepdims", 1) != 0)];
+    Ok(Value::Constant(Rc::new(Constant {
+        dims,
+        data: product,
     })))
 }
 
@@ -100,8 +122,20 @@ pub(crate) fn cast(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         {
             return Ok(value);
         }
-        Value::Host(host) if to == DataType::Float as i64 && host.host_type == HostType::Float32 => {
+        Value::Host(host)
+            if to == DataType::Float as i64 && host.host_type == HostType::Float32 =>
+        {
             return Ok(value);
+        }
+        Value::Integer(view) if to == DataType::Float as i64 => {
+            // The integers themselves are the real values.
+            let unsigned = walk.is_unsigned(view.tensor);
+            let quant = Quant {
+                scale: 1.0,
+                zero_point: if unsigned { i8::MIN } else { 0 },
+                unsigned,
+            };
+            return Ok(Value::Real(walk.with_quant(view, quant)?));
         }
         other => {
             return Err(Reason::unsupported(format!(
@@ -123,8 +157,13 @@ pub(crate) fn cast(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         _ => return Err(Reason::unsupported(format!("constants cast to type {to}"))),
     };
     let data = match (width, constant.floats()) {
-        #[expect(clippy::cast_possible_truncation, reason = "a float is what is asked for")]
-        (None, _) => Some(Data::Float(constant.reals().iter().map(|&v| v as f32).collect())),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float is what is asked for"
+        )]
+        (None, _) => Some(Data::Float(
+            constant.reals().iter().map(|&v| v as f32).collect(),
+        )),
         (Some(width), Err(_)) => Data::of_integers(&constant.integers()?, width),
         (Some(width), Ok(floats)) => {
             #[expect(clippy::cast_possible_truncation, reason = "a cast drops the fraction")]
@@ -132,7 +171,8 @@ pub(crate) fn cast(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             Data::of_integers(&whole, width)
         }
     };
-    let data = data.ok_or_else(|| Reason::constant("a value does not fit the type it is cast to"))?;
+    let data =
+        data.ok_or_else(|| Reason::constant("a value does not fit the type it is cast to"))?;
     Ok(Value::Constant(Rc::new(Constant {
         dims: constant.dims.clone(),
         data,

@@ -177,8 +177,14 @@ impl ConvDraft {
         };
         for term in terms {
             let step = scale * term.factor.abs();
-            let weight = if step > 0.0 { best_weight(term.added / step) } else { 1 };
-            draft.weights.push(if term.factor < 0.0 { -weight } else { weight });
+            let weight = if step > 0.0 {
+                best_weight(term.added / step)
+            } else {
+                1
+            };
+            draft
+                .weights
+                .push(if term.factor < 0.0 { -weight } else { weight });
             draft.bias.push(term.added);
             draft.scales.push(step / f64::from(weight));
         }
@@ -192,7 +198,13 @@ fn best_weight(number: f64) -> i16 {
         let product = number * f64::from(weight);
         (product - product.round_ties_even()).abs() / f64::from(weight)
     };
-    let better = |best: i16, weight: i16| if off(weight) < off(best) { weight } else { best };
+    let better = |best: i16, weight: i16| {
+        if off(weight) < off(best) {
+            weight
+        } else {
+            best
+        }
+    };
     (1..=i16::from(i8::MAX)).fold(1, better)
 }
 
@@ -205,7 +217,11 @@ pub(crate) fn conv_transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reas
     let (in_channels, group_outputs, kernel) = match *dims {
         [input, out, rows, columns] => (input, out, [rows, columns]),
         [input, out, columns] => (input, out, [1, columns]),
-        _ => return Err(Reason::dimensions(format!("weights have the shape {dims:?}"))),
+        _ => {
+            return Err(Reason::dimensions(format!(
+                "weights have the shape {dims:?}"
+            )));
+        }
     };
     let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
     if groups == 0
@@ -254,7 +270,12 @@ pub(crate) fn conv_transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         scales,
     };
     let op = PendingOp::Conv(draft);
-    let result = pending_image(&node.label, op, [out_channels, rows, columns], x.shape.len());
+    let result = pending_image(
+        &node.label,
+        op,
+        [out_channels, rows, columns],
+        x.shape.len(),
+    );
     Ok(crate::walk::pending(result))
 }
 
@@ -282,9 +303,15 @@ fn transposed_window(
         for axis in 0..2 {
             let whole = stretch[axis] * (image[axis] - 1) + extra[axis] + reach(axis) + 1;
             let total = whole.checked_sub(wanted[axis]).ok_or_else(|| {
-                Reason::dimensions(format!("an output of {wanted:?} is larger than the window reaches"))
+                Reason::dimensions(format!(
+                    "an output of {wanted:?} is larger than the window reaches"
+                ))
             })?;
-            let before = if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 };
+            let before = if auto == "SAME_UPPER" {
+                total / 2
+            } else {
+                total - total / 2
+            };
             (pads[axis], pads[axis + 2]) = (before, total - before);
         }
     }
@@ -362,6 +389,11 @@ fn convolution(
         scales,
     };
     let op = PendingOp::Conv(draft);
-    let result = pending_image(&node.label, op, [out_channels, rows, columns], x.shape.len());
+    let result = pending_image(
+        &node.label,
+        op,
+        [out_channels, rows, columns],
+        x.shape.len(),
+    );
     Ok(crate::walk::pending(result))
 }

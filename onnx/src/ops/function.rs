@@ -9,6 +9,7 @@ use crate::order::Order;
 use crate::value::{Pending, PendingOp, UNLIMITED, Value, View};
 use crate::walk::{Walk, identity_reals, pending, unexpected};
 use ir::network::TensorId;
+use ir::op::table_index;
 use std::rc::Rc;
 
 /// A function of real numbers, which may read the attributes of its node.
@@ -19,7 +20,11 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("Abs", |_, x| x.abs()),
     ("Celu", |node, x| {
         let alpha = f64::from(node.float("alpha", 1.0));
-        if x < 0.0 { alpha * libm::expm1(x / alpha) } else { x }
+        if x < 0.0 {
+            alpha * libm::expm1(x / alpha)
+        } else {
+            x
+        }
     }),
     ("Elu", |node, x| elu(x, f64::from(node.float("alpha", 1.0)))),
     ("Erf", |_, x| libm::erf(x)),
@@ -57,7 +62,11 @@ const FUNCTIONS: &[(&str, Function)] = &[
     }),
     ("Tanh", |_, x| libm::tanh(x)),
     ("ThresholdedRelu", |node, x| {
-        if x > f64::from(node.float("alpha", 1.0)) { x } else { 0.0 }
+        if x > f64::from(node.float("alpha", 1.0)) {
+            x
+        } else {
+            0.0
+        }
     }),
     ("com.microsoft.FastGelu", |_, x| gelu_tanh(x)),
     ("com.microsoft.Gelu", |_, x| gelu(x)),
@@ -116,11 +125,23 @@ pub(crate) fn prelu(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         let codes = operand(walk, node, 0)?;
         return Ok(pending(codes.map(&node.label, |x| leaky_relu(x, slope))));
     }
-    Err(Reason::unsupported(format!(
-        "{} slopes: a table has one function for all channels",
-        slopes.values.len()
-    ))
-    .help("use one slope (`num_parameters=1` in PyTorch), or LeakyRelu"))
+    let view = walk.real(node, 0)?;
+    walk.decide_by_rank(&view)?;
+    let (image, order) = (walk.tensor(view.tensor).shape(), walk.order(&view)?);
+    let slopes = slopes
+        .of_channels(&view.shape, &order, image)?
+        .ok_or_else(|| {
+            Reason::unsupported("the slopes differ within a channel")
+                .help("one slope for all, or one for each channel, is supported")
+        })?;
+    Ok(pending(Pending {
+        label: node.label.clone(),
+        op: PendingOp::Slopes(view.tensor, Rc::new(slopes)),
+        image,
+        shape: view.shape,
+        order,
+        range: UNLIMITED,
+    }))
 }
 
 /// onnxruntime's `QLinearSigmoid`.
@@ -135,11 +156,7 @@ pub(crate) fn qlinear_leaky_relu(walk: &mut Walk, node: &Node) -> Result<Value, 
 }
 
 /// A function whose operand and result are integers: scale and zero point of both follow the operand.
-fn quantised(
-    walk: &mut Walk,
-    node: &Node,
-    function: impl Fn(f64) -> f64,
-) -> Result<Value, Reason> {
+fn quantised(walk: &mut Walk, node: &Node, function: impl Fn(f64) -> f64) -> Result<Value, Reason> {
     let view = walk.integer(node, 0)?;
     let result = Codes::of_view(walk, &view)?.map(&node.label, function);
     emit(walk, node, &pending(result), 3)
@@ -204,6 +221,19 @@ impl Codes {
         })
     }
 
+    /// The same values as those of the tensor that they are a table of, as far back as tables go.
+    pub(crate) fn from_root(mut self, walk: &Walk) -> Codes {
+        while let Some((root, table)) = walk.table_of(self.tensor) {
+            self.reals = table
+                .values
+                .iter()
+                .map(|&code| self.reals[table_index(code)])
+                .collect();
+            self.tensor = root;
+        }
+        self
+    }
+
     /// A function of these.
     pub(crate) fn map(self, label: &str, function: impl Fn(f64) -> f64) -> Pending {
         let reals = self.reals.iter().map(|&real| function(real)).collect();
@@ -217,9 +247,8 @@ impl Codes {
         other: &Codes,
         function: impl Fn(f64, f64) -> f64,
     ) -> Option<Pending> {
-        let is_same = self.tensor == other.tensor
-            && self.shape == other.shape
-            && self.order == other.order;
+        let is_same =
+            self.tensor == other.tensor && self.shape == other.shape && self.order == other.order;
         is_same.then(|| {
             let pairs = self.reals.iter().zip(&other.reals);
             let reals = pairs.map(|(&a, &b)| function(a, b)).collect();

@@ -68,7 +68,7 @@ fn product(
     let a = &if node.int("transA", 0) == 0 {
         a.clone()
     } else {
-        address::transposed(walk, a)?
+        address::transposed(a)?
     };
     let transposed = node.int("transB", 0) != 0;
     let (n, k) = match *b.integers.dims.as_slice() {

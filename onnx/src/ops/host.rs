@@ -26,7 +26,13 @@ fn float_softmax(walk: &mut Walk, node: &Node, log: bool) -> Result<Value, Reaso
         end,
         log,
     };
-    let result = walk.host_step(&node.label, operator, Some(x.id), x.shape, HostType::Float32);
+    let result = walk.host_step(
+        &node.label,
+        operator,
+        vec![x.id],
+        x.shape,
+        HostType::Float32,
+    );
     Ok(Value::Host(result))
 }
 
@@ -34,7 +40,10 @@ fn float_softmax(walk: &mut Walk, node: &Node, log: bool) -> Result<Value, Reaso
 pub(crate) fn qlinear_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let x = walk.host_input(node, 0)?;
     let unsigned = x.host_type == HostType::Uint8;
-    let (of_x, of_y) = (walk.quant(node, 1, unsigned)?, walk.quant(node, 3, unsigned)?);
+    let (of_x, of_y) = (
+        walk.quant(node, 1, unsigned)?,
+        walk.quant(node, 3, unsigned)?,
+    );
     let Range { start, end } = line(node, node.int("opset", walk.opset), x.shape.len())?;
     let operator = HostOperator::QuantisedSoftmax {
         axis: start,
@@ -43,7 +52,7 @@ pub(crate) fn qlinear_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Rea
         y_scale: of_y.scale,
         y_zero_point: i32::from(of_y.zero_point) + if unsigned { 128 } else { 0 },
     };
-    let result = walk.host_step(&node.label, operator, Some(x.id), x.shape, x.host_type);
+    let result = walk.host_step(&node.label, operator, vec![x.id], x.shape, x.host_type);
     Ok(Value::Host(result))
 }
 
@@ -79,7 +88,7 @@ fn position(walk: &mut Walk, node: &Node, smallest: bool) -> Result<Value, Reaso
     let result = walk.host_step(
         &node.label,
         operator,
-        Some(x.id),
+        vec![x.id],
         shape.clone(),
         HostType::Int64,
     );
@@ -88,5 +97,10 @@ fn position(walk: &mut Walk, node: &Node, smallest: bool) -> Result<Value, Reaso
     }
     shape.remove(axis);
     let order = crate::order::Order::identity(shape.iter().product());
-    Ok(Value::Host(walk.arrange(&node.label, &result, shape, &order)))
+    Ok(Value::Host(walk.arrange(
+        &node.label,
+        &result,
+        shape,
+        &order,
+    )))
 }

@@ -5,8 +5,8 @@ mod address;
 mod arithmetic;
 mod concat;
 mod constant;
-mod conv;
-mod function;
+pub(crate) mod conv;
+pub(crate) mod function;
 mod gemm;
 mod host;
 mod normalisation;
@@ -41,7 +41,10 @@ const OPERATORS: &[(&str, Handler)] = &[
     ("ArgMax", One(host::arg_max)),
     ("ArgMin", One(host::arg_min)),
     ("AveragePool", One(pool::average_pool)),
-    ("BatchNormalization", One(normalisation::batch_normalization)),
+    (
+        "BatchNormalization",
+        One(normalisation::batch_normalization),
+    ),
     ("Cast", One(constant::cast)),
     ("Clip", One(activation::clip)),
     ("Concat", One(concat::concat)),
@@ -73,6 +76,7 @@ const OPERATORS: &[(&str, Handler)] = &[
     ("QuantizeLinear", One(quantise::quantize_linear)),
     ("ReduceMax", One(pool::reduce_max)),
     ("ReduceMean", One(pool::reduce_mean)),
+    ("ReduceProd", One(constant::reduce_prod)),
     ("Relu", One(activation::relu)),
     ("Reshape", One(address::reshape)),
     ("Resize", One(resize::resize)),
@@ -111,7 +115,10 @@ const OPERATORS: &[(&str, Handler)] = &[
         One(function::qlinear_sigmoid),
     ),
     ("com.microsoft.QLinearSoftmax", One(host::qlinear_softmax)),
-    ("com.microsoft.QuantizeLinear", One(quantise::quantize_linear)),
+    (
+        "com.microsoft.QuantizeLinear",
+        One(quantise::quantize_linear),
+    ),
 ];
 
 /// What imports the operator of `node`.

@@ -9,8 +9,9 @@ use crate::walk::{Walk, pending, pending_image};
 /// `BatchNormalization`: folded into the convolution or product before it, or a convolution of its own.
 pub(crate) fn batch_normalization(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     if node.int("training_mode", 0) != 0 {
-        return Err(Reason::unsupported("`training_mode` 1")
-            .help("export the network in evaluation mode"));
+        return Err(
+            Reason::unsupported("`training_mode` 1").help("export the network in evaluation mode")
+        );
     }
     let value = walk.value(node, 0)?;
     if let Value::Pending(result) = &value
@@ -25,7 +26,12 @@ pub(crate) fn batch_normalization(walk: &mut Walk, node: &Node) -> Result<Value,
     let terms = terms(walk, node, image[0])?;
     let draft = ConvDraft::scaling(x, walk.quant_of(x)?.scale.into(), &terms);
     let op = PendingOp::Conv(draft);
-    Ok(pending(pending_image(&node.label, op, image, view.shape.len())))
+    Ok(pending(pending_image(
+        &node.label,
+        op,
+        image,
+        view.shape.len(),
+    )))
 }
 
 /// Factor and number to be added of each channel.

@@ -7,7 +7,7 @@ use crate::ops::window::{line_pads, window};
 use crate::ops::{address, axis_of};
 use crate::value::{PendingOp, Value, View};
 use crate::walk::{Walk, pending, pending_image};
-use ir::network::TensorId;
+use ir::network::{HostOperator, HostType, TensorId};
 use ir::op::Window;
 
 /// `MaxPool`, on dequantised or on quantised values.
@@ -53,6 +53,13 @@ pub(crate) fn qlinear_average_pool(walk: &mut Walk, node: &Node) -> Result<Value
 
 /// `GlobalAveragePool` between `DequantizeLinear` and `QuantizeLinear`.
 pub(crate) fn global_average_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let value = walk.value(node, 0)?;
+    if let Value::Pending(result) = &value
+        && let PendingOp::Conv(_) = result.op
+        && result.shape.len() > 2
+    {
+        return on_host(walk, node, &value);
+    }
     let view = walk.real(node, 0)?;
     global(walk, node, &view)
 }
@@ -112,20 +119,19 @@ fn refuse_channels_last(node: &Node) -> Result<(), Reason> {
 fn average(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason> {
     refuse_column_major(node)?;
     let (x, image) = walk.image(view)?;
-    let mut window = window(node, kernel(node)?, [image[1], image[2]])?;
-    let count_include_pad = node.int("count_include_pad", 0) != 0;
-    let floor = line_pads(node, node.sizes("pads", 0)?);
-    if count_include_pad && node.int("ceil_mode", 0) != 0 && window.pads != floor {
-        return Err(Reason::unsupported(
-            "`ceil_mode` makes a window reach past its padding while padding counts (`count_include_pad`)",
-        )
-        .help("onnxruntime divides by another number fused than unfused there; pad the image so that windows fit"));
-    }
-    if image[1..] == window.kernel && window.pads == [0; 4] {
-        window = Window::dense(window.kernel);
-    }
+    let window = window(node, kernel(node)?, [image[1], image[2]])?;
+    // What `ceil_mode` adds behind the padding does not count, which is the rule of ONNX since operator set 19.
+    let counted = if node.int("count_include_pad", 0) == 0 {
+        [0; 4]
+    } else if node.int("ceil_mode", 0) != 0 && node.ints("pads").is_some() {
+        line_pads(node, node.sizes("pads", 0)?)
+    } else if node.int("ceil_mode", 0) != 0 && node.text("auto_pad", "NOTSET") == "NOTSET" {
+        [0; 4]
+    } else {
+        window.pads
+    };
     let output = window.pooled_shape(image)?;
-    finish(node, view, x, output, window, count_include_pad)
+    finish(node, view, x, output, window, counted)
 }
 
 fn refuse_column_major(node: &Node) -> Result<(), Reason> {
@@ -145,7 +151,20 @@ fn kernel(node: &Node) -> Result<[usize; 2], Reason> {
 fn global(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason> {
     let (x, image) = walk.image(view)?;
     let window = Window::dense([image[1], image[2]]);
-    finish(node, view, x, [image[0], 1, 1], window, false)
+    finish(node, view, x, [image[0], 1, 1], window, [0; 4])
+}
+
+/// The average of a float result that has no scale: the host computes it, if it is the last thing to be computed.
+fn on_host(walk: &mut Walk, node: &Node, value: &Value) -> Result<Value, Reason> {
+    let x = walk.to_host(&node.label, value)?;
+    let mean = HostOperator::Mean {
+        axis: 2,
+        end: x.shape.len(),
+    };
+    let mut shape = x.shape;
+    shape[2..].fill(1);
+    let mean = walk.host_step(&node.label, mean, vec![x.id], shape, HostType::Float32);
+    Ok(Value::Host(mean))
 }
 
 fn finish(
@@ -154,12 +173,13 @@ fn finish(
     x: TensorId,
     output: [usize; 3],
     window: Window,
-    count_include_pad: bool,
+    counted: [usize; 4],
 ) -> Result<Value, Reason> {
-    let op = PendingOp::AveragePool {
-        x,
-        window,
-        count_include_pad,
-    };
-    Ok(pending(pending_image(&node.label, op, output, view.shape.len())))
+    let op = PendingOp::AveragePool { x, window, counted };
+    Ok(pending(pending_image(
+        &node.label,
+        op,
+        output,
+        view.shape.len(),
+    )))
 }

@@ -26,7 +26,11 @@ pub(crate) fn quantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, Rea
     let name = node.proto.output.first().map_or("", String::as_str);
     match input {
         Value::FloatInput(view) => Ok(Value::Integer(walk.with_quant(&view, quant)?)),
-        Value::Host(value) => Ok(Value::Host(walk.quantise_on_host(&node.label, &value, quant))),
+        Value::Host(value) => Ok(Value::Host(walk.quantise_on_host(
+            &node.label,
+            &value,
+            quant,
+        ))),
         Value::Real(view) if walk.quant_of(view.tensor)? == quant => Ok(Value::Integer(view)),
         Value::Real(view) => {
             let pending = copy(walk, &node.label, &view)?;
@@ -51,7 +55,11 @@ pub(crate) fn dequantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, R
         }
         Value::Host(value) => {
             let quant = walk.quant(node, 1, value.host_type == HostType::Uint8)?;
-            Ok(Value::Host(walk.dequantise_on_host(&node.label, &value, quant)))
+            Ok(Value::Host(walk.dequantise_on_host(
+                &node.label,
+                &value,
+                quant,
+            )))
         }
         other => Err(unexpected(0, "a quantised tensor", &other)),
     }
@@ -92,7 +100,11 @@ fn quantise_constant(walk: &mut Walk, node: &Node, constant: &Constant) -> Resul
     let scales = scales.floats()?;
     let axis = scale_axis(node, constant.dims.len())?;
     let int8 = node.int("output_dtype", 0) == DataType::Int8 as i64;
-    let default = if int8 { Data::Int8(vec![0]) } else { Data::Uint8(vec![0]) };
+    let default = if int8 {
+        Data::Int8(vec![0])
+    } else {
+        Data::Uint8(vec![0])
+    };
     let zero_points = match node.input(2) {
         Some(_) => walk.constant(node, 2)?.data.clone(),
         None => default,
@@ -107,9 +119,8 @@ fn quantise_constant(walk: &mut Walk, node: &Node, constant: &Constant) -> Resul
             constant.dims
         )));
     }
-    let code = |i: usize, zero_point: i8| {
-        quantise(values[i], scales[i / n_inner % n_scales], zero_point)
-    };
+    let code =
+        |i: usize, zero_point: i8| quantise(values[i], scales[i / n_inner % n_scales], zero_point);
     let positions = 0..values.len();
     let data = match &zero_points {
         Data::Int8(zeros) => {
@@ -118,9 +129,17 @@ fn quantise_constant(walk: &mut Walk, node: &Node, constant: &Constant) -> Resul
         }
         Data::Uint8(zeros) => {
             let zero = |i: usize| rebased(zeros[i / n_inner % zeros.len()]);
-            Data::Uint8(positions.map(|i| code(i, zero(i)).cast_unsigned() ^ 0x80).collect())
+            Data::Uint8(
+                positions
+                    .map(|i| code(i, zero(i)).cast_unsigned() ^ 0x80)
+                    .collect(),
+            )
         }
-        _ => return Err(Reason::unsupported("constants quantised to another type than int8 or uint8")),
+        _ => {
+            return Err(Reason::unsupported(
+                "constants quantised to another type than int8 or uint8",
+            ));
+        }
     };
     Ok(Value::Constant(Rc::new(Constant {
         dims: constant.dims.clone(),
@@ -175,19 +194,27 @@ impl QuantConstant {
                 )));
             }
         };
-        Ok((weights, self.scales.iter().copied().cycle().take(n).collect()))
+        Ok((
+            weights,
+            self.scales.iter().copied().cycle().take(n).collect(),
+        ))
     }
 
     /// Scale, zero point and int8 values, where they are quantised as a tensor of activations is.
     pub(crate) fn codes(&self) -> Option<(Quant, Vec<i8>)> {
-        let (&[scale], &[zero_point]) = (self.scales.as_slice(), self.zero_points.as_slice()) else {
+        let (&[scale], &[zero_point]) = (self.scales.as_slice(), self.zero_points.as_slice())
+        else {
             return None;
         };
         let (zero_point, unsigned, codes) = match &self.integers.data {
             Data::Int8(codes) => (i8::try_from(zero_point).ok()?, false, codes.clone()),
             Data::Uint8(codes) => {
                 let zero_point = u8::try_from(zero_point).ok()?;
-                (rebased(zero_point), true, codes.iter().map(|&code| rebased(code)).collect())
+                (
+                    rebased(zero_point),
+                    true,
+                    codes.iter().map(|&code| rebased(code)).collect(),
+                )
             }
             _ => return None,
         };
@@ -205,7 +232,9 @@ impl QuantConstant {
         let n_inner: usize = self.integers.dims.iter().skip(self.axis + 1).product();
         let zero = |i: usize| zeros.get(i / n_inner.max(1) % zeros.len().max(1)).copied();
         let values = self.integers.reals().into_iter().enumerate();
-        values.map(|(i, value)| value - zero(i).unwrap_or(0) as f64).collect()
+        values
+            .map(|(i, value)| value - zero(i).unwrap_or(0) as f64)
+            .collect()
     }
 
     /// The real numbers that the integers stand for.

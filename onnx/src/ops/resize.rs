@@ -56,7 +56,11 @@ pub(crate) fn resize(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             .help("resizing to the nearest pixel is supported"));
     }
     let coordinates = node.text("coordinate_transformation_mode", "half_pixel");
-    let coordinates = if walk.opset < 11 { "asymmetric" } else { &coordinates };
+    let coordinates = if walk.opset < 11 {
+        "asymmetric"
+    } else {
+        &coordinates
+    };
     let rounding = node.text("nearest_mode", "round_prefer_floor");
     let rounding = if walk.opset < 11 { "floor" } else { &rounding };
     for &factor in &factors {
@@ -74,7 +78,11 @@ pub(crate) fn upsample(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     }
     let factors = match node.input(1) {
         Some(_) => walk.reals(node, 1)?.values,
-        None => node.floats("scales").iter().map(|&factor| factor.into()).collect(),
+        None => node
+            .floats("scales")
+            .iter()
+            .map(|&factor| factor.into())
+            .collect(),
     };
     let factors = whole(&factors)?;
     repeat(walk, node, &factors)
@@ -104,7 +112,9 @@ fn check_repeats(factor: usize, coordinates: &str, rounding: &str) -> Result<(),
         let at = i as f64;
         let at = match coordinates {
             "asymmetric" => at / scale,
-            "half_pixel" | "pytorch_half_pixel" | "half_pixel_symmetric" => (at + 0.5) / scale - 0.5,
+            "half_pixel" | "pytorch_half_pixel" | "half_pixel_symmetric" => {
+                (at + 0.5) / scale - 0.5
+            }
             _ => return None,
         };
         let rounded = match rounding {
@@ -191,7 +201,12 @@ pub(crate) fn depth_to_space(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         }
     }
     let output = [channels, image[1] * block, image[2] * block];
-    let result = pending_image(&node.label, PendingOp::Conv(draft), output, view.shape.len());
+    let result = pending_image(
+        &node.label,
+        PendingOp::Conv(draft),
+        output,
+        view.shape.len(),
+    );
     keep_grid(walk, node, input, result)
 }
 
@@ -221,7 +236,12 @@ pub(crate) fn space_to_depth(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         draft.weights[(channel * image[0] + source) * area + place] = 1;
     }
     let output = [channels, image[1] / block, image[2] / block];
-    let result = pending_image(&node.label, PendingOp::Conv(draft), output, view.shape.len());
+    let result = pending_image(
+        &node.label,
+        PendingOp::Conv(draft),
+        output,
+        view.shape.len(),
+    );
     keep_grid(walk, node, input, result)
 }
 

@@ -82,7 +82,10 @@ pub(crate) fn pad(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             start: -before,
             step: 1,
             size: size.ok_or_else(|| {
-                Reason::dimensions(format!("pads {before} and {after} leave nothing of {}", shape[axis]))
+                Reason::dimensions(format!(
+                    "pads {before} and {after} leave nothing of {}",
+                    shape[axis]
+                ))
             })?,
         };
     }
@@ -98,7 +101,10 @@ fn padding(walk: &mut Walk, node: &Node) -> Result<f32, Reason> {
             _ => Ok(node.float("value", 0.0)),
         };
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the padding of real values is a float")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the padding of real values is a float"
+    )]
     match walk.value(node, 2)? {
         Value::Constant(constant) if constant.floats().is_ok() => {
             Constant::single(constant.floats()?)
@@ -140,7 +146,9 @@ pub(crate) fn slice(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let axes = list(3, "axes")?.unwrap_or_else(|| (0..n).collect());
     let steps = list(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return Err(Reason::dimensions("starts, ends, axes and steps differ in number"));
+        return Err(Reason::dimensions(
+            "starts, ends, axes and steps differ in number",
+        ));
     }
     let mut parts: Vec<Part> = shape.iter().map(|&size| Part::all(size)).collect();
     for (i, &axis) in axes.iter().enumerate() {
@@ -160,7 +168,10 @@ fn part(size: usize, start: i64, end: i64, step: i64) -> Result<Part, Reason> {
     let (start, end) = if step > 0 {
         (from_front(start).clamp(0, n), from_front(end).clamp(0, n))
     } else {
-        (from_front(start).clamp(0, n - 1), from_front(end).clamp(-1, n - 1))
+        (
+            from_front(start).clamp(0, n - 1),
+            from_front(end).clamp(-1, n - 1),
+        )
     };
     let count = match step {
         0 => None,
@@ -180,7 +191,9 @@ fn constant_part(constant: &Constant, parts: &[Part]) -> Result<Value, Reason> {
     let (mut first, mut digits) = (0_usize, Vec::new());
     let mut dims = Vec::new();
     for (part, &size) in parts.iter().zip(&constant.dims).rev() {
-        let at = |value: i64| usize::try_from(value).map_err(|_| Reason::unsupported("a constant in reverse order"));
+        let at = |value: i64| {
+            usize::try_from(value).map_err(|_| Reason::unsupported("a constant in reverse order"))
+        };
         first += at(part.start)? * step;
         digits.push(Digit {
             size: part.size,
@@ -194,7 +207,9 @@ fn constant_part(constant: &Constant, parts: &[Part]) -> Result<Value, Reason> {
     let positions = Order::new(digits).positions();
     Ok(Value::Constant(Rc::new(Constant {
         dims,
-        data: constant.data.picked(positions.into_iter().map(|at| first + at)),
+        data: constant
+            .data
+            .picked(positions.into_iter().map(|at| first + at)),
     })))
 }
 
@@ -220,7 +235,8 @@ pub(crate) fn split(walk: &mut Walk, node: &Node) -> Result<Vec<Value>, Reason> 
             (0..n_outputs).map(of).collect()
         }
     };
-    if sizes.len() != n_outputs || sizes.contains(&0) || sizes.iter().sum::<usize>() != shape[axis] {
+    if sizes.len() != n_outputs || sizes.contains(&0) || sizes.iter().sum::<usize>() != shape[axis]
+    {
         return Err(Reason::dimensions(format!(
             "parts of {sizes:?} do not make {} positions for {n_outputs} outputs",
             shape[axis]
@@ -270,7 +286,9 @@ fn selected(
         _ => return Err(Reason::dimensions(format!("input {shape:?} is no image"))),
     };
     if batch != Part::all(1) {
-        return Err(Reason::unsupported("it changes the dimension of the images"));
+        return Err(Reason::unsupported(
+            "it changes the dimension of the images",
+        ));
     }
     finish(walk, node, name, x, (own, image), padding, shape.len())
 }
@@ -327,7 +345,11 @@ fn finish(
     if rank == 2 {
         result.shape = vec![1, output[0]];
     }
-    result.label = if node.proto.output.len() > 1 { name.to_string() } else { node.label.clone() };
+    result.label = if node.proto.output.len() > 1 {
+        name.to_string()
+    } else {
+        node.label.clone()
+    };
     if let Value::Integer(_) = walk.value(node, 0)? {
         let quant = walk.grid(&result).ok_or_else(|| {
             Reason::unsupported("it works on integers of which no node says the scale")
@@ -336,4 +358,3 @@ fn finish(
     }
     Ok(crate::walk::pending(result))
 }
-

@@ -34,7 +34,11 @@ pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Resu
 /// Padding of one spatial dimension, which [`Node::sizes`] reads as that of rows too, is that of columns.
 pub(crate) fn line_pads(node: &Node, pads: [usize; 4]) -> [usize; 4] {
     let is_line = node.ints("pads").is_some_and(|pads| pads.len() == 2);
-    if is_line { [0, pads[1], 0, pads[3]] } else { pads }
+    if is_line {
+        [0, pads[1], 0, pads[3]]
+    } else {
+        pads
+    }
 }
 
 /// The padding for which the output has `image / stride` rows and columns, rounded up.

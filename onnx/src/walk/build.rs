@@ -3,6 +3,7 @@
 use super::{Draft, Walk};
 use crate::constant::count;
 use crate::error::Reason;
+use crate::ops::conv::Affine;
 use crate::order::Order;
 use crate::value::{ConvDraft, Operand, Pending, PendingOp, Quant, UNLIMITED, View};
 use ir::network::{ConstantTensor, Einsum, Tensor, TensorId};
@@ -72,15 +73,11 @@ impl Walk<'_> {
                 let scale = self.quant_of(*a)?.scale * self.quant_of(*b)?.scale / quant.scale;
                 push(self, Kind::Mul(Mul { scale, clamp }), vec![*a, *b])
             }
-            PendingOp::AveragePool {
-                x,
-                window,
-                count_include_pad,
-            } => {
+            PendingOp::AveragePool { x, window, counted } => {
                 AveragePool::requantise(self.quant_of(*x)?.scale, quant.scale, 1)?;
                 let kind = Kind::AveragePool(AveragePool {
                     window: *window,
-                    count_include_pad: *count_include_pad,
+                    counted: *counted,
                     clamp,
                 });
                 push(self, kind, vec![*x])
@@ -128,7 +125,44 @@ impl Walk<'_> {
                 let table = tabulated(reals, quant, pending.range);
                 push(self, Kind::Table(table), vec![*x])
             }
+            PendingOp::Slopes(x, slopes) => self.slopes(pending, *x, slopes, name, quant),
         }
+    }
+
+    /// Values below zero times the slope of their channel: the sum of the two halves, of which one is always zero, so
+    /// that nothing is rounded twice.
+    fn slopes(
+        &mut self,
+        pending: &Pending,
+        x: TensorId,
+        slopes: &[f64],
+        name: &str,
+        quant: Quant,
+    ) -> Result<TensorId, Reason> {
+        let own = self.quant_of(x)?;
+        let reals = identity_reals(own);
+        let half = |op| Pending {
+            op,
+            range: UNLIMITED,
+            ..pending.clone()
+        };
+        let above = reals.iter().map(|real| real.max(0.0)).collect();
+        let above = half(PendingOp::Function(x, Rc::new(above)));
+        let above = self.emit_tensor(&above, &format!("{name}.above"), quant)?;
+        let below = half(PendingOp::Copy(x)).limited((f32::NEG_INFINITY, 0.0));
+        let below = self.emit_tensor(&below, &format!("{name}.negative"), own)?;
+        let terms: Vec<Affine> = slopes
+            .iter()
+            .map(|&factor| Affine { factor, added: 0.0 })
+            .collect();
+        let draft = ConvDraft::scaling(below, own.scale.into(), &terms);
+        let below = half(PendingOp::Conv(draft));
+        let below = self.emit_tensor(&below, &format!("{name}.below"), quant)?;
+        let sum = Pending {
+            op: PendingOp::Add([above, below]),
+            ..pending.clone()
+        };
+        self.emit_tensor(&sum, name, quant)
     }
 
     /// Something that moves values and keeps their scale. Where its operand has no scale yet, that takes the one of the
@@ -200,7 +234,11 @@ impl Walk<'_> {
             PendingOp::Concat(operands) => {
                 let mut grids = operands.iter().map(|operand| self.grid_of(operand));
                 let first = grids.next().flatten();
-                if grids.all(|grid| grid == first) { first } else { None }
+                if grids.all(|grid| grid == first) {
+                    first
+                } else {
+                    None
+                }
             }
             _ => None,
         }?;
@@ -274,46 +312,59 @@ impl Walk<'_> {
         Ok((draft, conv))
     }
 
-    /// The same convolution with weights of eight bits: over an input that has the channels of each group twice, where
-    /// weights less their zero points have nine.
+    /// The same convolution with weights of eight bits: over an input that has the channels of each group several times,
+    /// where weights less their zero points have nine.
     pub(super) fn of_eight_bits(
         &mut self,
         draft: &ConvDraft,
         label: &str,
     ) -> Result<ConvDraft, Reason> {
-        if draft.weights.iter().all(|&w| i8::try_from(w).is_ok()) {
+        let (least, most) = (i16::from(i8::MIN), i16::from(i8::MAX));
+        let parts = |w: i16| if w < 0 { w / least } else { w / most } + 1;
+        let is_narrow = |w: &i16| (least..=most).contains(w);
+        if draft.weights.iter().all(is_narrow) {
             return Ok(draft.clone());
         }
+        let n_parts = draft
+            .weights
+            .iter()
+            .filter(|w| !is_narrow(w))
+            .map(|&w| parts(w))
+            .max();
+        let n_parts = usize::from(n_parts.unwrap_or(1).unsigned_abs());
         let n = draft.group_channels;
         let quant = self.quant_of(draft.input)?;
         let [channels, height, width] = self.tensor(draft.input).shape();
-        let twice = (0..draft.groups).flat_map(|group| {
+        let repeated = (0..draft.groups).flat_map(|group| {
             let own = group * n..(group + 1) * n;
-            own.clone().chain(own)
+            std::iter::repeat_n(own, n_parts).flatten()
         });
         let select = Select {
-            channels: twice.collect(),
+            channels: repeated.collect(),
             rows: Positions::all(height),
             columns: Positions::all(width),
             padding: quant.zero_point,
         };
-        let input = self.push(
-            &format!("{label}.twice"),
-            Kind::Select(select),
-            vec![draft.input],
-            &format!("{label}.twice"),
-            ([2 * channels, height, width], quant),
-        )?;
+        let name = format!("{label}.repeated");
+        let image = [n_parts * channels, height, width];
+        let inputs = vec![draft.input];
+        let input = self.push(&name, Kind::Select(select), inputs, &name, (image, quant))?;
         let per_channel = n * draft.window.n_taps();
-        let mut weights = Vec::with_capacity(2 * draft.weights.len());
+        let mut weights = Vec::with_capacity(n_parts * draft.weights.len());
         for own in draft.weights.chunks(per_channel) {
-            let first = |w: i16| w.clamp(i8::MIN.into(), i8::MAX.into());
-            weights.extend(own.iter().map(|&w| first(w)));
-            weights.extend(own.iter().map(|&w| w - first(w)));
+            let mut rest = own.to_vec();
+            for _ in 0..n_parts {
+                let part = rest.iter().map(|w| (*w).clamp(least, most));
+                let part: Vec<i16> = part.collect();
+                rest.iter_mut()
+                    .zip(&part)
+                    .for_each(|(rest, part)| *rest -= part);
+                weights.extend(part);
+            }
         }
         Ok(ConvDraft {
             input,
-            group_channels: 2 * n,
+            group_channels: n_parts * n,
             weights,
             ..draft.clone()
         })
@@ -336,7 +387,8 @@ impl Walk<'_> {
             steps(&identity_reals(self.quant_of(x)?), y.zero_point),
             steps(&distinct, 0),
         ];
-        let add = Add::of_steps(&tables, clamp).map_err(|error| Reason::constant(error.to_string()))?;
+        let add =
+            Add::of_steps(&tables, clamp).map_err(|error| Reason::constant(error.to_string()))?;
         let image = self.tensor(x).shape();
         let constant = self.constant_tensor(&y.name, image, UNIT, codes);
         Ok((add, constant))
@@ -535,7 +587,9 @@ fn coded(reals: &[f64]) -> Result<(Vec<f64>, Vec<i8>), Reason> {
             "the constant has {} different values, one table holds 256",
             distinct.len()
         ))
-        .help("quantise the constant to int8, with a QuantizeLinear and DequantizeLinear in front"));
+        .help(
+            "quantise the constant to int8, with a QuantizeLinear and DequantizeLinear in front",
+        ));
     }
     let codes: Vec<i8> = table_values().collect();
     let code = |real: &f64| codes[distinct.partition_point(|other| other.total_cmp(real).is_lt())];
@@ -546,7 +600,10 @@ fn coded(reals: &[f64]) -> Result<(Vec<f64>, Vec<i8>), Reason> {
 
 /// Real numbers in steps of `quant`.
 fn in_steps(reals: &[f64], quant: Quant) -> Vec<f32> {
-    #[expect(clippy::cast_possible_truncation, reason = "the rule of the sum is stated in f32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the rule of the sum is stated in f32"
+    )]
     let steps = |real: &f64| (real / f64::from(quant.scale)) as f32;
     reals.iter().map(steps).collect()
 }
@@ -561,12 +618,7 @@ pub(crate) fn identity_reals(quant: Quant) -> Vec<f64> {
 }
 
 /// A pending result in the shape and order of its own image.
-pub(crate) fn pending_image(
-    label: &str,
-    op: PendingOp,
-    image: [usize; 3],
-    rank: usize,
-) -> Pending {
+pub(crate) fn pending_image(label: &str, op: PendingOp, image: [usize; 3], rank: usize) -> Pending {
     let [channels, height, width] = image;
     let shape = if rank == 3 {
         vec![1, channels, width]

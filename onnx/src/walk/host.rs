@@ -4,9 +4,7 @@ use super::{Walk, unexpected};
 use crate::error::Reason;
 use crate::order::Order;
 use crate::value::{ConvDraft, HostValue, Pending, PendingOp, Quant, Value, View};
-use ir::network::{
-    Arrangement, FloatConv, HostId, HostOperator, HostStep, HostType, TensorId,
-};
+use ir::network::{Arrangement, FloatConv, HostId, HostOperator, HostStep, HostType, TensorId};
 use ir::numerics::Clamp;
 use ir::op::{Conv, Kind, Table, table_values};
 
@@ -29,7 +27,7 @@ impl Walk<'_> {
         &mut self,
         label: &str,
         operator: HostOperator,
-        x: Option<HostId>,
+        inputs: Vec<HostId>,
         shape: Vec<usize>,
         host_type: HostType,
     ) -> HostValue {
@@ -37,7 +35,7 @@ impl Walk<'_> {
         self.host_steps.push(HostStep {
             name: label.to_string(),
             operator,
-            input: x,
+            inputs,
         });
         HostValue {
             id,
@@ -61,7 +59,7 @@ impl Walk<'_> {
             shape: shape.clone(),
             digits: order.digits(),
         });
-        self.host_step(label, operator, Some(x.id), shape, x.host_type)
+        self.host_step(label, operator, vec![x.id], shape, x.host_type)
     }
 
     /// The host's real value of integers of `quant`.
@@ -71,12 +69,22 @@ impl Walk<'_> {
         x: &HostValue,
         quant: Quant,
     ) -> HostValue {
-        let rebase = if x.host_type == HostType::Uint8 { 128 } else { 0 };
+        let rebase = if x.host_type == HostType::Uint8 {
+            128
+        } else {
+            0
+        };
         let operator = HostOperator::Dequantise {
             scale: quant.scale,
             zero_point: i32::from(quant.zero_point) + rebase,
         };
-        self.host_step(label, operator, Some(x.id), x.shape.clone(), HostType::Float32)
+        self.host_step(
+            label,
+            operator,
+            vec![x.id],
+            x.shape.clone(),
+            HostType::Float32,
+        )
     }
 
     /// Integers of `quant` of the host's real value.
@@ -90,7 +98,7 @@ impl Walk<'_> {
             scale: quant.scale,
             zero_point: quant.zero_point,
         };
-        let codes = self.host_step(label, operator, Some(x.id), x.shape.clone(), HostType::Int8);
+        let codes = self.host_step(label, operator, vec![x.id], x.shape.clone(), HostType::Int8);
         if quant.unsigned {
             self.rebase(label, &codes)
         } else {
@@ -100,7 +108,13 @@ impl Walk<'_> {
 
     fn rebase(&mut self, label: &str, x: &HostValue) -> HostValue {
         let shape = x.shape.clone();
-        self.host_step(label, HostOperator::Rebase, Some(x.id), shape, HostType::Uint8)
+        self.host_step(
+            label,
+            HostOperator::Rebase,
+            vec![x.id],
+            shape,
+            HostType::Uint8,
+        )
     }
 
     /// The values of a tensor of the device, in its own order.
@@ -121,7 +135,7 @@ impl Walk<'_> {
             self.outputs.push(id);
         }
         let read = HostOperator::Read(id);
-        Ok(self.host_step(label, read, None, shape.to_vec(), HostType::Int8))
+        Ok(self.host_step(label, read, Vec::new(), shape.to_vec(), HostType::Int8))
     }
 
     fn read_view(&mut self, label: &str, view: &View) -> Result<HostValue, Reason> {
@@ -158,16 +172,28 @@ impl Walk<'_> {
                 let mut reals = table_values().map(|code| quant.dequantise(code));
                 (*x, function(&mut reals))
             }
-            #[expect(clippy::cast_possible_truncation, reason = "a float is what is asked for")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a float is what is asked for"
+            )]
             PendingOp::Function(x, reals) => (*x, function(&mut reals.iter().map(|&r| r as f32))),
             PendingOp::Conv(draft) => self.float_conv(pending, draft)?,
-            PendingOp::AveragePool {
-                x,
-                window,
-                count_include_pad,
-            } if *count_include_pad || window.pads == [0; 4] => {
+            PendingOp::AveragePool { x, window, counted } if *counted == window.pads => {
                 let draft = self.average(*x, pending.image, *window)?;
                 self.float_conv(pending, &draft)?
+            }
+            PendingOp::Add(operands) if pending.is_unlimited() => {
+                let mut ids = Vec::new();
+                for &tensor in operands {
+                    let view = View {
+                        tensor,
+                        shape: pending.shape.clone(),
+                        order: pending.order.clone(),
+                    };
+                    ids.push(self.read_real(label, &view)?.id);
+                }
+                let shape = pending.shape.clone();
+                return Ok(self.host_step(label, HostOperator::Add, ids, shape, HostType::Float32));
             }
             _ => {
                 let view = self.realise(pending).ok_or_else(|| {
@@ -185,7 +211,7 @@ impl Walk<'_> {
         } else {
             pending.image.to_vec()
         };
-        let real = self.host_step(label, operator, Some(codes.id), shape, HostType::Float32);
+        let real = self.host_step(label, operator, vec![codes.id], shape, HostType::Float32);
         Ok(self.arrange(label, &real, pending.shape.clone(), &pending.order))
     }
 

@@ -244,7 +244,7 @@ impl Builder {
         let y = self.output([channels, 1, 1], &real, false, 1.0);
         let op = AveragePool {
             window: Window::dense([height, width]),
-            count_include_pad: false,
+            counted: [0; 4],
             clamp: Clamp::FULL,
         };
         let einsum = self.einsum("average", Kind::AveragePool(op), vec![x]);
