@@ -139,9 +139,14 @@ fn prepare(tmp: &Path) {
         "small.toml",
         nano.replace("words = 512", "words = 8").as_bytes(),
     );
+    let edge = fs::read_to_string(root().join("examples/archs/edge.toml")).expect("edge is there");
+    let memory = edge.find("[memory]").expect("it has a memory");
+    let words = memory + edge[memory..].find("words").expect("it has a size");
+    let (before, after) = edge.split_at(words);
+    let after = after.split_once('\n').expect("a line has an end").1;
     write(
         "memory.toml",
-        nano.replace("words = 16384", "words = 64").as_bytes(),
+        format!("{before}words = 64\n{after}").as_bytes(),
     );
     write(
         "conflict.directives",
@@ -333,6 +338,44 @@ fn caches_change_no_byte(map: &str) {
         1,
         "{messages}"
     );
+}
+
+/// What a shell decides for a program: a closed standard output is no success, and new files have the rights of `umask`.
+#[test]
+fn streams_and_rights_of_the_shell_hold() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let tmp = tempfile::tempdir().expect("there is room");
+    #[expect(clippy::disallowed_methods, reason = "a shell decides it")]
+    let shell = |script: &str| {
+        let output = Command::new("sh")
+            .current_dir(root())
+            .env("T", env!("CARGO_BIN_EXE_tilewright"))
+            .env("TMP", tmp.path())
+            .args(["-c", script])
+            .output();
+        let output = output.expect("there is a shell");
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).expect("messages are text"),
+        )
+    };
+    let (code, message) = shell("exec $T check digits --arch nano >&-");
+    assert_eq!(code, Some(7), "{message}");
+    assert!(
+        message.contains("`standard output`: it is closed"),
+        "{message}"
+    );
+    assert_eq!(
+        shell("exec $T check digits --arch nano >/dev/null").0,
+        Some(0)
+    );
+    for (umask, mode) in [("077", 0o600), ("022", 0o644), ("002", 0o664)] {
+        let script = format!("umask {umask}; $T compile digits --arch nano -o $TMP/{umask}.tw");
+        assert_eq!(shell(&script).0, Some(0));
+        let metadata = fs::metadata(tmp.path().join(format!("{umask}.tw")));
+        let written = metadata.expect("it was written").permissions().mode();
+        assert_eq!(written & 0o777, mode, "{umask}");
+    }
 }
 
 #[test]
