@@ -13,7 +13,7 @@ use std::io::{BufReader, Read, Seek};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The largest array that is read, in bytes as they are without compression.
+/// The largest array that is read, in bytes as its values are held.
 pub const MAX_BYTES: u64 = 1 << 30;
 
 /// Why a `.npz` file could not be used.
@@ -60,7 +60,7 @@ pub enum DatasetError {
         found: String,
     },
     /// The array is too large, whatever its file has.
-    #[error("array `{name}` of shape {shape:?} is larger than {limit} B")]
+    #[error("array `{name}` of shape {shape:?} takes more than {limit} B")]
     #[diagnostic(
         code(dataset::size),
         help("save fewer images in a file, or a smaller type such as uint8")
@@ -70,7 +70,7 @@ pub enum DatasetError {
         name: String,
         /// Its shape.
         shape: Vec<u64>,
-        /// The largest size, without compression.
+        /// The most that an array may take.
         limit: u64,
     },
     /// The array does not hold images of the input's shape.
@@ -417,17 +417,20 @@ impl<R: Read + Seek> Npz<R> {
         }
         let kind = Kind::of(&file).map_err(unsupported)?;
         let shape = file.shape().to_vec();
-        let n_bytes = shape
+        let held = shape
             .iter()
-            .try_fold(kind.bytes, |product, &size| product.checked_mul(size))
-            .filter(|&n| n <= MAX_BYTES);
-        let Some(n_bytes) = n_bytes else {
+            .try_fold(kind.held_bytes(), |product, &size| {
+                product.checked_mul(size)
+            })
+            .filter(|&held| held <= MAX_BYTES);
+        let Some(held) = held else {
             return Err(DatasetError::Size {
                 name: name.to_string(),
                 shape,
                 limit: MAX_BYTES,
             });
         };
+        let n_bytes = held / kind.held_bytes() * kind.bytes;
         let mut bytes = Vec::new();
         file.into_inner()
             .take(n_bytes)
@@ -485,6 +488,15 @@ impl Kind {
                 big_endian: plain.endianness() == Endianness::Big,
             }),
             _ => Err(format!("of the type {plain}")),
+        }
+    }
+
+    /// The bytes of a value of [`Values`].
+    fn held_bytes(&self) -> u64 {
+        match (self.character, self.bytes) {
+            (TypeChar::Float, 2) => 4,
+            (TypeChar::Int | TypeChar::Uint, 2 | 4) => 8,
+            _ => self.bytes,
         }
     }
 

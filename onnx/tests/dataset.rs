@@ -110,7 +110,7 @@ fn what_is_no_array_of_numbers_is_refused() {
     // A small file that claims much.
     check(
         of("<f8", false, &[1 << 20, 1 << 10], 9),
-        expect!["dataset::size: array `x` of shape [1048576, 1024] is larger than 1073741824 B"],
+        expect!["dataset::size: array `x` of shape [1048576, 1024] takes more than 1073741824 B"],
     );
 }
 
