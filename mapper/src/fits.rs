@@ -1,14 +1,16 @@
 //! What every layer needs of an arch, and everything that stands in the way, in one go.
 
 use ir::arch::{Arch, Dataflow};
-use ir::network::Network;
+use ir::network::{Network, Tensor};
 use ir::op::{Kind, Positions, table_index, table_values};
 
 use crate::error::MapError;
 use crate::mapspace::{chunks, is_whole, max_steps};
-use crate::plan::Given;
 use crate::sums::{Sums, select_window};
 use crate::sums_of;
+
+/// Pixels that a side of an image has at most.
+const MAX_SIDE: usize = 1023;
 
 /// What one layer needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +67,20 @@ pub fn fits(network: &Network, arch: &Arch) -> Fits {
     let layers = (0..network.einsums.len())
         .map(|index| layer(network, arch, index, &mut problems))
         .collect();
-    let no_runs = vec![Vec::new(); network.einsums.len()];
-    if problems.is_empty()
-        && let Err(error) = crate::plan::plan(network, arch, false, &no_runs, &Given::default())
+    // Larger sides are refused above, and their words may not fit the numbers that planning uses.
+    if network
+        .tensors
+        .iter()
+        .all(|tensor| large_side(tensor).is_none())
     {
-        problems.push(error);
+        problems.extend(crate::plan::problems(network, arch));
     }
     Fits { layers, problems }
+}
+
+/// The longer side of `tensor`, if no field of the instruction set holds it.
+fn large_side(tensor: &Tensor) -> Option<usize> {
+    Some(tensor.width.max(tensor.height)).filter(|side| *side > MAX_SIDE)
 }
 
 fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapError>) -> LayerFit {
@@ -94,16 +103,16 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         .iter()
         .chain([&einsum.output])
         .map(|id| network.tensor(*id));
-    if let Some(large) = sides
+    if let Some((large, side)) = sides
         .into_iter()
-        .find(|t| t.width > 1023 || t.height > 1023)
+        .find_map(|tensor| Some((tensor, large_side(tensor)?)))
     {
         problems.push(MapError::Capacity {
             einsum: einsum.name.clone(),
             arch: arch.name.clone(),
             what: format!("a side of `{}`", large.name),
-            needed: large.width.max(large.height) as u64,
-            available: 1023,
+            needed: side as u64,
+            available: MAX_SIDE as u64,
             unit: "pixels",
             help: "split the image before it comes to the machine".to_owned(),
         });

@@ -353,6 +353,25 @@ pub(crate) fn plan(
     }
 }
 
+/// Every reason why `network` has no plan; none if it has one.
+pub(crate) fn problems(network: &Network, arch: &Arch) -> Vec<MapError> {
+    let given = Given::default();
+    let no_runs = vec![Vec::new(); network.einsums.len()];
+    let Err(stuck) = plan(network, arch, false, &no_runs, &given) else {
+        return Vec::new();
+    };
+    // Planning ends where it is stuck, but what is too large by itself is so behind that place, too.
+    let alone = |index| no_room(network, arch, &given, index, 0);
+    let mut problems: Vec<MapError> = (0..network.einsums.len())
+        .map(alone)
+        .filter(|problem| matches!(problem, MapError::Capacity { .. }))
+        .collect();
+    if problems.is_empty() {
+        problems.push(stuck);
+    }
+    problems
+}
+
 /// The least that an einsum needs: one strip of the output, and of each operand the rows for it, beside the words that
 /// are `held` by others.
 fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u32) -> MapError {

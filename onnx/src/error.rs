@@ -58,6 +58,20 @@ pub enum ImportError {
         /// The version in the file, 0 if there is none.
         version: i64,
     },
+    /// A size is given to a dimension that is not there, or has one: the caller's fault.
+    #[error("the network has no open dimension `{name}`, {}", open(.known))]
+    #[diagnostic(
+        code(onnx::dimension),
+        help(
+            "name a dimension by its symbol, or as `INPUT.AXIS` where it has none, such as `image.2`"
+        )
+    )]
+    Dimension {
+        /// The name that was given.
+        name: String,
+        /// The dimensions without a size.
+        known: Vec<String>,
+    },
     /// Nodes wait for each other.
     #[error("the graph has a cycle through node `{node}`")]
     #[diagnostic(code(onnx::cycle), help("the file is damaged; export it again"))]
@@ -80,6 +94,13 @@ pub enum ImportError {
         help("this is a bug of the importer; please report the file")
     )]
     Invalid(#[from] NetworkError),
+}
+
+fn open(known: &[String]) -> String {
+    match known {
+        [] => "all its sizes are fixed".to_owned(),
+        known => format!("it has `{}`", known.join("`, `")),
+    }
 }
 
 /// One thing in a file that stands in the way, with the node, input or tensor that it belongs to.

@@ -2,26 +2,31 @@
 
 use std::fmt::Write as _;
 
+use ir::arch::Arch;
 use ir::network::{HostType, Network, TensorId};
 use ir::op::Kind;
-use mapper::LayerFit;
+use mapper::{Fits, Hooks, LayerFit, MapError};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::additions::{self, Addition};
+use crate::cache::CacheArgs;
 use crate::console::{Console, Table, count, diagnostic_json, thousands};
 use crate::failure::{Failure, Outcome};
-use crate::input::{self, NetworkArgs, Source};
+use crate::input::{self, NetworkArgs, PRESETS, Source};
+use crate::interrupt;
 
 /// Show a network's layers, and everything that keeps it from running
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Also check that the network fits this arch: `nano`, `edge`, `both`, or a file
+    /// The arch that the network has to fit: `nano`, `edge`, `both`, or a file; without one, whichever preset it fits
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 #[derive(Serialize)]
@@ -59,6 +64,8 @@ struct Checked {
     network_hash: String,
     arch: Option<String>,
     supported: bool,
+    /// Without an arch: which presets the network fits.
+    presets: Vec<Preset>,
     inputs: Vec<Boundary>,
     outputs: Vec<Boundary>,
     layers: Vec<Layer>,
@@ -70,15 +77,30 @@ struct Checked {
     problems: Vec<Value>,
 }
 
+/// Whether the network fits an arch that comes with the program.
+#[derive(Serialize)]
+struct Preset {
+    arch: &'static str,
+    fits: bool,
+    problems: Vec<Value>,
+    /// The first problem, for people.
+    #[serde(skip)]
+    reason: String,
+}
+
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.arch.as_deref().map(input::arch).transpose()?;
     let source = Source::find(&args.network.network)?;
     let report = source.check(&args.network.options())?;
-    let fits = report
-        .network
-        .as_ref()
-        .zip(arch.as_ref())
-        .map(|(network, arch)| mapper::fits(network, arch));
+    let network = report.network.as_ref();
+    let fits = match (network, &arch) {
+        (Some(network), Some(arch)) => Some(fits(network, arch, &args.cache, console)?),
+        _ => None,
+    };
+    let presets = match (network, &arch) {
+        (Some(network), None) => presets(network, &args.cache, console)?,
+        _ => Vec::new(),
+    };
     let problems: Vec<&(dyn Diagnostic + 'static)> = report
         .problems
         .iter()
@@ -102,7 +124,9 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         network: report.name.clone(),
         network_hash: source.hash()?,
         arch: arch.as_ref().map(|arch| arch.name.clone()),
-        supported: problems.is_empty(),
+        supported: problems.is_empty()
+            && (presets.is_empty() || presets.iter().any(|preset| preset.fits)),
+        presets,
         inputs,
         outputs,
         macs: layers.iter().map(|layer| layer.macs).sum(),
@@ -123,6 +147,52 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     };
     console.result("check", &checked, || text(&checked, &problems))?;
     Ok(Outcome::good_if(checked.supported))
+}
+
+fn fits(
+    network: &Network,
+    arch: &Arch,
+    cache: &CacheArgs,
+    console: &Console,
+) -> Result<Fits, Failure> {
+    let spinner = console.spinner(&format!("checking {} on {}", network.name, arch.name));
+    let cache = cache.open(console);
+    let hooks = Hooks {
+        cache: &*cache,
+        stop: &interrupt::requested,
+        ..Hooks::default()
+    };
+    let fits = mapper::compiles(network, arch, &hooks);
+    spinner.finish_and_clear();
+    if fits.problems.contains(&MapError::Stopped) {
+        return Err(Failure::interrupted());
+    }
+    Ok(fits)
+}
+
+fn presets(
+    network: &Network,
+    cache: &CacheArgs,
+    console: &Console,
+) -> Result<Vec<Preset>, Failure> {
+    let preset = |&(name, _): &(&'static str, _)| {
+        let problems = fits(network, &input::arch(name)?, cache, console)?.problems;
+        let reason = match problems.as_slice() {
+            [] => String::new(),
+            [only] => only.to_string(),
+            [first, more @ ..] => format!("{first} (and {} more)", more.len()),
+        };
+        Ok(Preset {
+            arch: name,
+            fits: problems.is_empty(),
+            problems: problems
+                .iter()
+                .map(|problem| diagnostic_json(problem))
+                .collect(),
+            reason,
+        })
+    };
+    PRESETS.iter().map(preset).collect()
 }
 
 fn input(network: &Network, id: TensorId) -> Boundary {
@@ -241,7 +311,24 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
         let _ = writeln!(text, "left to the host: {step}");
     }
     match (problems.len() as u64, &checked.arch) {
-        (0, None) => text += "supported: every operator\n",
+        (0, None) => {
+            text += if checked.supported {
+                "supported: every operator\n"
+            } else {
+                "every operator is known, but no preset is large enough or has all units\n"
+            };
+            for Preset {
+                arch, fits, reason, ..
+            } in &checked.presets
+            {
+                let fits = if *fits { "fits" } else { "does not fit" };
+                let colon = if reason.is_empty() { "" } else { ": " };
+                let _ = writeln!(text, "  arch `{arch}`: {fits}{colon}{reason}");
+            }
+            if !checked.supported {
+                text += "`tilewright check --arch` says all that is in the way, and what to change in an arch of your own\n";
+            }
+        }
         (0, Some(arch)) => {
             text += &format!("supported: every operator, and it fits arch `{arch}`\n")
         }

@@ -20,10 +20,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     mapping: MappingArgs,
     /// The artifact to write
-    #[arg(short, long, value_name = "ART")]
+    #[arg(short, long, value_name = "ART", value_parser = output::file)]
     output: PathBuf,
     /// Also write the instructions as text
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::file)]
     listing: Option<PathBuf>,
     /// Also store every tensor between layers to memory, so that devices can be compared
     #[arg(long)]

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     tree: map_tree::TreeArgs,
     /// Also write the loop nests to a schedule file
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = output::file)]
     output: Option<PathBuf>,
 }
 

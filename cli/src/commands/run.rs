@@ -17,7 +17,7 @@ use sim::{LayerCycles, MemoryTiming, Mode};
 use crate::console::{Console, Table, count, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{
-    Count, DataArgs, Images, Loaded, class, hash_of, image_count, memory_model, n_right,
+    self, Count, DataArgs, Images, Loaded, class, hash_of, image_count, memory_model, n_right,
 };
 use crate::{interrupt, output};
 
@@ -32,22 +32,25 @@ pub(crate) struct Args {
     device: String,
     #[command(flatten)]
     data: DataArgs,
-    /// How many images, or `all`
-    #[arg(long, value_name = "N", default_value = "1", value_parser = image_count)]
-    images: Count,
+    /// How many images, or `all`; the first 20 of data, or one random image, unless given
+    #[arg(long, value_name = "N", value_parser = image_count)]
+    images: Option<Count>,
     /// The memory behind the port: `m0`, `m1` or `m2`
     #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
     memory: MemoryModel,
     /// Also write what every unit did for the first image, for Perfetto; from the simulator
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::file)]
     trace: Option<PathBuf>,
     /// Also write every output as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::file)]
     outputs: Option<PathBuf>,
     /// Stop a run after this many cycles
     #[arg(long, value_name = "CYCLES", default_value_t = 1 << 32)]
     cycle_limit: u64,
 }
+
+/// Images of data that run unless the user says how many: one says nothing of accuracy.
+const IMAGES: usize = 20;
 
 #[derive(Serialize)]
 struct Ran {
@@ -87,9 +90,9 @@ struct Accuracy {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
-    let artifact = Artifact::read(&args.artifact)?;
+    let artifact = input::artifact(&args.artifact)?;
     let artifact_hash = hash_of(&artifact.to_bytes());
-    let images = images(args, &artifact)?;
+    let images = images(args, &artifact, console)?;
     let settings = Settings {
         memory: args.memory,
         cycle_limit: args.cycle_limit,
@@ -187,7 +190,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(Outcome::Good)
 }
 
-fn images(args: &Args, artifact: &Artifact) -> Result<Images, Failure> {
+fn images(args: &Args, artifact: &Artifact, console: &Console) -> Result<Images, Failure> {
     // An artifact does not hold the hash of its file, but digits is known by its network.
     let digits = onnx::import_bytes(crate::input::DIGITS, &onnx::Options::default())?;
     let hash = if digits == artifact.network {
@@ -195,11 +198,12 @@ fn images(args: &Args, artifact: &Artifact) -> Result<Images, Failure> {
     } else {
         String::new()
     };
-    Loaded {
+    let loaded = Loaded {
         network: artifact.network.clone(),
         hash,
-    }
-    .images(&args.data, args.images.times(artifact.network.batch))
+    };
+    let count = args.images.unwrap_or(Count::UpTo(IMAGES));
+    loaded.images(&args.data, count.times(artifact.network.batch), console)
 }
 
 /// Runs all images on the device, with progress.

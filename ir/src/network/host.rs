@@ -108,7 +108,14 @@ impl Tensor {
                 .collect(),
             HostValues::Int8(v) => v.clone(),
             HostValues::Uint8(v) => v.iter().map(|&x| (x ^ 0x80) as i8).collect(),
-            HostValues::Int64(_) => unreachable!("no view has this type"),
+            // No input of a network has this type.
+            HostValues::Int64(_) => {
+                return Err(NetworkError::Boundary {
+                    tensor: self.name.clone(),
+                    expected: "int8 values".into(),
+                    given: format!("{} int64 values", values.len()),
+                });
+            }
         };
         Ok(self.host_indices(view).map(|i| int8[i]).collect())
     }

@@ -224,6 +224,35 @@ fn huge_and_unknown_input_dimensions_are_refused() {
 }
 
 #[test]
+fn a_size_belongs_to_a_dimension_without_one() {
+    let check = |model: &ModelProto, name: &str, expected: &str| {
+        let dims = [(name.to_string(), 8)].into();
+        let message = match crate::import_bytes(&model.encode_to_vec(), &Options { dims }) {
+            Ok(_) => "imported".to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(message, expected, "{name}");
+    };
+    let mut model = digits_model();
+    let known = "the network has no open dimension `H`, it has `N`";
+    check(&model, "H", known);
+    set_dim(&mut model, 2, dimension::Value::DimParam(String::new()));
+    check(&model, "image.2", "imported");
+    check(
+        &model,
+        "H",
+        "the network has no open dimension `H`, it has `N`, `image.2`",
+    );
+    set_dim(&mut model, 0, dimension::Value::DimValue(1));
+    set_dim(&mut model, 2, dimension::Value::DimValue(8));
+    check(
+        &model,
+        "H",
+        "the network has no open dimension `H`, all its sizes are fixed",
+    );
+}
+
+#[test]
 fn external_data_stays_in_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let model_folder = folder.path().join("model");

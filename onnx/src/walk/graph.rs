@@ -2,6 +2,7 @@
 
 use super::{Draft, Walk};
 use crate::constant::count;
+use crate::dims;
 use crate::error::{ImportError, Reason};
 use crate::node::Node;
 use crate::order::Order;
@@ -99,8 +100,10 @@ impl<'a> Walk<'a> {
                     .ok()
                     .filter(|&size| size > 0)
                     .ok_or_else(|| Reason::dimensions(format!("dimension {axis} is {size}"))),
-                Some(Dim::DimParam(name)) => self.symbolic(axis, name),
-                None => self.symbolic(axis, ""),
+                Some(Dim::DimParam(symbol)) => {
+                    self.symbolic(axis, &dims::name(info.name(), axis, symbol))
+                }
+                None => self.symbolic(axis, &dims::name(info.name(), axis, "")),
             };
         let mut sizes: Vec<usize> = shape
             .iter()
