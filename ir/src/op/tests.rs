@@ -29,6 +29,7 @@ fn conv(
         group_channels,
         groups,
         window,
+        stretch: [1, 1],
         weights,
         bias,
         scales,
@@ -227,4 +228,106 @@ proptest! {
         let sees_image = |out: usize| (0..kernel).any(|tap| (0..size as isize).contains(&window.row(out, tap)));
         prop_assert_eq!(window.pooled_shape([1, size, 1]).is_ok(), n > 0 && (0..n).all(sees_image));
     }
+}
+
+#[test]
+fn a_selection_repeats_skips_pads_and_reorders() {
+    let along = |size, start, step, repeat| Positions {
+        size,
+        start,
+        step,
+        repeat,
+    };
+    let op = |channels: &[usize], columns| {
+        Kind::Select(Select {
+            channels: channels.to_vec(),
+            rows: Positions::all(1),
+            columns,
+            padding: 9,
+        })
+    };
+    let x = [1, 2, 3, 4, 5, 6];
+    let of = |channels: &[usize], columns| run(op(channels, columns), [2, 1, 3], &x);
+    assert_eq!(of(&[1, 0], Positions::all(3)), [4, 5, 6, 1, 2, 3]);
+    assert_eq!(of(&[0], along(6, 0, 1, 2)), [1, 1, 2, 2, 3, 3]);
+    assert_eq!(of(&[1], along(5, -1, 1, 1)), [9, 4, 5, 6, 9]);
+    assert_eq!(of(&[0], along(2, 2, -2, 1)), [3, 1]);
+    let missing = op(&[2], Positions::all(3));
+    assert!(missing.output_shape(&[[2, 1, 3]]).is_err());
+}
+
+#[test]
+fn a_stretched_convolution_is_a_transposed_one() {
+    let mut conv = conv(
+        vec![1, 2, 3],
+        1,
+        1,
+        1,
+        Window {
+            pads: [0, 2, 0, 2],
+            ..Window::dense([1, 3])
+        },
+    );
+    conv.stretch = [1, 2];
+    // Each pixel adds 3, 2, 1 times itself from its own place on; the zero point is 1.
+    assert_eq!(
+        run(Kind::Conv(conv), [1, 1, 2], &[2, 11]),
+        [3, 2, 31, 20, 10]
+    );
+}
+
+#[test]
+fn a_gate_multiplies_every_pixel_of_its_channel() {
+    let (a, b) = (tensor([2, 1, 2], 0.5, 1), tensor([2, 1, 1], 0.25, -1));
+    let y = tensor([2, 1, 2], 0.125, 0);
+    let op = Mul {
+        scale: 1.0,
+        clamp: Clamp::FULL,
+    };
+    let value = |tensor, values| Value { tensor, values };
+    let operands = [value(&a, &[1, 2, 3, -1]), value(&b, &[1, 3])];
+    assert_eq!(op.reference(operands, &y), [0, 2, 8, -8]);
+    assert!(op.output_shape([[2, 1, 2], [1, 1, 3]]).is_err());
+}
+
+#[test]
+fn a_residual_is_added_before_the_one_rounding() {
+    let (x, r) = (tensor([1, 1, 3], 1.0, 0), tensor([1, 1, 3], 1.0, 0));
+    let y = tensor([1, 1, 3], 1.0, 0);
+    let mut conv = conv(vec![1], 1, 1, 1, Window::dense([1, 1]));
+    conv.scales = vec![0.25];
+    let residuals = table_values()
+        .map(|value| f32::from(value) * 0.25)
+        .collect();
+    let op = ConvAdd { conv, residuals };
+    let value = |tensor, values| Value { tensor, values };
+    // 0.25 and 0.25 make a half, which is even; 0.75 and -0.25 too; 0.75 and 0.75 make one and a half.
+    let operands = [value(&x, &[1, 3, 3]), value(&r, &[1, -1, 3])];
+    assert_eq!(op.reference(operands, &y), [0, 0, 2]);
+}
+
+proptest! {
+    #[test]
+    fn a_sum_of_products_is_rounded_once(
+        a in -1_000_000_i64..1_000_000, b in -1_000_000_i64..1_000_000,
+        low in 100_u32..140, distance in 0_u32..16, mantissas: [u32; 2],
+    ) {
+        // With exponents that near each other f64 holds every product and sum exactly.
+        let scale = |exponent: u32, mantissa: u32| f32::from_bits(exponent << 23 | (mantissa & 0x7f_ff00));
+        let scales = [scale(low, mantissas[0]), scale(low + distance, mantissas[1])];
+        let exact = a as f64 * f64::from(scales[0]) + b as f64 * f64::from(scales[1]);
+        let rounded = crate::numerics::round_sum([(a, scales[0]), (b, scales[1])]);
+        prop_assert_eq!(rounded, exact.round_ties_even() as i64);
+    }
+}
+
+#[test]
+fn terms_far_below_a_tie_decide_it() {
+    let sum = |terms| crate::numerics::round_sum(terms);
+    assert_eq!(sum([(5, 0.5), (0, 1.0)]), 2);
+    assert_eq!(sum([(5, 0.5), (1, 1e-38)]), 3);
+    assert_eq!(sum([(7, 0.5), (-1, 1e-38)]), 3);
+    assert_eq!(sum([(-5, 0.5), (-1, f32::from_bits(1))]), -3);
+    assert_eq!(sum([(1, 1e-30), (1, 1e-30)]), 0);
+    assert_eq!(sum([(1, f32::MAX), (-1, 1.0)]), i64::MAX);
 }

@@ -324,6 +324,7 @@ impl Build {
             group_channels,
             groups,
             window,
+            stretch: [1, 1],
             weights,
             bias,
             scales,
