@@ -58,6 +58,7 @@ impl Add {
         self.tables
             .iter()
             .try_for_each(|table| check_length("addition table", 256, table.len()))?;
+        self.clamp.check()?;
         if x[0] != x[1] {
             return Err(OpError::OperandShapes {
                 first: x[0],
