@@ -164,3 +164,70 @@ fn file_name(path: &str) -> String {
 pub fn isa_package() -> String {
     packages::isa()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arch(text: &str) -> Arch {
+        ir::arch::read("arch.toml", text).expect("it is an arch")
+    }
+
+    /// The text without its comments; a comment that is never closed ends with the text.
+    fn code(text: &str) -> String {
+        let mut code = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('/') {
+            code += &rest[..at];
+            rest = &rest[at..];
+            let end = match rest.as_bytes().get(1) {
+                // Whatever some reader takes for the end of a line.
+                Some(b'/') => rest.find(|c| "\n\r\u{b}\u{c}\u{85}\u{2028}\u{2029}\0".contains(c)),
+                Some(b'*') => rest[2..].find("*/").map(|end| end + 4),
+                _ => {
+                    code.push('/');
+                    Some(1)
+                }
+            };
+            rest = &rest[end.unwrap_or(rest.len())..];
+        }
+        code + rest
+    }
+
+    #[test]
+    fn text_of_an_arch_stays_in_comments() {
+        let board = Board::named("icebreaker").expect("a board");
+        for toml in [
+            include_str!("../../examples/archs/nano.toml"),
+            include_str!("../../examples/archs/edge.toml"),
+        ] {
+            let arch = arch(toml);
+            let designs = |arch: &Arch| {
+                let mut designs = vec![generate(arch, Technology::Generic)];
+                designs.extend(generate_for(arch, &board, Technology::Ice40).ok());
+                designs
+            };
+            let plain = designs(&arch);
+            for text in ir::text::hostile() {
+                // The reader refuses both; the generator does not rely on it.
+                let hostile = Arch {
+                    name: text.clone(),
+                    description: text,
+                    ..arch.clone()
+                };
+                for (plain, hostile) in plain.iter().zip(designs(&hostile)) {
+                    for ((file, plain), (_, hostile)) in plain.files.iter().zip(&hostile.files) {
+                        let code = |text: &str| code(text).replace(hash_of(text), "HASH");
+                        assert_eq!(code(hostile), code(plain), "{file}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The hash of the arch that the text of a package holds.
+    fn hash_of(text: &str) -> &str {
+        text.split_once("ArchHash = 64'h")
+            .map_or("no hash", |(_, rest)| &rest[..16])
+    }
+}

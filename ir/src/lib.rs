@@ -11,6 +11,7 @@ pub mod isa;
 pub mod mapping;
 pub mod memory;
 pub mod program;
+pub mod text;
 pub mod tree;
 pub mod workload;
 

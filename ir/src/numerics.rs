@@ -32,11 +32,27 @@ impl Clamp {
         hi: i8::MAX,
     };
 
-    /// Brings `value` into the range.
+    /// Refuses an empty range.
+    ///
+    /// # Errors
+    /// [`ClampError`] if the smallest value is above the largest.
+    pub fn check(self) -> Result<(), ClampError> {
+        if self.lo <= self.hi {
+            return Ok(());
+        }
+        Err(ClampError(self))
+    }
+
+    /// Brings `value` into the range, which must not be empty.
     pub fn apply(self, value: i64) -> i8 {
         value.clamp(i64::from(self.lo), i64::from(self.hi)) as i8
     }
 }
+
+/// A range without a value: a bug of whoever built the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the range of the output is empty: its smallest value is {}, its largest {}", .0.lo, .0.hi)]
+pub struct ClampError(pub Clamp);
 
 /// A scale that no parameter word can hold.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error, miette::Diagnostic)]

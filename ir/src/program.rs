@@ -179,10 +179,43 @@ impl Program {
         for (instruction, &of) in self.instructions.iter().zip(&self.layer_of) {
             if layer != Some(of) {
                 layer = Some(of);
-                text += &format!("# {}\n", self.layers[of as usize]);
+                let name = crate::text::comment(&self.layers[of as usize]);
+                text += &format!("# {name}\n");
             }
             text += &format!("{instruction}\n");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_the_comments_of_a_listing() {
+        for name in crate::text::hostile() {
+            let program = Program {
+                network: name.clone(),
+                arch_hash: 0,
+                instructions: vec![Instruction::Nop],
+                layer_of: vec![0],
+                layers: vec![name],
+                semaphores: Vec::new(),
+                constants_word: 0,
+                constants: Vec::new(),
+                memory_words: 0,
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                intermediates: Vec::new(),
+            };
+            let text = program.disassembly();
+            let ends = |c: char| "\n\r\u{b}\u{c}\u{85}\u{2028}\u{2029}\0".contains(c);
+            let lines: Vec<&str> = text.split(ends).collect();
+            assert!(
+                matches!(lines[..], [comment, "nop", ""] if comment.starts_with("# ") && !comment.ends_with('\\')),
+                "{lines:?}"
+            );
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn top(arch: &Arch) -> String {
          module {top} (\n{PORTS});\n{wire}{WIRES}\n  shell_axi #(\n    .WordBits (arch_pkg::WordBits),\n    \
          .AddrWidth(22),\n    .Counters ({count})\n  ) u_shell (\n{SHELL}    .counters_i   ({shell}),\n{SHELL_MEMORY}  );\n\n  \
          // The trace is for simulation.\n  assign unused_trace = ^trace;\n\n  {inner} u_machine (\n{CORE}{core}{CORE_MEMORY}  );\nendmodule\n",
-        name = arch.name,
+        name = ir::text::comment(&arch.name),
         top = super::AXI_TOP,
         inner = super::CORE_TOP,
     )

@@ -12,8 +12,10 @@ fn field_bits(register: Register, name: &str) -> u32 {
     field.expect("a field of the register").width
 }
 
+/// A package `name`; what `purpose` says stays in its comment.
 fn package(name: &str, purpose: &str, items: &[(String, String)]) -> String {
     // A package is a dictionary: no design uses every word of it.
+    let purpose = ir::text::comment(purpose);
     let mut text = format!(
         "/// {purpose}\n///\n/// Generated; do not edit.\n/* verilator lint_off UNUSEDPARAM */\npackage {name};\n"
     );

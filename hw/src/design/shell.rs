@@ -62,7 +62,7 @@ pub(super) fn settings(arch: &Arch, board: &Board) -> Result<Pll, String> {
 
 /// `tilewright_uart`.
 pub(super) fn top(arch: &Arch, board: &Board, pll: Pll) -> String {
-    TOP.replace("ARCH", &arch.name)
+    TOP.replace("ARCH", &ir::text::comment(&arch.name))
         .replace("BOARD", board.name)
         .replace("CLOCKS_PER_BIT", &board.clocks_per_bit.to_string())
         .replace("DIV_R", &pll.div_r.to_string())

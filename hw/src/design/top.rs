@@ -43,7 +43,7 @@ pub(super) fn core(arch: &Arch) -> String {
         "/// The machine of arch `{name}`.\n///\n/// Generated; do not edit. `core` says what the ports mean.\n\
          module {top} (\n{HOST_PORTS}{counters}  // Starts (bits 3:0) and signals (bits 7:4) of load, exec, vec and store.\n  \
          output logic [7:0]  trace_o,\n{memory_ports});\n{unused_counters}{unused_base}  assign arch_hash_o = arch_pkg::ArchHash;\n{memory}endmodule\n",
-        name = arch.name,
+        name = ir::text::comment(&arch.name),
         top = super::CORE_TOP,
     )
 }

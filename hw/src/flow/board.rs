@@ -92,6 +92,7 @@ impl Board {
         let (name, text, pins) = BOARDS.iter().find(|(n, ..)| *n == name)?;
         let file: BoardFile = toml::from_str(text).expect("the board's file is legal");
         assert_eq!(file.format, 1, "the format of the board's file");
+        assert_eq!(ir::text::check(&file.description), Ok(()));
         Some(Board {
             name,
             description: file.description,

@@ -3,6 +3,7 @@
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use super::{Arch, Attachment, Dataflow, FORMAT, Host, Reduction};
+use crate::text;
 
 /// An arch file that cannot be used; always the file's fault.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -158,9 +159,16 @@ fn violations(arch: &Arch) -> Vec<Violation> {
     rule(
         name_ok,
         "name",
-        &arch.name,
+        &text::cell(&arch.name),
         "must be 1 to 32 lower case letters, digits or `_`, a letter first",
         None,
+    );
+    rule(
+        text::check(&arch.description).is_ok(),
+        "description",
+        &text::cell(&arch.description),
+        "must be one line of characters that print",
+        Some(text::HELP),
     );
     rule(
         arch.clock_hz > 0,
@@ -339,4 +347,32 @@ fn violations(arch: &Arch) -> Vec<Violation> {
         None,
     );
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_one_line_that_prints() {
+        let toml = include_str!("../../../examples/archs/both.toml");
+        let line = toml
+            .lines()
+            .find(|line| line.starts_with("description"))
+            .expect("it has one");
+        for text in crate::text::hostile() {
+            let hidden = crate::text::check(&text).is_err();
+            let toml = toml.replace(line, &format!("description = {}", toml::Value::from(text)));
+            let Err(ArchError::Value {
+                key, value, span, ..
+            }) = read("both.toml", &toml)
+            else {
+                assert!(!hidden, "it is accepted");
+                continue;
+            };
+            assert!(hidden && key == "description", "{key}");
+            assert_eq!(crate::text::check(&value), Ok(()));
+            assert!(toml[span.offset()..].starts_with("description = "));
+        }
+    }
 }

@@ -43,6 +43,23 @@ pub enum HostValues {
     Int64(Vec<i64>),
 }
 
+impl HostView {
+    /// Whether shape and strides put the values of a tensor of `shape` on as many places of the host, each on its own.
+    pub fn fits(&self, shape: [usize; 3]) -> bool {
+        let product = |sizes: &[usize]| sizes.iter().try_fold(1_usize, |n, &m| n.checked_mul(m));
+        let mut axes: Vec<(usize, usize)> = self.strides.into_iter().zip(shape).collect();
+        axes.retain(|&(_, size)| size != 1);
+        axes.sort_unstable();
+        let mut places = 1_usize;
+        let dense = axes.iter().all(|&(stride, size)| {
+            let fits = stride == places;
+            places = places.saturating_mul(size);
+            fits
+        });
+        dense && product(&self.shape) == product(&shape)
+    }
+}
+
 impl HostValues {
     /// The number of values.
     pub fn len(&self) -> usize {

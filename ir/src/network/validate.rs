@@ -105,6 +105,9 @@ impl Network {
                     source,
                 })?;
         }
+        for step in &self.host_tail {
+            read(&written, step.input, &step.name)?;
+        }
         self.outputs
             .iter()
             .try_for_each(|&id| read(&written, id, &self.name))

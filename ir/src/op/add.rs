@@ -163,6 +163,7 @@ impl Add {
                 limit: FRACTION_BITS,
             });
         }
+        self.clamp.check()?;
         if x[0] != x[1] {
             return Err(OpError::OperandShapes {
                 first: x[0],

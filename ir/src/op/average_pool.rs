@@ -49,8 +49,10 @@ impl AveragePool {
     /// The shape of the output for an operand of the shape `x`.
     ///
     /// # Errors
-    /// [`OpError::Window`] if the window does not fit, or could lie in the padding alone.
+    /// [`OpError::Window`] if the window does not fit, or could lie in the padding alone; [`OpError::Clamp`] if the
+    /// range is empty.
     pub fn output_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
+        self.clamp.check()?;
         self.window.pooled_shape(x)
     }
 

@@ -39,7 +39,7 @@ pub struct Conv {
 impl Conv {
     /// The number of input channels.
     pub fn in_channels(&self) -> usize {
-        self.group_channels * self.groups
+        self.group_channels.saturating_mul(self.groups)
     }
 
     /// Whether each channel is convolved on its own.
@@ -71,12 +71,15 @@ impl Conv {
         }
         check_length(
             "weights",
-            self.out_channels * self.group_channels * self.window.n_taps(),
+            self.out_channels
+                .saturating_mul(self.group_channels)
+                .saturating_mul(self.window.n_taps()),
             self.weights.len(),
         )?;
         check_length("bias", self.out_channels, self.bias.len())?;
         check_length("scales", self.out_channels, self.scales.len())?;
         self.requantise()?;
+        self.clamp.check()?;
         let [rows, columns] = self.window.output_size(self.stretched([height, width])?)?;
         Ok([self.out_channels, rows, columns])
     }

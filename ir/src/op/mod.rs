@@ -157,6 +157,9 @@ pub enum OpError {
     /// A scale that the hardware cannot hold.
     #[error(transparent)]
     Scale(#[from] crate::numerics::ScaleError),
+    /// An empty range of the output.
+    #[error(transparent)]
+    Clamp(#[from] crate::numerics::ClampError),
 }
 
 impl Kind {

@@ -32,7 +32,7 @@ impl Window {
 
     /// The number of positions in the window.
     pub fn n_taps(&self) -> usize {
-        self.kernel[0] * self.kernel[1]
+        self.kernel[0].saturating_mul(self.kernel[1])
     }
 
     /// The rows and columns of the output for an `image` of `[rows, columns]`.

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use super::Program;
-use crate::arch::Arch;
-use crate::isa::{Engine, Instruction, Run};
+use crate::arch::{Arch, Dataflow};
+use crate::isa::{Engine, Instruction, Opcode, Register, Run};
 
 /// A program that no device may load; always a bug in the compiler or in a hand-written program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -25,16 +25,51 @@ pub enum CheckError {
     },
     /// An operation that the design does not have.
     #[error("instruction {index} `{instruction}`: this arch has no unit for it")]
-    #[diagnostic(code(program::unit))]
+    #[diagnostic(code(program::unit), help("compile the network again for this arch"))]
     Unit {
         /// Index in the program.
         index: usize,
         /// Its text.
         instruction: String,
     },
+    /// An operand for which the operation has no meaning; hardware would give anything, or never end.
+    #[error("instruction {index} `{instruction}`: {what} is {value}: {limit}")]
+    #[diagnostic(
+        code(program::operand),
+        help("set the register in front of the operation; registers are 0 after reset")
+    )]
+    Operand {
+        /// Index in the program.
+        index: usize,
+        /// Its text.
+        instruction: String,
+        /// The register and its field, or what is made of them.
+        what: String,
+        /// The value.
+        value: i64,
+        /// What is possible.
+        limit: String,
+    },
+    /// More work than any network needs.
+    #[error("the program takes {steps} steps up to instruction {index}: {limit} at most")]
+    #[diagnostic(
+        code(program::steps),
+        help("split the program; the largest networks of the zoo take a thousandth of it")
+    )]
+    Steps {
+        /// Index of the instruction that is too much.
+        index: usize,
+        /// Words moved, and steps of all loops.
+        steps: u64,
+        /// How many may be.
+        limit: u64,
+    },
     /// A semaphore is used by an engine that does not own that side of it, or does not exist, or is waited for twice.
     #[error("instruction {index} `{instruction}`: {reason}")]
-    #[diagnostic(code(program::semaphore))]
+    #[diagnostic(
+        code(program::semaphore),
+        help("a semaphore has one producer and one consumer, and an instruction uses it once")
+    )]
     Semaphore {
         /// Index in the program.
         index: usize,
@@ -57,7 +92,10 @@ pub enum CheckError {
     },
     /// Tokens are left at the end, so that a second run would differ from the first.
     #[error("semaphore {semaphore} (`{meaning}`) holds {tokens} tokens at the end")]
-    #[diagnostic(code(program::tokens))]
+    #[diagnostic(
+        code(program::tokens),
+        help("let the consumer wait for every token before the program ends: 0 must be left")
+    )]
     Tokens {
         /// Index of the semaphore.
         semaphore: usize,
@@ -68,7 +106,10 @@ pub enum CheckError {
     },
     /// The program and its data do not fit the memory.
     #[error("the program needs {needed} words of memory, the arch has {available}")]
-    #[diagnostic(code(program::memory))]
+    #[diagnostic(
+        code(program::memory),
+        help("compile the network again for this arch, or raise `memory.words`")
+    )]
     Memory {
         /// Words needed.
         needed: u32,
@@ -105,8 +146,34 @@ impl Program {
                 available: arch.memory.words,
             });
         }
+        let mut registers = [0; Register::ALL.len()];
+        let mut steps = 0;
         for (index, instruction) in self.instructions.iter().enumerate() {
-            self.check_instruction(arch, index, instruction)?;
+            match instruction {
+                Instruction::Nop => {}
+                Instruction::Configure { register, value } => {
+                    registers[*register as usize] = *value
+                }
+                Instruction::Run(run) => {
+                    self.check_instruction(arch, index, run)?;
+                    steps += operands(arch, &registers, run).map_err(|(what, value, limit)| {
+                        CheckError::Operand {
+                            index,
+                            instruction: instruction.to_string(),
+                            what,
+                            value,
+                            limit,
+                        }
+                    })?;
+                    if steps > STEP_LIMIT {
+                        return Err(CheckError::Steps {
+                            index,
+                            steps,
+                            limit: STEP_LIMIT,
+                        });
+                    }
+                }
+            }
         }
         Execution::new(self, arch).run()?;
         Ok(Checked {
@@ -115,16 +182,16 @@ impl Program {
         })
     }
 
-    fn check_instruction(
-        &self,
-        arch: &Arch,
-        index: usize,
-        instruction: &Instruction,
-    ) -> Result<(), CheckError> {
-        let Instruction::Run(run) = instruction else {
-            return Ok(());
+    fn check_instruction(&self, arch: &Arch, index: usize, run: &Run) -> Result<(), CheckError> {
+        let instruction = Instruction::Run(*run);
+        let dataflow = if run.opcode != Opcode::Exec {
+            None
+        } else if run.flag("output") {
+            Some(Dataflow::OutputStationary)
+        } else {
+            Some(Dataflow::WeightStationary)
         };
-        if !arch.runs(run.opcode) {
+        if !arch.runs(run.opcode) || dataflow.is_some_and(|dataflow| !arch.has(dataflow)) {
             return Err(CheckError::Unit {
                 index,
                 instruction: instruction.to_string(),
@@ -170,6 +237,109 @@ impl Program {
             _ => Ok(()),
         }
     }
+}
+
+/// A value that an operation has no meaning for: what it is, the value, and what is possible.
+type Fault = (String, i64, String);
+
+/// Steps of a program that no network needs, and that keep a simulator busy for minutes.
+const STEP_LIMIT: u64 = 1 << 32;
+
+/// Looks at the operands of `run` that decide how long it takes, and at those that no unit can follow; gives the steps
+/// that it takes, each at least one cycle or the move of a word.
+///
+/// Addresses are not among them: they advance, and whoever is given a wrong one says so.
+fn operands(arch: &Arch, registers: &Registers, run: &Run) -> Result<u64, Fault> {
+    use Register::{
+        ExecPixels, ExecReduction, LoadLength, StoreLength, VecClamp, VecGroup, VecPack, VecPixels,
+        VecWindow,
+    };
+    let get = |register: Register, field: usize| {
+        register.fields()[field].extract(registers[register as usize])
+    };
+    let word = i64::from(arch.word_bytes());
+    // A counter of the hardware holds less than all words.
+    let words = i64::from(arch.memory.words) - 1;
+    match run.opcode {
+        Opcode::Load => within(registers, LoadLength, 1, words),
+        Opcode::Store => within(registers, StoreLength, 1, words),
+        Opcode::Exec => {
+            let steps = within(registers, ExecReduction, 3, i64::MAX)?;
+            Ok(steps * half(arch, registers, ExecPixels)?)
+        }
+        Opcode::Requantise => {
+            let pixels = half(arch, registers, VecPixels)?;
+            ordered(get(VecClamp, 0), get(VecClamp, 1))?;
+            let first = get(VecGroup, 0) * i64::from(arch.array.cols);
+            below("the first byte of `vec.group`", first, word - 1)?;
+            Ok(pixels)
+        }
+        Opcode::MaxPool => {
+            let steps = within(registers, VecWindow, 3, i64::MAX)?;
+            Ok(steps * within(registers, VecPixels, 2, i64::MAX)?)
+        }
+        Opcode::Lookup => {
+            let words = within(registers, VecPixels, 2, i64::MAX)?;
+            ordered(get(VecClamp, 0), get(VecClamp, 1))?;
+            Ok(words)
+        }
+        Opcode::Pack => {
+            let taps = within(registers, VecWindow, 1, i64::MAX)?;
+            let pixels = within(registers, VecPixels, 2, i64::MAX)?;
+            let lanes = get(VecPack, 0) + get(VecWindow, 0);
+            below("the last lane of `vec.pack`", lanes, word)?;
+            Ok(taps * pixels)
+        }
+    }
+}
+
+/// The values of all registers, by their place in [`Register::ALL`].
+type Registers = [u32; Register::ALL.len()];
+
+/// The product of the first `n` fields of `register`, which are 1 to `most`.
+fn within(registers: &Registers, register: Register, n: usize, most: i64) -> Result<u64, Fault> {
+    let mut product = 1;
+    for field in &register.fields()[..n] {
+        let value = field.extract(registers[register as usize]);
+        if !(1..=most).contains(&value) {
+            let (engine, name) = (register.engine().name(), register.name());
+            let limit = match most {
+                i64::MAX => "at least 1 is possible".to_owned(),
+                most => format!("1 to {most} is possible"),
+            };
+            let what = format!("`{}` of `{engine}.{name}`", field.name);
+            return Err((what, value, limit));
+        }
+        product *= value.unsigned_abs();
+    }
+    Ok(product)
+}
+
+/// The pixels of `register`, which fit half of the accumulators.
+fn half(arch: &Arch, registers: &Registers, register: Register) -> Result<u64, Fault> {
+    let pixels = within(registers, register, 2, i64::MAX)?;
+    // Two fields of 11 bits.
+    below(
+        "the number of pixels",
+        pixels as i64,
+        arch.accumulators.pixels.into(),
+    )?;
+    Ok(pixels)
+}
+
+fn below(what: &str, value: i64, most: i64) -> Result<(), Fault> {
+    if value <= most {
+        return Ok(());
+    }
+    Err((what.to_owned(), value, format!("{most} at most")))
+}
+
+fn ordered(low: i64, high: i64) -> Result<(), Fault> {
+    if low <= high {
+        return Ok(());
+    }
+    let limit = format!("`high`, {high}, at most");
+    Err(("`low` of `vec.clamp`".to_owned(), low, limit))
 }
 
 struct Execution<'a> {
@@ -280,5 +450,114 @@ impl<'a> Execution<'a> {
             .get(self.next)
             .map(|i| format!("dispatch of instruction {} `{i}`: queue full", self.next));
         heads.chain(fetch).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::SemaphoreUse;
+
+    /// A program of the text on the example arch `both`; semaphore 0 goes from load to vec.
+    #[track_caller]
+    fn check(text: &str, expected: Result<(), &str>) {
+        let toml = include_str!("../../../examples/archs/both.toml");
+        let arch = crate::arch::read("both.toml", toml).expect("it is an arch");
+        let instructions: Vec<Instruction> = text
+            .lines()
+            .map(|line| line.parse().expect("it is an instruction"))
+            .collect();
+        let program = Program {
+            network: "n".into(),
+            arch_hash: arch.hash(),
+            layer_of: vec![0; instructions.len()],
+            instructions,
+            layers: vec!["l".into()],
+            semaphores: vec![SemaphoreUse {
+                meaning: "loaded".into(),
+                producer: Engine::Load,
+                consumer: Engine::Vec,
+            }],
+            constants_word: 64,
+            constants: Vec::new(),
+            memory_words: 64,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            intermediates: Vec::new(),
+        };
+        let given = program.check(&arch).map(|_| ()).map_err(|error| {
+            assert!(miette::Diagnostic::help(&error).is_some(), "{error}");
+            error.to_string()
+        });
+        assert_eq!(given, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn tokens_that_are_left_are_refused() {
+        let load = "load.length words=1\nload signal=0";
+        check(
+            &format!("{load}\nvec.pixels x=1 y=1\nlookup wait=0:1"),
+            Ok(()),
+        );
+        check(
+            load,
+            Err("semaphore 0 (`loaded`) holds 1 tokens at the end"),
+        );
+    }
+
+    #[test]
+    fn operations_of_no_length_are_refused() {
+        for (text, message) in [
+            (
+                "load",
+                "instruction 0 `load`: `words` of `load.length` is 0: 1 to 1048575 is possible",
+            ),
+            (
+                "load.length words=1048575\nload\nload.length words=0\nload",
+                "instruction 3 `load`: `words` of `load.length` is 0: 1 to 1048575 is possible",
+            ),
+            (
+                "store",
+                "instruction 0 `store`: `words` of `store.length` is 0: 1 to 1048575 is possible",
+            ),
+            (
+                "exec.reduction kernel_x=1 kernel_y=0 blocks=1\nexec",
+                "instruction 1 `exec`: `kernel_y` of `exec.reduction` is 0: at least 1 is possible",
+            ),
+            (
+                "exec.reduction kernel_x=1 kernel_y=1 blocks=1\nexec.pixels x=0 y=4\nexec",
+                "instruction 2 `exec`: `x` of `exec.pixels` is 0: at least 1 is possible",
+            ),
+            (
+                "exec.reduction kernel_x=1 kernel_y=1 blocks=1\nexec.pixels x=43 y=3\nexec",
+                "instruction 2 `exec`: the number of pixels is 129: 128 at most",
+            ),
+            (
+                "requantise",
+                "instruction 0 `requantise`: `x` of `vec.pixels` is 0: at least 1 is possible",
+            ),
+            (
+                "vec.pixels x=1 y=1\nvec.clamp low=3 high=2\nlookup",
+                "instruction 2 `lookup`: `low` of `vec.clamp` is 3: `high`, 2, at most",
+            ),
+            (
+                "vec.pixels x=1 y=1\nvec.group group=1\nrequantise",
+                "instruction 2 `requantise`: the first byte of `vec.group` is 8: 7 at most",
+            ),
+            (
+                "vec.pixels x=1 y=1\nmax_pool",
+                "instruction 1 `max_pool`: `kernel_x` of `vec.window` is 0: at least 1 is possible",
+            ),
+            (
+                "vec.pixels x=2047 y=2047\nvec.window kernel_x=63 kernel_y=63 blocks=1023\nmax_pool",
+                "the program takes 17013451129983 steps up to instruction 2: 4294967296 at most",
+            ),
+            (
+                "vec.pixels x=1 y=1\nvec.window kernel_x=6 kernel_y=0 blocks=0\nvec.pack lane=3 padding=0\npack",
+                "instruction 3 `pack`: the last lane of `vec.pack` is 9: 8 at most",
+            ),
+        ] {
+            check(text, Err(message));
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Component, Compute, FORMAT, Memory, Tree};
+use crate::text;
 use crate::workload::Role;
 
 /// A tree file that cannot be used; always the file's fault.
@@ -188,6 +189,19 @@ impl Tree {
             },
             "leave out what moves no data",
         );
+        for (key, text) in [("name", &self.name), ("description", &self.description)] {
+            found.rule(
+                text::check(text).is_ok(),
+                Place::Key(key),
+                || {
+                    format!(
+                        "`{key}` is {}: must be one line of characters that print",
+                        text::cell(text)
+                    )
+                },
+                text::HELP,
+            );
+        }
         let first = match components.first() {
             Some(Component::Memory(memory)) => {
                 memory.size_bits.is_none()
@@ -216,7 +230,7 @@ impl Tree {
             found.rule(
                 crate::workload::is_name(name),
                 Place::Component(index),
-                || format!("`{name}` is no name of a component"),
+                || format!("`{}` is no name of a component", text::cell(name)),
                 "names are letters, digits and `_`, a letter first",
             );
             found.rule(

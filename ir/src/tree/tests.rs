@@ -469,6 +469,11 @@ prop_compose! {
     }
 }
 
+/// A text that the reader takes.
+fn plain_text() -> impl Strategy<Value = String> {
+    ".*".prop_map(|text| crate::text::line(&text).into_owned())
+}
+
 /// A legal tree of a few components.
 fn tree() -> impl Strategy<Value = Tree> {
     let middle = prop::collection::vec(any::<bool>(), 0..6).prop_flat_map(|kinds| {
@@ -483,8 +488,8 @@ fn tree() -> impl Strategy<Value = Tree> {
         kinds.into_iter().enumerate().map(part).collect::<Vec<_>>()
     });
     (
-        ".*",
-        ".*",
+        plain_text(),
+        plain_text(),
         1_u64..,
         middle,
         prop::option::of(1..=1_u64 << 20),
@@ -532,5 +537,35 @@ proptest! {
             prop_assert!(tree.operations_per_cycle() >= 1);
             prop_assert!(tree.compute().pj_per_operation >= 0.0);
         }
+    }
+}
+
+#[test]
+fn hidden_characters_are_refused_where_they_stand() {
+    for (key, text, shown) in [
+        (
+            "name",
+            "a\\nb",
+            "`name` is a\\u{a}b: must be one line of characters that print",
+        ),
+        (
+            "description",
+            "a\\u202eb",
+            "`description` is a\\u{202e}b: must be one line of characters that print",
+        ),
+    ] {
+        let line = format!("{key} = \"{text}\"");
+        let old = TREE
+            .lines()
+            .find(|l| l.starts_with(key))
+            .expect("the key is there");
+        let file = TREE.replacen(old, &line, 1);
+        let error = read("t.toml", &file).expect_err("it is refused");
+        assert_eq!(error.to_string(), shown);
+        let label = miette::Diagnostic::labels(&error)
+            .expect("a place")
+            .next()
+            .expect("one");
+        assert_eq!(&file[label.offset()..][..label.len()], line);
     }
 }

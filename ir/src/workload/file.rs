@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::{Einsum, FORMAT, MAX_RANKS, Operand, Role, Unit, Workload};
 use crate::mapping::{Dimension, Rank};
+use crate::text;
 
 /// A workload file that cannot be used; always the file's fault.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -97,6 +98,7 @@ fn workload(text: &str) -> Result<Workload, Fault> {
         let message = format!("`format` is {format}: {FORMAT} is the only version");
         return Err(Fault(file.format.span(), message, "write `format = 1`"));
     }
+    plain("name", &file.name)?;
     if file.einsum.is_empty() {
         let message = "the workload has no einsum".to_owned();
         return Err(Fault(
@@ -130,7 +132,19 @@ fn workload(text: &str) -> Result<Workload, Fault> {
     Ok(workload)
 }
 
+/// Refuses what no name needs.
+fn plain(key: &str, text: &Spanned<String>) -> Result<(), Fault> {
+    text::check(text.get_ref()).map_err(|hidden| {
+        Fault(
+            text.span(),
+            format!("`{key}` is no name: {hidden}"),
+            text::HELP,
+        )
+    })
+}
+
 fn einsum(file: &EinsumFile) -> Result<Einsum, Fault> {
+    plain("einsum.name", &file.name)?;
     let ranks = ranks(&file.ranks)?;
     let span = file.equation.span();
     let fault = |message: String| Fault(span.clone(), message, EQUATION);

@@ -420,7 +420,7 @@ proptest! {
         let einsums: Vec<String> = einsums.iter().enumerate().map(einsum).collect();
         let text = format!("format = 1\nname = \"n\"\n{}", einsums.join("\n"));
         let mut workload = read("w.toml", &text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
-        workload.name = name;
+        workload.name = crate::text::line(&name).into_owned();
         let printed = workload.to_toml();
         let back = read("w.toml", &printed).map_err(|e| TestCaseError::fail(format!("{e}\n{printed}")))?;
         prop_assert_eq!(back, workload);
@@ -440,5 +440,33 @@ proptest! {
             }
             prop_assert_eq!(read("w.toml", &workload.to_toml()).expect("it reads back"), workload);
         }
+    }
+}
+
+#[test]
+fn hidden_characters_in_names_are_refused() {
+    let file = |workload: &str, einsum: &str| {
+        format!(
+            "format = 1\nname = \"{workload}\"\n[[einsum]]\nname = \"{einsum}\"\n\
+             equation = \"O[m] = I[m]\"\nranks = {{ m = 4 }}\n"
+        )
+    };
+    read("w.toml", &file("ä b", "größer")).expect("both print");
+    for (text, message) in [
+        (
+            file("a\\nb", "e"),
+            "`name` is no name: `\\u{a}` stands in it, a character that does not print",
+        ),
+        (
+            file("a", "\\u001b[2J"),
+            "`einsum.name` is no name: `\\u{1b}` stands in it, a character that does not print",
+        ),
+    ] {
+        assert_eq!(
+            read("w.toml", &text)
+                .expect_err("it is refused")
+                .to_string(),
+            message
+        );
     }
 }
