@@ -316,12 +316,7 @@ fn compare_counters(
 }
 
 /// Compares the memories after a run, byte by byte.
-pub fn compare_memory(
-    arch: &Arch,
-    device: &str,
-    expected: &[u8],
-    actual: &[u8],
-) -> Differences {
+pub fn compare_memory(arch: &Arch, device: &str, expected: &[u8], actual: &[u8]) -> Differences {
     let mut found = Differences::default();
     if expected.len() != actual.len() {
         let text = format!(

@@ -172,11 +172,17 @@ fn cache_is_read_without_writing_and_replaced_where_it_cannot_be_written() {
     assert!(!build_in(&cache, &rtl, Optimise::Quick).unwrap().cached);
     let before = listing(&cache);
     assert!(
-        !before.iter().any(|(path, ..)| path.extension().is_some_and(|end| end == "lock")),
+        !before
+            .iter()
+            .any(|(path, ..)| path.extension().is_some_and(|end| end == "lock")),
         "{before:?}"
     );
     assert!(build_in(&cache, &rtl, Optimise::Quick).unwrap().cached);
-    assert_eq!(listing(&cache), before, "a library that is there is only read");
+    assert_eq!(
+        listing(&cache),
+        before,
+        "a library that is there is only read"
+    );
 }
 
 #[test]

@@ -465,12 +465,8 @@ pub(crate) fn text(verified: &Verified) -> String {
             cycles,
             thousands(config.values_compared),
             thousands(config.spans_compared),
-            sum([
-                differences.bytes,
-                differences.cycles,
-                differences.counters,
-            ])
-            .map_or_else(|| NOT_COMPARED.to_owned(), thousands),
+            sum([differences.bytes, differences.cycles, differences.counters])
+                .map_or_else(|| NOT_COMPARED.to_owned(), thousands),
         ]);
     }
     let _ = write!(text, "{table}");

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,9 @@ pub enum BuildError {
     #[error("cannot use `{path}` for verilated models", path = path.display())]
     #[diagnostic(
         code(rtl::cache),
-        help("set `TILEWRIGHT_CACHE` or `TMPDIR` to a directory that can be written and has space")
+        help(
+            "set `TILEWRIGHT_CACHE` or `TMPDIR` to a directory that can be written and has space"
+        )
     )]
     Cache {
         /// The file or directory.
@@ -356,7 +358,9 @@ impl Store {
         job(&self.jobs(), "probe")?;
         let entries = fs::read_dir(&self.root).map_err(Self::fault(&self.root))?;
         for path in entries.flatten().map(|entry| entry.path()) {
-            if path.extension().is_some_and(|extension| extension == "lock")
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "lock")
                 && let Ok(file) = File::open(&path)
                 && file.try_lock().is_ok()
                 && is_file_at(&file, &path)
@@ -421,6 +425,9 @@ impl Store {
         let write = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
             file.write_all(&text)?;
+            // Temporary files are private, and a cache may be shared with users who only read it.
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(0o644))?;
             file.persist(&path)?;
             Ok(())
         };

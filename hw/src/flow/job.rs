@@ -166,10 +166,7 @@ fn remove_abandoned(root: &Path) {
         if !is_ours {
             continue;
         }
-        let owner = File::options()
-            .read(true)
-            .write(true)
-            .open(dir.join(OWNER));
+        let owner = File::options().read(true).write(true).open(dir.join(OWNER));
         if owner.is_ok_and(|owner| owner.try_lock().is_ok()) {
             let _ = fs::remove_dir_all(&dir);
         }

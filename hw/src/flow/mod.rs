@@ -22,8 +22,8 @@ pub mod tool;
 
 pub use board::{Board, Part, Resources};
 pub use build::{
-    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, RESULT_FILES, Step, Synthesis,
-    synthesise,
+    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, RESULT_FILES,
+    Step, Synthesis, synthesise,
 };
 pub use job::JobDir;
 pub use registry::{

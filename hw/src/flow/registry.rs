@@ -319,8 +319,7 @@ fn printed_version(
         ("LC_ALL", "C".into()),
     ];
     let command = process::command(path, args, job.root(), environment);
-    process::run(command, &log, &limits)
-        .map_err(|source| tool::not_started(path, &log, source))?;
+    process::run(command, &log, &limits).map_err(|source| tool::not_started(path, &log, source))?;
     let text = fs::read(&log).map_err(|source| ToolError::io("read", &log, source))?;
     parse_version(&String::from_utf8_lossy(&text), after).ok_or_else(|| ToolError::NoVersion {
         tool: tool.name,
@@ -366,7 +365,10 @@ fn python_package_version(path: &Path, package: &str) -> Option<String> {
 
 fn contents_version(path: &Path) -> Result<String, ToolError> {
     let bytes = fs::read(path).map_err(|source| ToolError::io("read", path, source))?;
-    Ok(format!("no version; hash {}", &blake3::hash(&bytes).to_hex()[..32]))
+    Ok(format!(
+        "no version; hash {}",
+        &blake3::hash(&bytes).to_hex()[..32]
+    ))
 }
 
 #[cfg(test)]

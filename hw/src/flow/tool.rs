@@ -128,7 +128,9 @@ pub enum ToolError {
     #[error("`{tool}` did not write `{file}`", file = file.display())]
     #[diagnostic(
         code(flow::tool_output_missing),
-        help("`tilewright doctor` shows the versions that are here; `make setup` installs some that work")
+        help(
+            "`tilewright doctor` shows the versions that are here; `make setup` installs some that work"
+        )
     )]
     NoOutput {
         /// Name of the tool.
