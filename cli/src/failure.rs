@@ -157,6 +157,17 @@ pub(crate) enum CliError {
         help("check the folder, its permissions and the space on its disk")
     )]
     Write { path: PathBuf, reason: String },
+    /// A folder holds what is not ours to replace.
+    #[error("`{}` holds {what}, which `tilewright {command}` did not write", .folder.display())]
+    #[diagnostic(
+        code(cli::folder),
+        help("give a folder that is new or empty, or `--force` to write there all the same")
+    )]
+    Foreign {
+        folder: PathBuf,
+        what: String,
+        command: &'static str,
+    },
     /// The user stopped the command.
     #[error("interrupted")]
     #[diagnostic(code(cli::interrupted))]

@@ -120,7 +120,7 @@ fn devices(subject: &Subject) -> Vec<Device> {
                     subject.outcomes.first().and_then(|outcome| outcome.cycles),
                 )),
                 ("reference", Some(v)) => Part::Present(run(v.images, None)),
-                (_, Some(v)) if v.cycle_differences == 0 => Part::Present(run(
+                (_, Some(v)) if v.cycle_differences == Some(0) => Part::Present(run(
                     v.images,
                     v.configs
                         .iter()

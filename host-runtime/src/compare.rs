@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ir::arch::Arch;
+use ir::arch::{Arch, Counters};
 use ir::program::Program;
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +45,10 @@ pub enum What {
     Counter {
         /// Its name.
         name: String,
-        /// As expected.
-        expected: u64,
-        /// As it was.
-        actual: u64,
+        /// As expected; `None` when there should be none.
+        expected: Option<u64>,
+        /// As it was; `None` when the device did not show it.
+        actual: Option<u64>,
     },
     /// A byte of memory at the end.
     Memory {
@@ -123,7 +123,17 @@ impl fmt::Display for Difference {
                 name,
                 expected,
                 actual,
-            } => write!(f, "counter `{name}`: expected {expected}, was {actual}"),
+            } => {
+                let value = |value: &Option<u64>| {
+                    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+                };
+                write!(
+                    f,
+                    "counter `{name}`: expected {}, was {}",
+                    value(expected),
+                    value(actual)
+                )
+            }
             What::Memory {
                 word,
                 byte,
@@ -152,14 +162,16 @@ impl fmt::Display for Difference {
 }
 
 /// Numbers of differences, and the first one.
+///
+/// A number is `None` where nothing was compared: no difference among nothing is no agreement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differences {
     /// Instructions whose start or signal differs, and runs whose length differs.
-    pub cycles: u64,
+    pub cycles: Option<u64>,
     /// Counters that differ.
-    pub counters: u64,
+    pub counters: Option<u64>,
     /// Bytes that differ.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
     /// The first: the earliest instruction, else the first counter or byte.
     pub first: Option<Difference>,
 }
@@ -174,17 +186,28 @@ impl Differences {
 
     /// Adds others to these.
     pub(crate) fn add(&mut self, other: Differences) {
-        self.cycles += other.cycles;
-        self.counters += other.counters;
-        self.bytes += other.bytes;
+        self.cycles = sum([self.cycles, other.cycles]);
+        self.counters = sum([self.counters, other.counters]);
+        self.bytes = sum([self.bytes, other.bytes]);
         if self.first.is_none() {
             self.first = other.first;
         }
     }
 }
 
-/// Compares starts, signals, cycles and, where both have them, counters.
+/// The sum of what was compared; `None` where nothing was.
+pub fn sum(parts: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
+    parts
+        .into_iter()
+        .flatten()
+        .fold(None, |sum, part| Some(sum.unwrap_or(0) + part))
+}
+
+/// Compares starts, signals, cycles and counters.
+///
+/// Counters are not compared where the arch has none; where it has them, one that is not shown differs.
 pub fn compare_runs(
+    arch: &Arch,
     program: &Program,
     device: &str,
     expected: &MachineRun,
@@ -210,7 +233,7 @@ pub fn compare_runs(
             differing.push(pair);
         }
     }
-    found.cycles += differing.len() as u64;
+    let mut n_cycles = differing.len() as u64;
     let time = |pair: &(Option<Span>, Option<Span>)| {
         let starts = [pair.0, pair.1].map(|span| span.map_or(u64::MAX, |s| s.start));
         let signals = [pair.0, pair.1].map(|span| span.map_or(u64::MAX, |s| s.signal));
@@ -239,7 +262,7 @@ pub fn compare_runs(
         found.note(device, what);
     }
     if expected.cycles != actual.cycles {
-        found.cycles += 1;
+        n_cycles += 1;
         found.note(
             device,
             What::Cycles {
@@ -248,45 +271,67 @@ pub fn compare_runs(
             },
         );
     }
-    for (wanted, was) in expected
-        .counters
-        .iter()
-        .flatten()
-        .zip(actual.counters.iter().flatten())
-    {
-        if wanted != was {
-            found.counters += 1;
-            found.note(
-                device,
-                What::Counter {
-                    name: wanted.0.clone(),
-                    expected: wanted.1,
-                    actual: was.1,
-                },
-            );
-        }
+    found.cycles = Some(n_cycles);
+    if arch.counters == Counters::Full {
+        compare_counters(
+            device,
+            expected.counters.as_deref().unwrap_or_default(),
+            actual.counters.as_deref().unwrap_or_default(),
+            &mut found,
+        );
     }
     found
 }
 
-/// Compares the memories after a run.
-pub fn compare_memory(
-    arch: &Arch,
-    program: &Program,
+/// Compares counters by name, in the order in which they are expected; those of one side alone differ.
+fn compare_counters(
     device: &str,
-    expected: &[u8],
-    actual: &[u8],
-) -> Differences {
+    expected: &[(String, u64)],
+    actual: &[(String, u64)],
+    found: &mut Differences,
+) {
+    let value = |counters: &[(String, u64)], name: &String| {
+        let counter = counters.iter().find(|counter| counter.0 == *name);
+        counter.map(|counter| counter.1)
+    };
+    let unexpected = actual
+        .iter()
+        .filter(|(name, _)| value(expected, name).is_none());
+    let mut n_counters = 0;
+    for (name, _) in expected.iter().chain(unexpected) {
+        let (wanted, was) = (value(expected, name), value(actual, name));
+        if wanted != was {
+            n_counters += 1;
+            found.note(
+                device,
+                What::Counter {
+                    name: name.clone(),
+                    expected: wanted,
+                    actual: was,
+                },
+            );
+        }
+    }
+    found.counters = Some(n_counters);
+}
+
+/// Compares the memories after a run, byte by byte.
+pub fn compare_memory(arch: &Arch, device: &str, expected: &[u8], actual: &[u8]) -> Differences {
     let mut found = Differences::default();
-    let length = program.memory_words as usize * arch.word_bytes() as usize;
-    if expected.len() < length || actual.len() < length {
-        found.bytes += 1;
-        found.first = Some(Difference::text(device, "the memory has another size"));
+    if expected.len() != actual.len() {
+        let text = format!(
+            "expected {} B of memory, was {} B",
+            expected.len(),
+            actual.len()
+        );
+        found.bytes = Some(expected.len().abs_diff(actual.len()) as u64);
+        found.first = Some(Difference::text(device, &text));
         return found;
     }
-    for (index, (&wanted, &was)) in expected[..length].iter().zip(&actual[..length]).enumerate() {
+    let mut n_bytes = 0;
+    for (index, (&wanted, &was)) in expected.iter().zip(actual).enumerate() {
         if wanted != was {
-            found.bytes += 1;
+            n_bytes += 1;
             let (word, byte) = (
                 index as u32 / arch.word_bytes(),
                 index as u32 % arch.word_bytes(),
@@ -302,5 +347,7 @@ pub fn compare_memory(
             );
         }
     }
+    // A memory of no bytes is nothing to agree on.
+    found.bytes = (!expected.is_empty()).then_some(n_bytes);
     found
 }

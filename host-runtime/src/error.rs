@@ -117,6 +117,9 @@ impl Error {
             Error::Build(BuildError::Tool(error @ hw::flow::ToolError::Missing { .. })) => {
                 Some(error.to_string())
             }
+            Error::Build(error @ BuildError::Cache { source, .. }) => {
+                Some(format!("{error}: {source}"))
+            }
             _ => None,
         }
     }

@@ -144,6 +144,7 @@ impl NetlistError {
     pub fn exit_code(&self) -> u8 {
         match self {
             NetlistError::Build(BuildError::Tool(error)) => error.exit_code(),
+            NetlistError::Build(BuildError::Cache { .. }) => 7,
             NetlistError::Build(_) | NetlistError::Load(_) => 5,
             NetlistError::Device(_) => 3,
             _ => 1,

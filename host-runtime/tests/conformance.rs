@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::pool;
 use host_runtime::verify::{Options, Variant, verify};
 use host_runtime::{Artifact, Device, Error, Machine, Settings, TimeBase, devices};
+use hw::flow::skip_test;
 use ir::memory::MemoryModel;
 
 /// Runs `check` on every device that is here.
@@ -14,7 +15,7 @@ fn each_device(settings: Settings, check: impl Fn(&dyn Device, &Artifact)) {
     let artifact = pool::artifact(&common::small_dot());
     for device in devices(settings) {
         match device.load(&artifact) {
-            Err(error @ Error::Unavailable { .. }) => common::skip(&error.to_string()),
+            Err(error @ Error::Unavailable { .. }) => skip_test(&error.to_string()),
             Err(error) => panic!("{}: {error}", device.name()),
             Ok(session) => {
                 assert_eq!(session.name(), device.name());
@@ -141,7 +142,7 @@ fn devices_agree_in_everything() {
     result
         .skipped
         .iter()
-        .for_each(|skipped| common::skip(&skipped.reason));
+        .for_each(|skipped| skip_test(&skipped.reason));
     assert!(result.agrees(), "{}", result.first.unwrap());
     assert_eq!(result.configs.len(), 6);
     assert!(

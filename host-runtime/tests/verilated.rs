@@ -1,10 +1,11 @@
 //! The shim, the cache and the slave against a stand-in core of the same ports.
 
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
 use host_runtime::rtl::Core;
 use host_runtime::verilated::{BuildError, Optimise, Rtl, build_in};
-use hw::flow::ToolError;
+use hw::flow::{ToolError, skip_test};
 use ir::arch::Arch;
 use ir::memory::{Channel, MemoryModel};
 
@@ -56,10 +57,7 @@ table_lanes = 4
 fn built_or_skip<T>(result: Result<T, BuildError>) -> Option<T> {
     match result {
         Err(BuildError::Tool(error @ ToolError::Missing { .. })) => {
-            #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-            {
-                eprintln!("skipped: {error}");
-            }
+            skip_test(&error.to_string());
             None
         }
         other => Some(other.unwrap()),
@@ -134,6 +132,59 @@ fn stand_in_obeys_the_memory_model_to_the_cycle() {
     }
 }
 
+/// Every file below `folder` with its size and time of change.
+fn listing(folder: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
+            found.extend(listing(&entry.path()));
+        }
+        found.push((entry.path(), metadata.len(), metadata.modified().unwrap()));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn cache_is_read_without_writing_and_replaced_where_it_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let rtl = Rtl {
+        top: "blink",
+        files: vec![(
+            "blink.sv",
+            "module blink (input logic clk_i, output logic x);\n  always_ff @(posedge clk_i) x <= !x;\nendmodule\n",
+        )],
+    };
+    // A file where the cache should be takes no directory, whoever asks.
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let Some(built) = built_or_skip(build_in(&file, &rtl, Optimise::Quick)) else {
+        return;
+    };
+    assert!(built.path.exists() && !built.cached);
+    let path = built.path.clone();
+    drop(built);
+    assert!(!path.exists(), "the temporary folder ends with its library");
+
+    let cache = folder.path().join("cache");
+    assert!(!build_in(&cache, &rtl, Optimise::Quick).unwrap().cached);
+    let before = listing(&cache);
+    assert!(
+        !before
+            .iter()
+            .any(|(path, ..)| path.extension().is_some_and(|end| end == "lock")),
+        "{before:?}"
+    );
+    assert!(build_in(&cache, &rtl, Optimise::Quick).unwrap().cached);
+    assert_eq!(
+        listing(&cache),
+        before,
+        "a library that is there is only read"
+    );
+}
+
 #[test]
 fn build_errors_show_the_first_lines_and_keep_the_log() {
     let cache = tempfile::tempdir().unwrap();
@@ -145,12 +196,7 @@ fn build_errors_show_the_first_lines_and_keep_the_log() {
         )],
     };
     match build_in(cache.path(), &rtl, Optimise::Quick) {
-        Err(BuildError::Tool(error @ ToolError::Missing { .. })) => {
-            #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-            {
-                eprintln!("skipped: {error}");
-            }
-        }
+        Err(BuildError::Tool(error @ ToolError::Missing { .. })) => skip_test(&error.to_string()),
         Err(error @ BuildError::Compile { .. }) => {
             let text = error.to_string();
             assert!(text.contains("broken.sv:2"), "{text}");

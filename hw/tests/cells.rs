@@ -5,12 +5,13 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test runs Verilator and what it built, and says why it is skipped"
+    reason = "a test runs Verilator and what it built"
 )]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use hw::flow::skip_test;
 
 /// A cell, its parameters and how its bench is built and run.
 #[derive(Default)]
@@ -32,7 +33,7 @@ struct Bench<'a> {
 #[track_caller]
 fn check(bench: &Bench<'_>) {
     if let Err(error) = Command::new("verilator").arg("--version").output() {
-        eprintln!("skipped: `verilator` cannot be run: {error}");
+        skip_test(&format!("`verilator` cannot be run: {error}"));
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -45,7 +46,7 @@ fn check(bench: &Bench<'_>) {
         .arg(build.path());
     if bench.ice40 {
         let Some(models) = ice40_models() else {
-            eprintln!("skipped: the iCE40 cell models of yosys were not found");
+            skip_test("the iCE40 cell models of yosys were not found");
             return;
         };
         // The vendor models are not written for this lint.
@@ -218,7 +219,7 @@ fn prim_clock_of_ice40() {
     let ran = match Command::new("yosys").args(["-q", "-p", &script]).output() {
         Ok(ran) => ran,
         Err(error) => {
-            eprintln!("skipped: `yosys` cannot be run: {error}");
+            skip_test(&format!("`yosys` cannot be run: {error}"));
             return;
         }
     };

@@ -47,11 +47,10 @@ fn images(network: &Network) -> Vec<Vec<Vec<i8>>> {
         .collect()
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn agree(arch: &Arch, models: &[MemoryModel], directives: &str) {
     let rtl = RtlMachine::of(arch, Optimise::Quick).map(|m| Box::new(m) as Box<dyn Machine>);
     if let Err(Error::Unavailable { reason, .. }) = &rtl {
-        eprintln!("skipped: {reason}");
+        hw::flow::skip_test(reason);
         return;
     }
     let network = onnx::import(

@@ -46,7 +46,6 @@ fn image() -> Vec<Vec<i8>> {
 }
 
 /// What a check says of the digits program on `files`; `None` with a printed reason when a tool is missing.
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn checked(
     files: &[(String, String)],
     clocks_per_bit: u32,
@@ -54,20 +53,19 @@ fn checked(
 ) -> Option<Result<NetlistRun, NetlistError>> {
     let result = check(files, clocks_per_bit, artifact, &[image()], &mut |_| {});
     if let Some(reason) = result.as_ref().err().and_then(NetlistError::unavailable) {
-        eprintln!("skipped: {reason}");
+        hw::flow::skip_test(&reason);
         return None;
     }
     Some(result)
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 #[test]
 fn mapped_netlist_runs_digits() {
     let work = tempfile::tempdir().expect("a directory");
     let (arch, board) = (nano(), icebreaker());
     let synthesis = match synthesise(&arch, &board, work.path(), &mut |_| {}) {
         Err(BuildError::Tool(error @ ToolError::Missing { .. })) => {
-            eprintln!("skipped: {error}");
+            hw::flow::skip_test(&error.to_string());
             return;
         }
         other => other.expect("lint, synthesis and the check of hard cells"),

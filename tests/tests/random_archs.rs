@@ -43,7 +43,7 @@ fn machine(arch: &Arch) -> Option<RtlMachine> {
     match RtlMachine::of(arch, Optimise::Quick) {
         Ok(machine) => Some(machine),
         Err(Error::Unavailable { reason, .. }) => {
-            println!("skipped: {reason}");
+            hw::flow::skip_test(&reason);
             None
         }
         Err(error) => panic!("{}: {error}", arch.name),

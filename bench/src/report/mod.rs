@@ -520,12 +520,12 @@ pub struct EqualityConfig {
     pub spans_compared: u64,
     /// Values of tensors compared.
     pub values_compared: u64,
-    /// Starts, signals and run lengths that differ.
-    pub cycle_differences: u64,
+    /// Starts, signals and run lengths that differ; absent where nothing was compared, here and below.
+    pub cycle_differences: Option<u64>,
     /// Counters that differ.
-    pub counter_differences: u64,
+    pub counter_differences: Option<u64>,
     /// Values and bytes that differ.
-    pub bit_mismatches: u64,
+    pub bit_mismatches: Option<u64>,
 }
 
 /// The bitstream.

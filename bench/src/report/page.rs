@@ -214,9 +214,12 @@ impl Page<'_> {
                     equality.configs.iter().map(of).sum::<u64>()
                 };
                 let origin = equality.provenance;
-                let differences = sum(|c| c.cycle_differences)
-                    + sum(|c| c.counter_differences)
-                    + sum(|c| c.bit_mismatches);
+                let differences = sum(|c| {
+                    [c.cycle_differences, c.counter_differences, c.bit_mismatches]
+                        .into_iter()
+                        .flatten()
+                        .sum()
+                });
                 let devices: Vec<String> = equality.devices.iter().map(|d| code(d)).collect();
                 let compared = format!(
                     "{} values of tensors and {} starts and ends of instructions",
@@ -351,15 +354,18 @@ impl Page<'_> {
         let mut table = Table::new(&caption, &head);
         for config in &equality.configs {
             let n = |n: u64| Cell::whole(n, equality.provenance);
+            let figure = |figure: Option<u64>| {
+                figure.map_or_else(|| Cell::Nothing("nothing was compared"), n)
+            };
             table.row([
                 Cell::name(&config.program),
                 Cell::Text(id(&config.memory)),
                 Cell::whole(config.instructions, GIVEN),
                 n(config.spans_compared),
                 n(config.values_compared),
-                n(config.cycle_differences),
-                n(config.counter_differences),
-                n(config.bit_mismatches),
+                figure(config.cycle_differences),
+                figure(config.counter_differences),
+                figure(config.bit_mismatches),
             ]);
         }
         self.table(&table);

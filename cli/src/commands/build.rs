@@ -31,9 +31,12 @@ pub(crate) struct Args {
     /// How many images it must run right, over the simulated pins
     #[arg(long, value_name = "N", default_value = "1", value_parser = image_count)]
     images: Count,
-    /// The folder to write to; it is replaced as a whole
+    /// The folder to write to: a new one, an empty one, or what `build` wrote before; it is replaced as a whole
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Replace the folder whatever it holds
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
@@ -46,6 +49,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     })?;
     let loaded = Source::find(&args.network)?.load(&onnx::Options::default())?;
     let images = loaded.images(&DataArgs::default(), args.images, console)?;
+    output::claim(&args.output, "build", args.force)?;
+    output::claim(&failed(&args.output), "build", args.force)?;
     if let Some(parent) = args.output.parent() {
         output::folder(parent)?;
     }
@@ -87,9 +92,8 @@ pub(crate) fn build(
         arch: arch.clone(),
         program,
     };
-    let work = folder.parent().filter(|path| !path.as_os_str().is_empty());
     let spinner = console.spinner("building");
-    let synthesis = flow::synthesise(arch, board, work.unwrap_or(Path::new(".")), &mut |step| {
+    let synthesis = flow::synthesise(arch, board, &std::env::temp_dir(), &mut |step| {
         spinner.set_message(step_text(step))
     });
     interrupt::check()?;
@@ -124,23 +128,33 @@ pub(crate) fn build(
     match (report, checked) {
         (Ok(report), Ok(netlist)) => {
             let built = Built { report, netlist };
-            synthesis.write(&built.report, folder)?;
-            output::write(
-                &folder.join(CHECKS),
-                serde_json::to_vec_pretty(&built).expect("plain data"),
-            )?;
+            let checks = serde_json::to_vec_pretty(&built).expect("plain data");
+            let others = [(CHECKS, checks), (output::MANIFEST, manifest([CHECKS]))];
+            synthesis.write(&built.report, &others, folder)?;
             Ok(built)
         }
         (Ok(report), Err(error)) => {
-            let mut name = folder.file_name().unwrap_or_default().to_owned();
-            name.push(".failed");
-            synthesis.write(&report, &folder.with_file_name(name))?;
+            let others = [(output::MANIFEST, manifest([]))];
+            synthesis.write(&report, &others, &failed(folder))?;
             Err(error.into())
         }
         (Err(error), Ok(_)) => Err(error.into()),
         // Wrong values weigh more than a clock that is not met.
         (Err(_), Err(error)) => Err(error.into()),
     }
+}
+
+/// The folder of a bitstream whose netlist gives wrong values.
+fn failed(folder: &Path) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".failed");
+    folder.with_file_name(name)
+}
+
+/// The manifest of a folder of a build, with `others` beside the files of every build.
+fn manifest<const N: usize>(others: [&str; N]) -> Vec<u8> {
+    let files = flow::RESULT_FILES.into_iter().chain(flow::NETLIST_FILES);
+    output::manifest("build", files.chain(others)).into_bytes()
 }
 
 /// The build in a folder that [`build`] filled.

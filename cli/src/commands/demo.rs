@@ -13,7 +13,7 @@ use mapper::Compiled;
 use serde_json::{Value, json};
 
 use super::report::{MODELS, write as write_report};
-use super::verify::{Job, Verified, verify_all};
+use super::verify::{Job, Verified, figures, verify_all};
 use super::{build, run as run_command};
 use crate::console::{Console, count, thousands};
 use crate::directives::Directed;
@@ -359,11 +359,9 @@ fn on_arch(
             .for_each(|part| part.skipped.clone_from(&verified.skipped));
     }
     let text = format!(
-        "{}: {} bit, {} cycle, {} counter differences; {}, {}",
+        "{}: {}; {}, {}",
         verified.devices.join(" = "),
-        verified.bit_mismatches,
-        verified.cycle_differences,
-        verified.counter_differences,
+        figures(&verified),
         count(verified.images as u64, "image"),
         count(verified.configurations.len() as u64, "configuration"),
     );
@@ -435,6 +433,7 @@ fn bitstream(
     let board = Board::named(board).expect("the board is part of the program");
     let first = loaded.images(&DataArgs::default(), Count::First(1), log.console)?;
     let folder = args.output.join("bitstream");
+    crate::output::claim(&folder, "build", false)?;
     crate::output::folder(&args.output)?;
     match build::build(
         &input::arch(arch)?,

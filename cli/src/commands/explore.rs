@@ -130,6 +130,9 @@ impl SpaceArgs {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
+    if let Some(path) = &args.output {
+        output::probe(path)?;
+    }
     let base = input::arch(&args.arch)?;
     let space = args.space.space()?;
     let loaded = args.network.load()?;

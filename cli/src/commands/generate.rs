@@ -15,9 +15,12 @@ pub(crate) struct Args {
     /// The arch: `nano`, `edge`, `both`, or a file
     #[arg(long, value_name = "ARCH")]
     arch: String,
-    /// The folder to write to
+    /// The folder to write to: a new one, an empty one, or what `generate` wrote before
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Write to the folder whatever it holds; what has another name stays
+    #[arg(long)]
+    force: bool,
     /// Which multipliers and memories to use
     #[arg(long, default_value = "generic")]
     technology: TechnologyArg,
@@ -37,6 +40,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         TechnologyArg::Generic => Technology::Generic,
         TechnologyArg::Ice40 => Technology::Ice40,
     };
+    output::claim(&args.output, "generate", args.force)?;
     let design = hw::generate(&arch, technology);
     output::folder(&args.output)?;
     for (name, text) in &design.files {
@@ -45,6 +49,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let names: Vec<&str> = design.files.iter().map(|(name, _)| name.as_str()).collect();
     output::write(&args.output.join("files.f"), names.join("\n") + "\n")?;
     output::write(&args.output.join("arch.toml"), arch.to_toml())?;
+    let written = names.iter().copied().chain(["files.f", "arch.toml"]);
+    output::write(
+        &args.output.join(output::MANIFEST),
+        output::manifest("generate", written),
+    )?;
     let lines: usize = design
         .files
         .iter()

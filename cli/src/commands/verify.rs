@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use host_runtime::compare::Difference;
+use host_runtime::compare::{Difference, sum};
 use host_runtime::fuzz::{self, fuzz};
 use host_runtime::verify::{Config, Options, Skipped, Variant, Verification, verify};
 use host_runtime::verilated::Optimise;
@@ -92,17 +92,17 @@ pub(crate) struct Verified {
     pub(crate) skipped: Vec<Skipped>,
     /// Images run with each configuration.
     pub(crate) images: usize,
-    /// Values and bytes that differ.
-    pub(crate) bit_mismatches: u64,
+    /// Values and bytes that differ; `None` where nothing was compared, here and below.
+    bit_mismatches: Option<u64>,
     /// Instructions and runs whose cycles differ.
-    pub(crate) cycle_differences: u64,
+    cycle_differences: Option<u64>,
     /// Counters that differ.
-    pub(crate) counter_differences: u64,
+    counter_differences: Option<u64>,
     /// Starts and signals compared with the simulator's.
     pub(crate) instructions_compared: u64,
     /// Values compared with the reference's.
     pub(crate) values_compared: u64,
-    /// Whether nothing differs.
+    /// Whether nothing differs of what was compared, and values were.
     pub(crate) agrees: bool,
     first_difference: Option<Difference>,
     /// Arch by program by memory model.
@@ -176,7 +176,7 @@ pub(crate) fn verify_all(job: &Job, console: &Console) -> Result<Verified, Failu
             fuzz_texts.push(fuzz_text(arch, &report));
         }
     }
-    let sum = |of: fn(&Verification) -> u64| parts.iter().map(of).sum::<u64>();
+    let total = |of: fn(&Verification) -> Option<u64>| sum(parts.iter().map(of));
     let configs = || {
         parts
             .iter()
@@ -204,9 +204,9 @@ pub(crate) fn verify_all(job: &Job, console: &Console) -> Result<Verified, Failu
         devices,
         skipped,
         images: job.images.images.len(),
-        bit_mismatches: sum(|part| part.bit_mismatches),
-        cycle_differences: sum(|part| part.cycle_differences),
-        counter_differences: sum(|part| part.counter_differences),
+        bit_mismatches: total(|part| part.bit_mismatches),
+        cycle_differences: total(|part| part.cycle_differences),
+        counter_differences: total(|part| part.counter_differences),
         instructions_compared: configs().map(|(_, config)| config.spans_compared).sum(),
         values_compared: configs().map(|(_, config)| config.values_compared).sum(),
         agrees: parts.iter().all(Verification::agrees) && fuzz_agrees,
@@ -406,6 +406,26 @@ fn fuzz_text(arch: &Arch, report: &fuzz::Report) -> String {
     text
 }
 
+const NOT_COMPARED: &str = "not compared";
+
+/// What differs, in one line.
+pub(crate) fn figures(verified: &Verified) -> String {
+    let figure = |figure: Option<u64>, what: &str, one: &str| match figure {
+        Some(n) => count(n, one).replace("mismatchs", "mismatches"),
+        None => format!("{what} {NOT_COMPARED}"),
+    };
+    [
+        figure(verified.bit_mismatches, "bits", "bit mismatch"),
+        figure(verified.cycle_differences, "cycles", "cycle difference"),
+        figure(
+            verified.counter_differences,
+            "counters",
+            "counter difference",
+        ),
+    ]
+    .join(", ")
+}
+
 /// The result for people.
 pub(crate) fn text(verified: &Verified) -> String {
     let mut text = format!(
@@ -445,7 +465,8 @@ pub(crate) fn text(verified: &Verified) -> String {
             cycles,
             thousands(config.values_compared),
             thousands(config.spans_compared),
-            thousands(differences.bytes + differences.cycles + differences.counters),
+            sum([differences.bytes, differences.cycles, differences.counters])
+                .map_or_else(|| NOT_COMPARED.to_owned(), thousands),
         ]);
     }
     let _ = write!(text, "{table}");
@@ -461,11 +482,9 @@ pub(crate) fn text(verified: &Verified) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{}: {}, {}, {}",
+        "\n{}: {}",
         verified.devices.join(", "),
-        count(verified.bit_mismatches, "bit mismatch").replace("mismatchs", "mismatches"),
-        count(verified.cycle_differences, "cycle difference"),
-        count(verified.counter_differences, "counter difference"),
+        figures(verified),
     );
     if let Some(difference) = &verified.first_difference {
         let _ = writeln!(text, "first difference: {difference}");

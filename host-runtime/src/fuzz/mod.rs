@@ -111,8 +111,8 @@ fn run_case(
             .run(checked, &mut memory, model, expected.cycles * 4 + 10_000)
             .map_err(|e| Difference::failure(other.name(), &e))?;
         let device = other.name();
-        let runs = compare_runs(&program, device, &expected, &actual);
-        let memories = compare_memory(arch, &program, device, &expected_memory, &memory);
+        let runs = compare_runs(arch, &program, device, &expected, &actual);
+        let memories = compare_memory(arch, device, &expected_memory, &memory);
         if let Some(first) = runs.first.or(memories.first) {
             return Err(Box::new(first));
         }

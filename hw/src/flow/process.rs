@@ -1,15 +1,17 @@
 //! One child process under limits: the mechanism behind [`super::tool`].
 //!
-//! The child leads its own process group.
-//! When it ends, for whatever reason, the whole group is killed before the leader is reaped,
+//! The child is in a process group whose leader is a watchdog: a shell that waits for the end of a pipe from us.
+//! When we end, for whatever reason, the pipe closes and the watchdog kills the group, itself included.
+//! (A parent-death signal would reach the child alone, and not what the child started.)
+//! When the child ends, the whole group is killed before the leader is reaped,
 //! so that the group's number cannot meanwhile belong to somebody else.
 //! A descendant that leaves the group on purpose (`setsid`) is not followed.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -66,9 +68,45 @@ pub(super) fn command<'a>(
         .current_dir(dir)
         .env_clear()
         .envs(environment)
-        .stdin(Stdio::null())
-        .process_group(0);
+        .stdin(Stdio::null());
     command
+}
+
+/// The leader of a child's group, there before the child is: at no time can the child outlive us.
+struct Watchdog {
+    child: Child,
+    /// Never written to; the system closes it when we end.
+    _alive: PipeWriter,
+}
+
+impl Watchdog {
+    /// A shell does it: `make` and Verilator need one too, so that it asks for nothing that is not there.
+    fn start() -> io::Result<Watchdog> {
+        let (reader, alive) = io::pipe()?;
+        let script = "read -r line; kill -s KILL 0";
+        let mut command = command(Path::new("/bin/sh"), &["-c", script], Path::new("/"), []);
+        command
+            .stdin(reader)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        Ok(Watchdog {
+            child: command.spawn()?,
+            _alive: alive,
+        })
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        kill_group(self.group());
+        // It was killed, so that the wait is short; nothing can be done about a failure.
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs `command` to its end or to the first limit, with standard output and error merged into `log`.
@@ -82,6 +120,8 @@ pub(super) fn run(mut command: Command, log: &Path, limits: &Limits) -> io::Resu
     };
     let (reader, writer) = io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
+    let watchdog = Watchdog::start()?;
+    command.process_group(watchdog.group().as_raw_pid());
     let start = now();
     let mut child = command.spawn()?;
     // The command still holds the writing ends; the pipe closes only when they are gone here.
@@ -90,9 +130,8 @@ pub(super) fn run(mut command: Command, log: &Path, limits: &Limits) -> io::Resu
     let output = read_in_background(reader);
 
     let ending = limit_memory(pid, limits.memory_bytes)
-        .and_then(|()| watch(pid, &output, &mut log, start + limits.wall))
-        .inspect_err(|_| kill_group(pid));
-    kill_group(pid);
+        .and_then(|()| watch(pid, &output, &mut log, start + limits.wall));
+    kill_group(watchdog.group());
     let status = child.wait()?;
     let ending = match ending? {
         Some(ending) => ending,
@@ -201,6 +240,22 @@ fn limit_memory(pid: Pid, bytes: u64) -> io::Result<()> {
 fn has_exited(pid: Pid) -> io::Result<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     Ok(rustix::process::waitid(WaitId::Pid(pid), options)?.is_some())
+}
+
+/// Cuts the front off a long file, so that its last `n_bytes` bytes stay, under a line that says so.
+pub(super) fn keep_tail(path: &Path, n_bytes: u64) -> io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    if length <= n_bytes {
+        return Ok(());
+    }
+    let dropped = length - n_bytes;
+    file.seek(SeekFrom::Start(dropped))?;
+    let mut kept = format!("({dropped} B before this are not kept)\n").into_bytes();
+    file.read_to_end(&mut kept)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&kept)?;
+    file.set_len(kept.len() as u64)
 }
 
 fn kill_group(pid: Pid) {

@@ -10,13 +10,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, fs};
 
 use serde::{Deserialize, Serialize};
 
 use super::job::JobDir;
 use super::process;
-use super::tool::{Limits, ToolError};
+use super::tool::{self, Limits, ToolError};
 
 /// An external program that some part of the flow needs.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub enum VersionSource {
     },
     /// The metadata of the Python package tell it, which spares the start of a WebAssembly runtime.
     PythonPackage(&'static str),
-    /// The program states no version; the first half of its BLAKE3 hash stands in.
+    /// The program states no version; the first half of its BLAKE3 hash stands in, behind `no version; hash `.
     Contents,
 }
 
@@ -319,11 +319,11 @@ fn printed_version(
         ("LC_ALL", "C".into()),
     ];
     let command = process::command(path, args, job.root(), environment);
-    process::run(command, &log, &limits).map_err(|source| ToolError::io("run", path, source))?;
+    process::run(command, &log, &limits).map_err(|source| tool::not_started(path, &log, source))?;
     let text = fs::read(&log).map_err(|source| ToolError::io("read", &log, source))?;
-    parse_version(&String::from_utf8_lossy(&text), after).ok_or_else(|| {
-        let source = io::Error::other("it prints no version in the known form");
-        ToolError::io("ask for the version of", path, source)
+    parse_version(&String::from_utf8_lossy(&text), after).ok_or_else(|| ToolError::NoVersion {
+        tool: tool.name,
+        path: path.to_owned(),
     })
 }
 
@@ -365,7 +365,10 @@ fn python_package_version(path: &Path, package: &str) -> Option<String> {
 
 fn contents_version(path: &Path) -> Result<String, ToolError> {
     let bytes = fs::read(path).map_err(|source| ToolError::io("read", path, source))?;
-    Ok(format!("blake3:{}", &blake3::hash(&bytes).to_hex()[..32]))
+    Ok(format!(
+        "no version; hash {}",
+        &blake3::hash(&bytes).to_hex()[..32]
+    ))
 }
 
 #[cfg(test)]

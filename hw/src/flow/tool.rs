@@ -82,6 +82,9 @@ impl Finished {
     }
 }
 
+/// How much of the log of a failed program is kept.
+pub const KEPT_LOG_BYTES: u64 = 1 << 20;
+
 /// Why an external program gave no result.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ToolError {
@@ -106,8 +109,34 @@ pub enum ToolError {
         status: String,
         /// Last lines of the log.
         tail: String,
-        /// The whole log; its job directory is kept.
+        /// The log, of which the last [`KEPT_LOG_BYTES`] are kept with the job directory.
         log: PathBuf,
+    },
+    /// The program is not the one that is known under this name.
+    #[error("`{tool}` prints no version in the known form")]
+    #[diagnostic(
+        code(flow::tool_version),
+        help("see what `{path} --version` prints; `make setup` installs versions that work", path = path.display())
+    )]
+    NoVersion {
+        /// Name of the tool.
+        tool: &'static str,
+        /// The program.
+        path: PathBuf,
+    },
+    /// The program ended well without writing what it should have: the tool's fault.
+    #[error("`{tool}` did not write `{file}`", file = file.display())]
+    #[diagnostic(
+        code(flow::tool_output_missing),
+        help(
+            "`tilewright doctor` shows the versions that are here; `make setup` installs some that work"
+        )
+    )]
+    NoOutput {
+        /// Name of the tool.
+        tool: String,
+        /// The file.
+        file: PathBuf,
     },
     /// The program did not end within its time limit.
     #[error("`{tool}` was stopped at its time limit: {} s", limit.as_secs_f64())]
@@ -122,7 +151,7 @@ pub enum ToolError {
     },
     /// The program printed more than its limit.
     #[error("`{tool}` was stopped because it printed more than {limit_bytes} B")]
-    #[diagnostic(code(flow::tool_output), help("the output up to the limit is in `{log}`", log = log.display()))]
+    #[diagnostic(code(flow::tool_output), help("the last of its output is in `{log}`", log = log.display()))]
     OutputTooLarge {
         /// Name of the tool.
         tool: String,
@@ -157,6 +186,8 @@ impl ToolError {
         match self {
             ToolError::Missing { .. } => 4,
             ToolError::Failed { .. }
+            | ToolError::NoVersion { .. }
+            | ToolError::NoOutput { .. }
             | ToolError::TimedOut { .. }
             | ToolError::OutputTooLarge { .. } => 5,
             ToolError::Io { .. } => 7,
@@ -195,6 +226,24 @@ impl ToolError {
 /// ```
 pub fn interrupt() {
     process::interrupt();
+}
+
+/// Says that a test does not run because something is not here, and lets it pass, unless tools are required.
+///
+/// All tests that need a tool skip through this: with `TILEWRIGHT_REQUIRE_TOOLS=1`, as CI sets it, they fail.
+///
+/// # Panics
+/// With `reason`, when tools are required.
+#[track_caller]
+pub fn skip_test(reason: &str) {
+    assert!(
+        std::env::var_os("TILEWRIGHT_REQUIRE_TOOLS").is_none_or(|value| value != "1"),
+        "skipped, but TILEWRIGHT_REQUIRE_TOOLS is 1: {reason}"
+    );
+    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
+    {
+        eprintln!("skipped: {reason}");
+    }
 }
 
 /// Runs `tool` with `args` in `job` and waits for it.
@@ -264,6 +313,15 @@ fn run_program(
     // An interrupted run has nothing to inspect.
     if !matches!(result, Ok(_) | Err(ToolError::Interrupted { .. })) {
         job.keep();
+        if let Err(
+            ToolError::Failed { log, .. }
+            | ToolError::TimedOut { log, .. }
+            | ToolError::OutputTooLarge { log, .. },
+        ) = &result
+        {
+            // A log that cannot be cut is as good to read as a short one.
+            let _ = process::keep_tail(log, KEPT_LOG_BYTES);
+        }
     }
     result
 }
@@ -282,7 +340,7 @@ fn try_run(
         environment(program.package, job.root()),
     );
     let outcome = process::run(command, &log, limits)
-        .map_err(|source| ToolError::io("run", &program.path, source))?;
+        .map_err(|source| not_started(&program.path, &log, source))?;
     let tool = program.name.to_owned();
     match outcome.ending {
         Ending::Exited(status) if status.success() => {
@@ -317,6 +375,16 @@ fn try_run(
             log,
         }),
         Ending::Interrupted => Err(ToolError::Interrupted { tool }),
+    }
+}
+
+/// What refused: the disk that takes the output, or the program itself.
+pub(super) fn not_started(program: &Path, log: &Path, source: io::Error) -> ToolError {
+    match source.kind() {
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::ReadOnlyFilesystem => ToolError::io("write", log, source),
+        _ => ToolError::io("run", program, source),
     }
 }
 
@@ -413,7 +481,7 @@ mod tests {
             finished.run
         );
         assert_eq!(finished.run.tool, "sh");
-        assert!(finished.run.version.starts_with("blake3:"));
+        assert!(finished.run.version.starts_with("no version; hash "));
         assert_eq!(finished.run.arguments[0], "-c");
     }
 
@@ -487,6 +555,51 @@ mod tests {
             panic!("{error:?}")
         };
         assert_eq!(fs::metadata(log).unwrap().len(), 100_000);
+    }
+
+    #[test]
+    fn long_log_of_a_failure_keeps_its_end() {
+        let (_root, mut job) = job();
+        let script = "yes 0123456 | head -c 3000000; echo the end; exit 1";
+        let error = run(&SH, &["-c", script], &mut job, &limits(60_000)).unwrap_err();
+        let ToolError::Failed { log, .. } = error else {
+            panic!("{error:?}")
+        };
+        let text = fs::read_to_string(log).unwrap();
+        let n_dropped = 3_000_008 - KEPT_LOG_BYTES;
+        let first = format!("({n_dropped} B before this are not kept)\n");
+        assert!(text.starts_with(&first), "{}", &text[..60]);
+        assert_eq!(text.len() as u64, KEPT_LOG_BYTES + first.len() as u64);
+        assert!(text.ends_with("0123456\nthe end\n"));
+    }
+
+    #[test]
+    fn full_disk_is_not_the_fault_of_the_program() {
+        let start = |kind: io::ErrorKind| {
+            not_started(Path::new("tool"), Path::new("log"), kind.into()).to_string()
+        };
+        assert_eq!(start(io::ErrorKind::StorageFull), "cannot write `log`");
+        assert_eq!(start(io::ErrorKind::PermissionDenied), "cannot run `tool`");
+    }
+
+    #[test]
+    fn program_of_unknown_version_is_a_tool_that_failed() {
+        let (_root, mut job) = job();
+        let strange = Tool {
+            name: "strange",
+            command: "echo",
+            version: VersionSource::Printed {
+                args: &["version of the day"],
+                after: "version ",
+            },
+            ..SH
+        };
+        let error = run(&strange, &[], &mut job, &limits(10_000)).unwrap_err();
+        assert_eq!(error.exit_code(), 5);
+        assert_eq!(
+            error.to_string(),
+            "`strange` prints no version in the known form"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What makes a network valid.
 
-use super::{Einsum, HostFault, Network, TensorId};
+use super::{Einsum, GraphOutput, HostFault, HostOperator, Network, TensorId};
 use crate::op::OpError;
 
 /// Why a network, or what is given to it, does not fit together.
@@ -105,12 +105,34 @@ impl Network {
                     source,
                 })?;
         }
-        for step in &self.host_tail {
-            read(&written, step.input, &step.name)?;
-        }
         self.outputs
             .iter()
-            .try_for_each(|&id| read(&written, id, &self.name))
+            .try_for_each(|&id| read(&written, id, &self.name))?;
+        self.validate_host()
+    }
+
+    /// Checks that the host's steps read outputs and earlier steps; their shapes and types show when they run.
+    fn validate_host(&self) -> Result<(), NetworkError> {
+        let fault = |step: &str| NetworkError::Host {
+            step: step.into(),
+            fault: HostFault::Operand,
+        };
+        for (position, step) in self.host_steps.iter().enumerate() {
+            let is_earlier = step.inputs.iter().all(|id| (id.0 as usize) < position);
+            let reads = match &step.operator {
+                HostOperator::Read(id) => self.outputs.contains(id),
+                HostOperator::Conv(op) => op.input.index() < self.tensors.len(),
+                _ => true,
+            };
+            if !is_earlier || !reads {
+                return Err(fault(&step.name));
+            }
+        }
+        let missing = |output: &&GraphOutput| output.value.0 as usize >= self.host_steps.len();
+        match self.results.iter().find(missing) {
+            Some(output) => Err(fault(&output.name)),
+            None => Ok(()),
+        }
     }
 
     fn validate_einsum(&self, einsum: &Einsum) -> Result<(), OpError> {

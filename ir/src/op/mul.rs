@@ -23,6 +23,7 @@ impl Mul {
     /// [`OpError`] if the second shape does not fit the first, or the scale is outside the parameter word.
     pub fn output_shape(&self, x: [[usize; 3]; 2]) -> Result<[usize; 3], OpError> {
         Requantise::from_scale(self.scale)?;
+        self.clamp.check()?;
         let fits = x[0].iter().zip(&x[1]).all(|(&a, &b)| b == a || b == 1);
         if !fits {
             return Err(OpError::OperandShapes {
