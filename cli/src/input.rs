@@ -199,6 +199,12 @@ enum Contents {
     Bytes(Vec<u8>),
 }
 
+/// An ONNX file as it is.
+pub(crate) struct OnnxFile {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) folder: Option<PathBuf>,
+}
+
 /// A network with its provenance.
 pub(crate) struct Loaded {
     pub(crate) network: Network,
@@ -241,6 +247,24 @@ impl Source {
                     operators: Default::default(),
                     problems: Vec::new(),
                     network: Some(network),
+                })
+            }
+        }
+    }
+
+    /// The bytes of the file, and the folder of its external data.
+    pub(crate) fn file(&self) -> Result<OnnxFile, Failure> {
+        match &self.contents {
+            Contents::Bytes(bytes) => Ok(OnnxFile {
+                bytes: bytes.clone(),
+                folder: None,
+            }),
+            Contents::File(path) => {
+                let absolute =
+                    std::path::absolute(path).map_err(|error| Failure::read(path, error))?;
+                Ok(OnnxFile {
+                    bytes: std::fs::read(path).map_err(|error| Failure::read(path, error))?,
+                    folder: absolute.parent().map(Path::to_owned),
                 })
             }
         }
@@ -298,9 +322,16 @@ impl NetworkArgs {
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         Source::find(&self.network)?.load(&self.options())
     }
+
+    /// The network, and the file that it comes from.
+    pub(crate) fn load_with_file(&self) -> Result<(Loaded, OnnxFile), Failure> {
+        let source = Source::find(&self.network)?;
+        Ok((source.load(&self.options())?, source.file()?))
+    }
 }
 
-fn dimension(text: &str) -> Result<(String, usize), String> {
+/// Reads `NAME=SIZE`.
+pub(crate) fn dimension(text: &str) -> Result<(String, usize), String> {
     let (name, size) = text.split_once('=').ok_or("it must be NAME=SIZE")?;
     let size: usize = size
         .parse()
@@ -355,6 +386,8 @@ pub(crate) fn image_count(text: &str) -> Result<Count, String> {
 pub(crate) struct Images {
     /// For each image the inputs, in the order of the network's.
     pub(crate) images: Vec<Vec<Vec<i8>>>,
+    /// The same as the host has them, before they are quantised.
+    pub(crate) host: Vec<Vec<HostValues>>,
     /// The class of each image.
     pub(crate) labels: Option<Vec<usize>>,
     /// What they are, for people.
@@ -433,10 +466,18 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
         .zip(seed..)
         .map(|(id, seed)| onnx::zoo::images(network.tensor(*id).shape(), n, seed))
         .collect();
-    let images = (0..n)
+    let images: Vec<Vec<Vec<i8>>> = (0..n)
         .map(|image| inputs.iter().map(|of| of[image].clone()).collect())
         .collect();
+    let host = images.iter().map(|image| {
+        let inputs = network.inputs.iter().zip(image);
+        let values = inputs.map(|(id, values)| network.tensor(*id).to_host(values));
+        values
+            .map(|values| values.expect("inputs have a host view"))
+            .collect()
+    });
     Images {
+        host: host.collect(),
         images,
         labels: None,
         origin: format!("random images of seed {seed}"),
@@ -464,6 +505,7 @@ fn from_npz(
         divide
     };
     let mut images: Vec<Vec<Vec<i8>>> = Vec::new();
+    let mut host: Vec<Vec<HostValues>> = Vec::new();
     for id in &network.inputs {
         let tensor = network.tensor(*id);
         let view = tensor.host.as_ref().ok_or_else(|| {
@@ -487,6 +529,7 @@ fn from_npz(
         }
         let n = count.limit(n);
         images.resize(n.max(images.len()), Vec::new());
+        host.resize(images.len(), Vec::new());
         for (index, image) in images.iter_mut().enumerate().take(n) {
             let values = host_values(
                 &array,
@@ -495,6 +538,7 @@ fn from_npz(
                 divide,
             );
             image.push(tensor.from_host(&values)?);
+            host[index].push(values);
         }
     }
     if images
@@ -521,6 +565,7 @@ fn from_npz(
     let labels = labels.filter(|labels| labels.len() == images.len());
     Ok(Images {
         images,
+        host,
         labels,
         origin: origin.to_owned(),
         hash: Some(hash),

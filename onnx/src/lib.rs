@@ -9,6 +9,7 @@
 //! - `walk`, `ops`: one pass over the nodes in topological order, one function per operator.
 //! - [`zoo`]: the other direction, standard networks as QDQ ONNX with seeded weights.
 //! - [`dataset`]: images, labels and logits from `.npz` files.
+//! - [`oracle`]: rewrites of a file that make onnxruntime a witness of what it means.
 //!
 //! Deliberately not here: operators outside the closed list, which are refused by name, and float execution.
 //!
@@ -34,6 +35,7 @@ mod value;
 mod walk;
 
 pub mod dataset;
+pub mod oracle;
 pub mod zoo;
 
 pub use error::{ImportError, Problem};
