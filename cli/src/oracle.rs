@@ -389,3 +389,57 @@ fn shown(apart: &Apart) -> String {
         apart.image, apart.index, apart.reference, apart.onnxruntime, apart.step
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use ir::op::Kind;
+
+    use super::*;
+    use crate::input::{Count, DIGITS, digits_images};
+
+    /// Digits with the reference as it is, and with one that lies in one bias.
+    #[test]
+    fn a_reference_that_computes_something_else_is_different() {
+        let required = std::env::var_os("TILEWRIGHT_REQUIRE_TOOLS").is_some();
+        if let Err(error) = OnnxRuntime::find() {
+            assert!(!required, "{error}");
+            #[expect(clippy::print_stderr, reason = "a skipped test says why")]
+            {
+                eprintln!("skipped: {error}");
+            }
+            return;
+        }
+        let file = OnnxFile {
+            bytes: DIGITS.to_vec(),
+            folder: None,
+        };
+        let mut network =
+            onnx::import_bytes(DIGITS, &onnx::Options::default()).expect("it is read");
+        let images = digits_images(&network, Count::First(2)).expect("they are read");
+        let compare = |network: &Network| {
+            try_compare(network, &file, &images, || ()).expect("onnxruntime runs it")
+        };
+        let honest = compare(&network);
+        assert!(
+            honest.agrees() && honest.outputs[0].equal == 20,
+            "{honest:?}"
+        );
+        let last = network.einsums.last_mut().expect("there are some");
+        let Kind::Conv(classifier) = &mut last.kind else {
+            panic!("the last operator of digits is its classifier");
+        };
+        classifier.bias[3] += 4000;
+        let lie = compare(&network);
+        assert!(!lie.agrees(), "{lie:?}");
+        let output = &lie.outputs[0];
+        assert_eq!(
+            (output.equal, output.different),
+            (18, 2),
+            "one class of ten, in both images"
+        );
+        assert_eq!(
+            output.first_different.as_ref().map(|apart| apart.index),
+            Some(3)
+        );
+    }
+}

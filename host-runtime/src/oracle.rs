@@ -190,8 +190,7 @@ fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>) -> Class {
             _ => Class::Different,
         };
     };
-    // Negated, so that a NaN is a difference.
-    if !(apart <= step * (1.0 + TIE)) {
+    if apart.is_nan() || apart > step * (1.0 + TIE) {
         return Class::Different;
     }
     let right = if quantised {

@@ -35,6 +35,13 @@ mod value;
 mod walk;
 
 pub mod dataset;
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "sizes of tensors that onnxruntime has held in memory"
+)]
 pub mod oracle;
 pub mod zoo;
 
