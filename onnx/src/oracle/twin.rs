@@ -279,10 +279,9 @@ impl<'a> Twin<'a> {
                 return Ok(());
             }
         };
-        if proto.op_type().starts_with("QLinear") || proto.op_type() == "QGemm" {
-            if let Some(grid) = self.output_grid(node) {
-                return self.quantise(node, &y, grid);
-            }
+        let integer = proto.op_type().starts_with("QLinear") || proto.op_type() == "QGemm";
+        if let Some(grid) = self.output_grid(node).filter(|_| integer) {
+            return self.quantise(node, &y, grid);
         }
         self.doubles.insert(proto.output[0].clone(), y);
         Ok(())
@@ -431,7 +430,7 @@ impl<'a> Twin<'a> {
         let [Some(x), Some(w), Some(y)] = shapes else {
             return Err(refused(node, "a shape is not known"));
         };
-        if w.len() < 3 || x.len() != w.len() || y.iter().any(|&size| size == 0) {
+        if w.len() < 3 || x.len() != w.len() || y.contains(&0) {
             return Err(refused(node, "its shapes are none of a convolution"));
         }
         let convolve = if node.proto.op_type() == "ConvTranspose" {
