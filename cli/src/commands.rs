@@ -11,6 +11,7 @@ pub(crate) mod map;
 mod map_tree;
 pub(crate) mod report;
 pub(crate) mod run;
+mod run_network;
 pub(crate) mod text;
 pub(crate) mod verify;
 pub(crate) mod zoo;

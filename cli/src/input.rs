@@ -8,7 +8,7 @@ use host_runtime::Artifact;
 
 use ir::arch::{Arch, Attachment, Counters, Host};
 use ir::memory::MemoryModel;
-use ir::network::{HostType, Network};
+use ir::network::{HostType, HostValues, Network, TensorId};
 use ir::tree::Tree;
 use ir::workload::Workload;
 use onnx::dataset::Npz;
@@ -241,6 +241,12 @@ enum Contents {
     Bytes(Vec<u8>),
 }
 
+/// An ONNX file as it is.
+pub(crate) struct OnnxFile {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) folder: Option<PathBuf>,
+}
+
 /// A network with its provenance.
 pub(crate) struct Loaded {
     pub(crate) network: Network,
@@ -285,6 +291,24 @@ impl Source {
                     operators: Default::default(),
                     problems: Vec::new(),
                     network: Some(network),
+                })
+            }
+        }
+    }
+
+    /// The bytes of the file, and the folder of its external data.
+    pub(crate) fn file(&self) -> Result<OnnxFile, Failure> {
+        match &self.contents {
+            Contents::Bytes(bytes) => Ok(OnnxFile {
+                bytes: bytes.clone(),
+                folder: None,
+            }),
+            Contents::File(path) => {
+                let absolute =
+                    std::path::absolute(path).map_err(|error| Failure::read(path, error))?;
+                Ok(OnnxFile {
+                    bytes: std::fs::read(path).map_err(|error| Failure::read(path, error))?,
+                    folder: absolute.parent().map(Path::to_owned),
                 })
             }
         }
@@ -340,9 +364,16 @@ impl NetworkArgs {
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         Source::find(&self.network)?.load(&self.options())
     }
+
+    /// The network, and the file that it comes from.
+    pub(crate) fn load_with_file(&self) -> Result<(Loaded, OnnxFile), Failure> {
+        let source = Source::find(&self.network)?;
+        Ok((source.load(&self.options())?, source.file()?))
+    }
 }
 
-fn dimension(text: &str) -> Result<(String, usize), String> {
+/// Reads `NAME=SIZE`.
+pub(crate) fn dimension(text: &str) -> Result<(String, usize), String> {
     let (name, size) = text.split_once('=').ok_or("it must be NAME=SIZE")?;
     let size: usize = size
         .parse()
@@ -408,6 +439,8 @@ pub(crate) fn image_count(text: &str) -> Result<Count, String> {
 pub(crate) struct Images {
     /// For each image the inputs, in the order of the network's.
     pub(crate) images: Vec<Vec<Vec<i8>>>,
+    /// The same as the host has them, before they are quantised.
+    pub(crate) host: Vec<Vec<HostValues>>,
     /// The class of each image.
     pub(crate) labels: Option<Vec<usize>>,
     /// What they are, for people.
@@ -514,16 +547,36 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
         Count::First(n) => n,
         Count::UpTo(_) => 1,
     };
-    let inputs: Vec<Vec<Vec<i8>>> = network
+    let drawn: Vec<Vec<Vec<i8>>> = network
         .inputs
         .iter()
         .zip(seed..)
         .map(|(id, seed)| onnx::zoo::images(network.tensor(*id).shape(), n, seed))
         .collect();
-    let images = (0..n)
-        .map(|image| inputs.iter().map(|of| of[image].clone()).collect())
-        .collect();
+    let name = |id: &TensorId| network.tensor(*id).host.as_ref().map(|view| &view.name);
+    let (mut images, mut host) = (Vec::new(), Vec::new());
+    for image in 0..n {
+        let mut values: Vec<HostValues> = Vec::new();
+        for (idx, id) in network.inputs.iter().enumerate() {
+            // An input that is quantised in two ways is one for the host.
+            let first = network.inputs[..idx]
+                .iter()
+                .position(|other| name(other) == name(id));
+            values.push(match first {
+                Some(first) => values[first].clone(),
+                None => network
+                    .tensor(*id)
+                    .to_host(&drawn[idx][image])
+                    .expect("inputs have a host view"),
+            });
+        }
+        let inputs = network.inputs.iter().zip(&values);
+        let int8 = inputs.map(|(id, values)| network.tensor(*id).from_host(values));
+        images.push(int8.map(|int8| int8.expect("the values fit")).collect());
+        host.push(values);
+    }
     Images {
+        host,
         images,
         labels: None,
         origin: format!("random images of seed {seed}"),
@@ -541,6 +594,7 @@ fn from_npz<R: Read + Seek>(
     let fault = |reason: String| Failure::read(Path::new(origin), reason);
     let mut images: Vec<Vec<Vec<i8>>> = Vec::new();
     let mut n_images = None;
+    let mut host: Vec<Vec<HostValues>> = Vec::new();
     for id in &network.inputs {
         let tensor = network.tensor(*id);
         let view = tensor.host.as_ref();
@@ -567,10 +621,12 @@ fn from_npz<R: Read + Seek>(
         }
         let per_image = tensor.n_values();
         images.resize(count.limit(n), Vec::new());
+        host.resize(images.len(), Vec::new());
         for (idx, image) in images.iter_mut().enumerate() {
             let range = idx * per_image..(idx + 1) * per_image;
             let values = array.host_values(range, view.host_type, divide.unwrap_or(1.0))?;
             image.push(tensor.from_host(&values)?);
+            host[idx].push(values);
         }
     }
     let labels = if npz.has("labels") {
@@ -586,6 +642,7 @@ fn from_npz<R: Read + Seek>(
     };
     Ok(Images {
         images,
+        host,
         labels,
         origin: origin.to_owned(),
         hash: None,

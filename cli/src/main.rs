@@ -12,6 +12,7 @@ mod failure;
 mod gather;
 mod input;
 mod interrupt;
+mod oracle;
 mod output;
 
 use std::process::ExitCode;

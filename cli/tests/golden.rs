@@ -89,6 +89,7 @@ fn run(command: &str, tmp: &Path) -> Output {
         .current_dir(root())
         .env("LC_ALL", "C.UTF-8")
         .env_remove("NO_COLOR")
+        .env_remove("TILEWRIGHT_ONNXRUNTIME")
         .env_remove("COLUMNS");
     while let Some((key, value)) = words.peek().and_then(|word| word.split_once('=')) {
         process.env(key, value);

@@ -16,10 +16,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-const MAGIC: &[u8] = b"tilewright artifact\n";
+const MAGIC: &[u8; 20] = b"tilewright artifact\n";
 
 /// The version of the file form.
 pub const VERSION: u32 = 1;
+
+/// Whether the file at `path` begins as an artifact does.
+pub fn is_artifact(path: &Path) -> bool {
+    let mut begin = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin == *MAGIC
+}
 
 /// Files above this size are refused.
 pub const SIZE_LIMIT: u64 = 1 << 30;
@@ -70,7 +77,13 @@ impl Artifact {
         ciborium::into_writer(self, &mut payload)
             .expect("an artifact is plain data, and memory does not fail");
         let hash = blake3::hash(&payload);
-        [MAGIC, &VERSION.to_le_bytes(), hash.as_bytes(), &payload].concat()
+        [
+            &MAGIC[..],
+            &VERSION.to_le_bytes(),
+            hash.as_bytes(),
+            &payload,
+        ]
+        .concat()
     }
 
     /// Reads the file form and checks it.

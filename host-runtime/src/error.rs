@@ -20,6 +20,16 @@ pub enum Error {
         /// What is missing.
         reason: String,
     },
+    /// onnxruntime does not start or run the file.
+    #[error("onnxruntime: {message}")]
+    #[diagnostic(
+        code(device::onnxruntime),
+        help("see whether the file runs in onnxruntime without Tilewright")
+    )]
+    OnnxRuntime {
+        /// What it says.
+        message: String,
+    },
     /// The program does not fit the arch, or would not end: the compiler's fault, or a damaged artifact.
     #[error(transparent)]
     #[diagnostic(transparent)]

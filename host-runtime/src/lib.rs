@@ -1,4 +1,4 @@
-//! Device and Session: reference, simulator, rtl.
+//! Device and Session: reference, simulator, rtl; and onnxruntime beside them.
 
 pub mod artifact;
 pub mod compare;
@@ -8,6 +8,8 @@ pub mod fuzz;
 pub mod link;
 pub mod machine;
 pub mod netlist;
+pub mod onnxruntime;
+pub mod oracle;
 pub mod rtl;
 pub mod simulated;
 pub mod slave;

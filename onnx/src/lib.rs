@@ -11,6 +11,7 @@
 //! - `fold`: einsums that another can do on its way.
 //! - [`zoo`]: the other direction, standard networks as QDQ ONNX with seeded weights.
 //! - [`dataset`]: images, labels and logits from `.npz` files.
+//! - [`oracle`]: rewrites of a file that make onnxruntime a witness of what it means.
 //!
 //! Deliberately not here: operators outside the closed list, which are refused by name, and float execution.
 //!
@@ -38,6 +39,14 @@ mod value;
 mod walk;
 
 pub mod dataset;
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "sizes of tensors that onnxruntime has held in memory"
+)]
+pub mod oracle;
 pub mod zoo;
 
 pub use error::{ImportError, Problem};

@@ -1,5 +1,6 @@
 //! `tilewright doctor`: which tools and devices are here, and what each missing one disables.
 
+use host_runtime::onnxruntime::{self, OnnxRuntime};
 use hw::flow::{ToolState, ToolStatus};
 use serde_json::json;
 
@@ -11,8 +12,9 @@ use crate::failure::{Failure, Outcome};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, console: &Console) -> Result<Outcome, Failure> {
-    let tools = hw::flow::doctor();
-    let devices: Vec<(&str, &str, Option<String>)> =
+    let mut tools = hw::flow::doctor();
+    tools.push(onnxruntime_status());
+    let mut devices: Vec<(&str, &str, Option<String>)> =
         host_runtime::devices(host_runtime::Settings::default())
             .iter()
             .map(|device| {
@@ -23,6 +25,12 @@ pub(crate) fn run(_: &Args, console: &Console) -> Result<Outcome, Failure> {
                 )
             })
             .collect();
+    let found = OnnxRuntime::find();
+    devices.push((
+        onnxruntime::NAME,
+        onnxruntime::DESCRIPTION,
+        found.err().map(|_| format!("needs {}", onnxruntime::NAME)),
+    ));
     let result = json!({
         "tools": tools,
         "devices": devices.iter().map(|(name, description, reason)| json!({
@@ -31,6 +39,27 @@ pub(crate) fn run(_: &Args, console: &Console) -> Result<Outcome, Failure> {
     });
     console.result("doctor", &result, || text(&tools, &devices))?;
     Ok(Outcome::Good)
+}
+
+/// The library of onnxruntime beside the programs.
+fn onnxruntime_status() -> ToolStatus {
+    let state = match (onnxruntime::library(), OnnxRuntime::find()) {
+        (_, Ok(found)) => ToolState::Found {
+            version: found.version,
+            path: found.path,
+        },
+        (Ok(path), Err(error)) => ToolState::Broken {
+            reason: error.to_string(),
+            path,
+        },
+        (Err(_), Err(_)) => ToolState::Missing,
+    };
+    ToolStatus {
+        tool: onnxruntime::NAME.to_owned(),
+        state,
+        disables: onnxruntime::DISABLES.to_owned(),
+        install: onnxruntime::INSTALL.to_owned(),
+    }
 }
 
 /// The tools that stand between the device and its use.

@@ -1,9 +1,10 @@
-//! `tilewright run`: an artifact on a device.
+//! `tilewright run`: an artifact on a device, or a network on a device that needs no machine.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use host_runtime::artifact::is_artifact;
 use host_runtime::device::{self, TimeBase};
 use host_runtime::machine::memory_image;
 use host_runtime::{Artifact, Error, Outcome as RunOutcome, Settings};
@@ -17,40 +18,47 @@ use sim::{LayerCycles, MemoryTiming, Mode};
 use crate::console::{Console, Table, count, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{
-    self, Count, DataArgs, Images, Loaded, class, hash_of, image_count, memory_model, n_right,
+    self, Count, DataArgs, Images, Loaded, class, dimension, hash_of, image_count, memory_model,
+    n_right,
 };
 use crate::{interrupt, output};
 
-/// Run an artifact on a device: outputs, accuracy, cycles, counters and where the cycles went
+use super::run_network;
+
+/// Run an artifact or a network on a device: outputs, accuracy, cycles, counters and where the cycles went
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The artifact that `compile` wrote
-    #[arg(value_name = "ART")]
-    artifact: PathBuf,
+    /// The artifact that `compile` wrote; on `reference` and `onnxruntime` a network: an ONNX file, `digits`, or
+    /// `zoo:NAME`
+    #[arg(value_name = "ART|NET")]
+    pub(super) subject: String,
     /// The device
-    #[arg(long, default_value = "sim", value_parser = clap::builder::PossibleValuesParser::new(["reference", "sim", "rtl"]))]
-    device: String,
+    #[arg(long, default_value = "sim", value_parser = clap::builder::PossibleValuesParser::new(["reference", "sim", "rtl", "onnxruntime"]))]
+    pub(super) device: String,
+    /// The size of a symbolic dimension of a network, such as `N=1`
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    pub(super) dims: Vec<(String, usize)>,
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// How many images, or `all`; the first 20 of data, or one random image, unless given
     #[arg(long, value_name = "N", value_parser = image_count)]
-    images: Option<Count>,
+    pub(super) images: Option<Count>,
     /// The memory behind the port: `m0`, `m1` or `m2`
     #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
     memory: MemoryModel,
     /// Also write what every unit did for the first image, for Perfetto; from the simulator
     #[arg(long, value_name = "FILE", value_parser = output::file)]
-    trace: Option<PathBuf>,
+    pub(super) trace: Option<PathBuf>,
     /// Also write every output as JSON
     #[arg(long, value_name = "FILE", value_parser = output::file)]
-    outputs: Option<PathBuf>,
+    pub(super) outputs: Option<PathBuf>,
     /// Stop a run after this many cycles
     #[arg(long, value_name = "CYCLES", default_value_t = 1 << 32)]
     cycle_limit: u64,
 }
 
 /// Images of data that run unless the user says how many: one says nothing of accuracy.
-const IMAGES: usize = 20;
+pub(super) const IMAGES: usize = 20;
 
 #[derive(Serialize)]
 struct Ran {
@@ -84,13 +92,34 @@ struct Output {
 }
 
 #[derive(Serialize)]
-struct Accuracy {
-    right: usize,
-    of: usize,
+pub(super) struct Accuracy {
+    pub(super) right: usize,
+    pub(super) of: usize,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
-    let artifact = input::artifact(&args.artifact)?;
+    let path = Path::new(&args.subject);
+    let machine = ["sim", "rtl"].contains(&args.device.as_str());
+    match (is_artifact(path), args.device.as_str()) {
+        (true, "onnxruntime") => {
+            return Err(Failure::usage(
+                "device `onnxruntime` runs the ONNX file, which an artifact does not hold",
+                "name the network that the artifact was compiled from",
+            ));
+        }
+        (false, _) if !machine => return run_network::run(args, console),
+        (false, device) if !path.exists() || path.extension().is_some_and(|e| e == "onnx") => {
+            return Err(Failure::usage(
+                format!(
+                    "device `{device}` runs an artifact, and `{}` is none",
+                    args.subject
+                ),
+                "compile the network with `tilewright compile NET --arch ARCH -o ART`, or use `--device reference`",
+            ));
+        }
+        _ => {}
+    }
+    let artifact = input::artifact(path)?;
     let artifact_hash = hash_of(&artifact.to_bytes());
     let images = images(args, &artifact, console)?;
     let settings = Settings {
@@ -324,6 +353,16 @@ fn stall_rows<'a>(artifact: &'a Artifact, layers: &[[LayerCycles; 4]]) -> Vec<St
         .collect()
 }
 
+/// The first of many values.
+pub(super) fn shortened(values: &Value) -> String {
+    let values = values.to_string();
+    if values.len() > 300 {
+        format!("{}..", &values[..300])
+    } else {
+        values
+    }
+}
+
 fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> String {
     let mut text = format!(
         "network `{}` on arch `{}`, device `{}`, memory {}, {}: {}\n",
@@ -368,12 +407,7 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         ran.wall_seconds
     );
     for output in &ran.first_output {
-        let values = output.values.to_string();
-        let shown = if values.len() > 300 {
-            format!("{}..", &values[..300])
-        } else {
-            values
-        };
+        let shown = shortened(&output.values);
         let of = if artifact.network.batch > 1 {
             "batch"
         } else {

@@ -1,4 +1,4 @@
-//! `tilewright verify`: reference, simulator and RTL against each other, in every tensor and every cycle.
+//! `tilewright verify`: reference, simulator, RTL and onnxruntime against each other, in every tensor and every cycle.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,17 +19,19 @@ use serde_json::{Value, json};
 use crate::console::{Console, Table, count, thousands};
 use crate::directives::{Directed, DirectiveArgs};
 use crate::failure::{Code, Failure, Outcome};
-use crate::input::{self, Count, DataArgs, Images, NetworkArgs, image_count, memory_model};
+use crate::input::{self, Count, DataArgs, Images, Loaded, NetworkArgs, image_count, memory_model};
 use crate::interrupt;
+use crate::oracle::{self, Against};
 
 /// Run a network on all devices and compare every tensor, every cycle and every counter
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// The arch: `nano`, `edge`, `both`, or a file; with memory on chip, its variant with a memory port is run too
+    /// The arch: `nano`, `edge`, `both`, or a file; with memory on chip, its variant with a memory port is run too.
+    /// Without it, only reference and onnxruntime are compared
     #[arg(long, value_name = "ARCH")]
-    arch: String,
+    arch: Option<String>,
     #[command(flatten)]
     directives: DirectiveArgs,
     #[command(flatten)]
@@ -59,6 +61,39 @@ enum DeviceArg {
     Sim,
     /// The generated design in Verilator
     Rtl,
+    /// The ONNX file itself, by onnxruntime
+    Onnxruntime,
+}
+
+impl Args {
+    /// Whether the device takes part.
+    fn wants(&self, device: DeviceArg) -> bool {
+        self.devices.is_empty() || self.devices.contains(&device)
+    }
+}
+
+/// The whole result, in the form of the JSON output.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    devices: Devices,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onnxruntime: Option<Against>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Devices {
+    All(Box<Verified>),
+    /// Without an arch.
+    Reference {
+        network: String,
+        network_hash: String,
+        data: String,
+        data_hash: Option<String>,
+        images: usize,
+        agrees: bool,
+    },
 }
 
 /// What is compared.
@@ -124,38 +159,121 @@ pub(crate) struct Configuration {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
-    let arch = input::arch(&args.arch)?;
-    let loaded = args.network.load()?;
+    let (loaded, file) = args.network.load_with_file()?;
+    let count = args.images.times(loaded.network.batch);
+    let images = loaded.images(&args.data, count, console)?;
+    let verified = match &args.arch {
+        Some(arch) => Some(verify_devices(args, arch, &loaded, &images, console)?),
+        None if args
+            .devices
+            .iter()
+            .all(|device| *device == DeviceArg::Onnxruntime) =>
+        {
+            None
+        }
+        None => {
+            return Err(Failure::usage(
+                "without `--arch`, only the reference and onnxruntime can be compared",
+                "give `--arch`, such as `--arch edge`",
+            ));
+        }
+    };
+    let onnxruntime = if args.wants(DeviceArg::Onnxruntime) {
+        let must = verified.is_none() || !args.devices.is_empty();
+        match oracle::compare(&loaded.network, &file, &images, console)? {
+            Err(error) if must => return Err(device_failure(error)),
+            Err(error) => Some(Against::not_compared(&error)),
+            Ok(against) => Some(against),
+        }
+    } else {
+        None
+    };
+    let agrees = onnxruntime.as_ref().is_none_or(Against::agrees);
+    let devices = match verified {
+        Some(mut verified) => {
+            verified.agrees &= agrees;
+            Devices::All(Box::new(verified))
+        }
+        None => Devices::Reference {
+            network: loaded.network.name.clone(),
+            network_hash: loaded.hash.clone(),
+            data: images.origin.clone(),
+            data_hash: images.hash.clone(),
+            images: images.images.len(),
+            agrees,
+        },
+    };
+    let whole = Whole {
+        devices,
+        onnxruntime,
+    };
+    console.result("verify", &whole, || whole_text(&whole))?;
+    Ok(Outcome::good_if(match &whole.devices {
+        Devices::All(verified) => verified.agrees,
+        Devices::Reference { agrees, .. } => *agrees,
+    }))
+}
+
+fn verify_devices(
+    args: &Args,
+    arch: &str,
+    loaded: &Loaded,
+    images: &Images,
+    console: &Console,
+) -> Result<Verified, Failure> {
+    let arch = input::arch(arch)?;
     let directed = args.directives.read(&loaded.network, console)?;
-    let images = loaded.images(&args.data, args.images, console)?;
     let verified = verify_all(
         &Job {
             network: &loaded.network,
             network_hash: &loaded.hash,
             arch: &arch,
             directed: &directed,
-            images: &images,
+            images,
             models: &args.memory,
-            with_rtl: args.devices.is_empty() || args.devices.contains(&DeviceArg::Rtl),
+            with_rtl: args.wants(DeviceArg::Rtl),
             fuzz: args.fuzz,
             seed: args.data.seed,
             cycle_limit: args.cycle_limit,
         },
         console,
     )?;
-    if let Some(skipped) = verified
-        .skipped
-        .first()
-        .filter(|_| args.devices.contains(&DeviceArg::Rtl))
-    {
-        let error = Error::Unavailable {
-            device: "rtl",
-            reason: skipped.reason.clone(),
-        };
-        return Err(Failure::new(Code::Device, error));
+    match verified.skipped.first() {
+        Some(skipped) if args.devices.contains(&DeviceArg::Rtl) => {
+            Err(device_failure(Error::Unavailable {
+                device: "rtl",
+                reason: skipped.reason.clone(),
+            }))
+        }
+        _ => Ok(verified),
     }
-    console.result("verify", &verified, || text(&verified))?;
-    Ok(Outcome::good_if(verified.agrees))
+}
+
+/// A device that was asked for is not here, or does not run.
+fn device_failure(error: Error) -> Failure {
+    match error {
+        Error::Unavailable { .. } | Error::OnnxRuntime { .. } => Failure::new(Code::Device, error),
+        error => error.into(),
+    }
+}
+
+fn whole_text(whole: &Whole) -> String {
+    let mut text = match &whole.devices {
+        Devices::All(verified) => text(verified),
+        Devices::Reference {
+            network,
+            images,
+            data,
+            ..
+        } => format!(
+            "network `{network}`, {}: {data}\n",
+            count(*images as u64, "image")
+        ),
+    };
+    if let Some(against) = &whole.onnxruntime {
+        text += &oracle::text(against);
+    }
+    text
 }
 
 /// Compares the devices on the arch and, where its memory is on chip, on its variant with a memory port.

@@ -1,7 +1,7 @@
 //! How the host sees the inputs of a network, and the types of its values.
 
 use super::{NetworkError, Tensor};
-use crate::numerics::quantise;
+use crate::numerics::{dequantise, quantise};
 use serde::{Deserialize, Serialize};
 
 /// The type of the values that the host hands over or reads back.
@@ -100,13 +100,16 @@ impl HostValues {
     }
 
     /// Puts the values of `other`, which are of the same type, behind these.
-    pub(super) fn append(&mut self, other: HostValues) {
+    ///
+    /// # Panics
+    /// If they are of another type.
+    pub fn append(&mut self, other: HostValues) {
         match (self, other) {
             (HostValues::Float32(all), HostValues::Float32(more)) => all.extend(more),
             (HostValues::Int8(all), HostValues::Int8(more)) => all.extend(more),
             (HostValues::Uint8(all), HostValues::Uint8(more)) => all.extend(more),
             (HostValues::Int64(all), HostValues::Int64(more)) => all.extend(more),
-            _ => unreachable!("a step gives every image the same type"),
+            _ => panic!("values of two types do not follow each other"),
         }
     }
 }
@@ -135,6 +138,29 @@ impl Tensor {
             }
         };
         Ok(self.host_indices(view).map(|i| int8[i]).collect())
+    }
+
+    /// Values of the host that become `values` of this input.
+    ///
+    /// # Errors
+    /// [`NetworkError::Boundary`] if the tensor is no input, or the number of values does not fit.
+    pub fn to_host(&self, values: &[i8]) -> Result<HostValues, NetworkError> {
+        let host_type = self
+            .host
+            .as_ref()
+            .map_or(HostType::Int8, |view| view.host_type);
+        let view = self.view_of(host_type, values.len())?;
+        let mut int8 = vec![0_i8; values.len()];
+        for (i, &value) in self.host_indices(view).zip(values) {
+            int8[i] = value;
+        }
+        let real = |&value: &i8| dequantise(value, self.scale, self.zero_point);
+        Ok(match view.host_type {
+            HostType::Float32 => HostValues::Float32(int8.iter().map(real).collect()),
+            HostType::Int8 => HostValues::Int8(int8),
+            HostType::Uint8 => HostValues::Uint8(int8.iter().map(|&q| (q as u8) ^ 0x80).collect()),
+            HostType::Int64 => HostValues::Int64(int8.iter().map(|&q| q.into()).collect()),
+        })
     }
 
     fn view_of(&self, host_type: HostType, n_values: usize) -> Result<&HostView, NetworkError> {

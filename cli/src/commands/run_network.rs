@@ -1,0 +1,160 @@
+//! `tilewright run` of a network: on the reference, or on onnxruntime.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use host_runtime::onnxruntime::{OnnxRuntime, Tensor, Values};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::run::{Accuracy, Args};
+use crate::console::{Console, count};
+use crate::failure::{Failure, Outcome};
+use crate::input::{Count, NetworkArgs, n_right};
+use crate::{interrupt, oracle, output};
+
+#[derive(Serialize)]
+struct Ran {
+    network: String,
+    network_hash: String,
+    device: String,
+    /// Version and session of onnxruntime.
+    session: Option<String>,
+    data: String,
+    data_hash: Option<String>,
+    images: usize,
+    wall_seconds: f64,
+    accuracy: Option<Accuracy>,
+    outputs: Vec<String>,
+    first_output: Vec<Value>,
+}
+
+pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
+    if args.trace.is_some() {
+        return Err(Failure::usage(
+            "a trace is what the simulator does with an artifact",
+            "compile the network, and run the artifact with `--trace`",
+        ));
+    }
+    let network = NetworkArgs {
+        network: args.subject.clone(),
+        dims: args.dims.clone(),
+    };
+    let (loaded, file) = network.load_with_file()?;
+    let count = args.images.unwrap_or(Count::UpTo(super::run::IMAGES));
+    let batch = loaded.network.batch;
+    let images = loaded.images(&args.data, count.times(batch), console)?;
+    let mut session = None;
+    let mut started = match args.device.as_str() {
+        "onnxruntime" => {
+            let runtime = OnnxRuntime::find()?;
+            let started = oracle::start(&runtime, &file, &loaded.network, &images.host[..batch])?;
+            session = Some(format!("{}, {}", runtime.version, started.which));
+            Some(started)
+        }
+        _ => None,
+    };
+    let bar = console.bar(
+        images.images.len() as u64,
+        &format!("running on {}", args.device),
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "wall time of the device, printed as measured"
+    )]
+    let begin = Instant::now();
+    let mut outcomes: Vec<Vec<Tensor>> = Vec::new();
+    let batches = images.images.chunks_exact(batch);
+    for (image, host) in batches.zip(images.host.chunks_exact(batch)) {
+        interrupt::check()?;
+        outcomes.push(match &mut started {
+            Some(started) => started.run(&loaded.network, host)?,
+            None => oracle::graph_outputs(&loaded.network, image)?,
+        });
+        bar.inc(1);
+    }
+    let wall_seconds = begin.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let outputs = |outcome: &Vec<Tensor>| -> Vec<Value> {
+        outcome.iter().map(|tensor| value(&tensor.values)).collect()
+    };
+    if let Some(path) = &args.outputs {
+        let all: Vec<Vec<Value>> = outcomes.iter().map(outputs).collect();
+        output::write(path, json!(all).to_string() + "\n")?;
+    }
+    let classes: Vec<usize> = outcomes.iter().map(|outcome| class(&outcome[0])).collect();
+    let ran = Ran {
+        network: loaded.network.name.clone(),
+        network_hash: loaded.hash.clone(),
+        device: args.device.clone(),
+        session,
+        data: images.origin.clone(),
+        data_hash: images.hash.clone(),
+        images: outcomes.len(),
+        wall_seconds,
+        accuracy: images.labels.as_ref().map(|labels| Accuracy {
+            right: n_right(&classes, labels),
+            of: labels.len(),
+        }),
+        outputs: outcomes[0]
+            .iter()
+            .map(|tensor| tensor.name.clone())
+            .collect(),
+        first_output: outputs(&outcomes[0]),
+    };
+    console.result("run", &ran, || text(&ran))?;
+    Ok(Outcome::Good)
+}
+
+/// The place of the largest value, the first of several.
+fn class(output: &Tensor) -> usize {
+    let values = output.values.to_f64();
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    values
+        .iter()
+        .position(|&value| value == largest)
+        .unwrap_or(0)
+}
+
+fn value(values: &Values) -> Value {
+    match values {
+        Values::Float32(values) => json!(values),
+        Values::Float64(values) => json!(values),
+        Values::Int8(values) => json!(values),
+        Values::Uint8(values) => json!(values),
+        Values::Int32(values) => json!(values),
+        Values::Int64(values) => json!(values),
+        Values::Bool(values) => json!(values),
+    }
+}
+
+fn text(ran: &Ran) -> String {
+    let device = match &ran.session {
+        Some(session) => format!("{} {session}", ran.device),
+        None => ran.device.clone(),
+    };
+    let mut text = format!(
+        "network `{}`, device `{device}`, {}: {}\n",
+        ran.network,
+        count(ran.images as u64, "image"),
+        ran.data
+    );
+    if let Some(accuracy) = &ran.accuracy {
+        let percent = 100.0 * accuracy.right as f64 / accuracy.of.max(1) as f64;
+        let _ = writeln!(
+            text,
+            "accuracy: {} of {} right, {percent:.1} % (measured)",
+            accuracy.right, accuracy.of
+        );
+    }
+    let _ = writeln!(
+        text,
+        "wall time of the device: {:.2} s (measured)",
+        ran.wall_seconds
+    );
+    for (name, values) in ran.outputs.iter().zip(&ran.first_output) {
+        let values = super::run::shortened(values);
+        let _ = writeln!(text, "output `{name}` of the first image: {values}");
+    }
+    text
+}

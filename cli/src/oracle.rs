@@ -1,0 +1,460 @@
+//! The reference against onnxruntime, which runs the file itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use host_runtime::Error;
+use host_runtime::onnxruntime::{self, OnnxRuntime, Optimiser, Session, Tensor};
+use host_runtime::oracle::{Apart, Compared, Exact};
+use ir::network::{HostValues, Network};
+use onnx::oracle::{Seen, TwinOutput};
+use serde::Serialize;
+
+use crate::console::{Console, Table, count, thousands};
+use crate::failure::Failure;
+use crate::input::{Images, OnnxFile};
+use crate::interrupt;
+
+/// What came of the comparison.
+#[derive(Debug, Serialize)]
+pub(crate) struct Against {
+    /// Whether there is anything to say.
+    compared: bool,
+    /// Why not.
+    reason: Option<String>,
+    version: Option<String>,
+    /// Which session of onnxruntime ran.
+    session: Option<String>,
+    /// Why ties cannot be told from faults, where that is so.
+    no_twin: Option<String>,
+    outputs: Vec<Compared>,
+}
+
+impl Against {
+    /// Nothing was compared.
+    pub(crate) fn not_compared(error: &Error) -> Against {
+        Against {
+            compared: false,
+            reason: Some(error.to_string()),
+            version: None,
+            session: None,
+            no_twin: None,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is known to differ.
+    pub(crate) fn agrees(&self) -> bool {
+        self.outputs.iter().all(Compared::agrees)
+    }
+}
+
+/// A session on the file, and which it is.
+pub(crate) struct Started {
+    session: Session,
+    optimiser: Optimiser,
+    /// For people.
+    pub(crate) which: String,
+}
+
+/// Starts the session that is nearest to what the file says, and runs it on one image.
+///
+/// # Errors
+/// [`Error::OnnxRuntime`] where no session runs.
+pub(crate) fn start(
+    runtime: &OnnxRuntime,
+    file: &OnnxFile,
+    network: &Network,
+    batch: &[Vec<HostValues>],
+) -> Result<Started, Error> {
+    let inputs = inputs(network, batch);
+    let start = |bytes: &[u8], optimiser, which: String| {
+        let mut session = runtime.session(bytes, file.folder.as_deref(), optimiser)?;
+        // Some sessions start and do not run.
+        session.run(&inputs)?;
+        Ok::<_, Error>(Started {
+            session,
+            optimiser,
+            which,
+        })
+    };
+    start(
+        &file.bytes,
+        Optimiser::Precise,
+        "precise session".to_owned(),
+    )
+    .or_else(|_| {
+        let bytes = rewritten(onnx::oracle::written_out(&file.bytes))?;
+        let which = "precise session, constants written out for each use";
+        start(&bytes, Optimiser::Precise, which.to_owned())
+    })
+    .or_else(|error| {
+        let error = error.to_string();
+        let error = error.lines().next().unwrap_or_default();
+        let which = format!("no optimisation, for the precise session does not run: {error}");
+        start(&file.bytes, Optimiser::Off, which)
+    })
+}
+
+impl Started {
+    /// Every output of the graph for one image.
+    ///
+    /// # Errors
+    /// [`Error::OnnxRuntime`] where onnxruntime refuses.
+    pub(crate) fn run(
+        &mut self,
+        network: &Network,
+        batch: &[Vec<HostValues>],
+    ) -> Result<Vec<Tensor>, Error> {
+        self.session.run(&inputs(network, batch))
+    }
+}
+
+/// Compares every output of the graph on all images.
+///
+/// # Errors
+/// As [`start`], [`Started::run`], and [`Error::Network`] where the reference refuses an image.
+pub(crate) fn compare(
+    network: &Network,
+    file: &OnnxFile,
+    images: &Images,
+    console: &Console,
+) -> Result<Result<Against, Error>, Failure> {
+    let bar = console.bar(images.images.len() as u64 * 2, "comparing with onnxruntime");
+    let against = try_compare(network, file, images, || bar.inc(1));
+    bar.finish_and_clear();
+    interrupt::check()?;
+    Ok(against)
+}
+
+fn try_compare(
+    network: &Network,
+    file: &OnnxFile,
+    images: &Images,
+    step: impl Fn(),
+) -> Result<Against, Error> {
+    let runtime = OnnxRuntime::find()?;
+    let Some(first) = images.host.get(..network.batch) else {
+        unreachable!("at least one batch is asked for");
+    };
+    let mut started = start(&runtime, file, network, first)?;
+    let mut ours = Vec::new();
+    for image in images.images.chunks_exact(network.batch) {
+        if interrupt::requested() {
+            break;
+        }
+        ours.push(graph_outputs(network, image)?);
+        step();
+    }
+    let mut twin = Twin::NotAsked;
+    let mut judge = |started: &mut Started| -> Result<Vec<Compared>, Error> {
+        let mut outputs: Vec<Compared> = Vec::new();
+        let batches = images.host.chunks_exact(network.batch);
+        for (image, (host, ours)) in batches.zip(&ours).enumerate() {
+            let theirs = started.run(network, host)?;
+            step();
+            if outputs.is_empty() {
+                outputs = theirs.iter().map(Compared::of).collect();
+            }
+            // The twin takes its time, and equal values do not need it.
+            let exact = if *ours == theirs {
+                BTreeMap::new()
+            } else {
+                twin.exact(&runtime, file, &inputs(network, host))
+            };
+            for (compared, theirs) in outputs.iter_mut().zip(&theirs) {
+                let ours = ours.iter().find(|ours| ours.name == theirs.name);
+                compared.add(image, ours, theirs, exact.get(&theirs.name));
+            }
+        }
+        Ok(outputs)
+    };
+    let mut outputs = judge(&mut started)?;
+    let n_different: u64 = outputs.iter().map(|output| output.different).sum();
+    if n_different > 0 && started.optimiser == Optimiser::Precise {
+        // The optimiser changes what some files mean, such as those that quantise twice in a row.
+        let session = runtime.session(&file.bytes, file.folder.as_deref(), Optimiser::Off)?;
+        let mut plain = Started {
+            session,
+            optimiser: Optimiser::Off,
+            which: format!(
+                "no optimisation, for the optimiser of onnxruntime changes {n_different} values of this file"
+            ),
+        };
+        let again = judge(&mut plain)?;
+        if again.iter().all(Compared::agrees) {
+            (outputs, started) = (again, plain);
+        }
+    }
+    Ok(Against {
+        compared: true,
+        reason: None,
+        version: Some(runtime.version.clone()),
+        session: Some(started.which),
+        no_twin: match twin {
+            Twin::None(reason) => Some(reason),
+            _ => None,
+        },
+        outputs,
+    })
+}
+
+/// The file in double precision.
+enum Twin {
+    NotAsked,
+    Here(Box<Session>, Vec<TwinOutput>),
+    None(String),
+}
+
+impl Twin {
+    /// What it says of each output, by name; nothing where there is no twin.
+    fn exact(
+        &mut self,
+        runtime: &OnnxRuntime,
+        file: &OnnxFile,
+        inputs: &[Tensor],
+    ) -> BTreeMap<String, Exact> {
+        if matches!(self, Twin::NotAsked) {
+            *self = match Twin::of(runtime, file, inputs) {
+                Ok((session, outputs)) => Twin::Here(Box::new(session), outputs),
+                Err(error) => Twin::None(error.to_string()),
+            };
+        }
+        let Twin::Here(session, outputs) = self else {
+            return BTreeMap::new();
+        };
+        match session.run(inputs) {
+            Ok(tensors) => outputs
+                .iter()
+                .map(|of| (of.name.clone(), exact(of, &tensors)))
+                .collect(),
+            Err(error) => {
+                *self = Twin::None(error.to_string());
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn of(
+        runtime: &OnnxRuntime,
+        file: &OnnxFile,
+        inputs: &[Tensor],
+    ) -> Result<(Session, Vec<TwinOutput>), Error> {
+        let session = |bytes: &[u8]| runtime.session(bytes, file.folder.as_deref(), Optimiser::Off);
+        let tapped = rewritten(onnx::oracle::tapped(&file.bytes))?;
+        let shapes = session(&tapped)?.shapes(inputs)?;
+        let of_inputs = inputs.iter().map(|input| {
+            let element = input.values.type_name().to_owned();
+            (input.name.clone(), (element, input.shape.clone()))
+        });
+        let seen = of_inputs.chain(shapes);
+        let seen = seen.map(|(name, (element, shape))| (name, Seen::new(&element, shape)));
+        let (twin, outputs) = rewritten(onnx::oracle::twin(&file.bytes, &seen.collect()))?;
+        Ok((session(&twin)?, outputs))
+    }
+}
+
+fn exact(of: &TwinOutput, tensors: &[Tensor]) -> Exact {
+    let values = |name: &String| {
+        let tensor = tensors.iter().find(|tensor| tensor.name == *name);
+        tensor
+            .map(|tensor| tensor.values.to_f64())
+            .unwrap_or_default()
+    };
+    let step = of.step.as_ref().map(values);
+    Exact {
+        values: values(&of.value),
+        real: of.real.as_ref().map(values),
+        step: step.map_or(1.0, |step| step.into_iter().fold(0.0, f64::max)),
+    }
+}
+
+fn rewritten<T>(rewritten: Result<T, onnx::oracle::NoRewrite>) -> Result<T, Error> {
+    rewritten.map_err(|error| Error::OnnxRuntime {
+        message: error.to_string(),
+    })
+}
+
+/// The inputs of the graph for the images of one batch; an input that the network quantises in several ways is one.
+fn inputs(network: &Network, batch: &[Vec<HostValues>]) -> Vec<Tensor> {
+    let mut tensors: Vec<Tensor> = Vec::new();
+    for (position, id) in network.inputs.iter().enumerate() {
+        let view = network.tensor(*id).host.as_ref();
+        let view = view.expect("inputs have a host view");
+        if tensors.iter().any(|tensor| tensor.name == view.name) {
+            continue;
+        }
+        let mut values = batch[0][position].clone();
+        for image in &batch[1..] {
+            values.append(image[position].clone());
+        }
+        let mut shape = view.shape.clone();
+        if let Some(first) = shape.first_mut() {
+            *first *= batch.len();
+        }
+        tensors.push(Tensor {
+            name: view.name.clone(),
+            shape,
+            values: values.into(),
+        });
+    }
+    tensors
+}
+
+/// The outputs of the graph as the reference has them, for the images of one batch.
+pub(crate) fn graph_outputs(
+    network: &Network,
+    batch: &[Vec<Vec<i8>>],
+) -> Result<Vec<Tensor>, Error> {
+    let mut runs = Vec::new();
+    for image in batch {
+        let values = network.reference(image)?;
+        let outputs = network.outputs.iter().map(|id| values[id.index()].clone());
+        runs.push(outputs.collect());
+    }
+    let results = network.results(&runs)?.into_iter();
+    let tensors = results.map(|(name, tensor)| Tensor {
+        name,
+        shape: tensor.shape,
+        values: onnxruntime::Values::from(tensor.values),
+    });
+    Ok(tensors.collect())
+}
+
+/// The result for people.
+pub(crate) fn text(against: &Against) -> String {
+    let mut text = String::new();
+    let (Some(version), Some(session)) = (&against.version, &against.session) else {
+        let reason = against.reason.as_deref().unwrap_or("nothing ran");
+        let _ = writeln!(text, "\nreference and onnxruntime: not compared: {reason}");
+        return text;
+    };
+    let _ = writeln!(
+        text,
+        "\nreference and onnxruntime {version} on the file itself ({session})"
+    );
+    let mut table = Table::new([
+        "output",
+        "type",
+        "values",
+        "equal",
+        "close",
+        "ties",
+        "one step, not told",
+        "different",
+    ]);
+    for output in &against.outputs {
+        let counts = [
+            output.equal,
+            output.close,
+            output.ties,
+            output.untold,
+            output.different,
+        ];
+        let total: u64 = counts.iter().sum();
+        let numbers = [total].into_iter().chain(counts).map(thousands);
+        let row = [output.output.clone(), output.element.to_owned()];
+        table.row(row.into_iter().chain(numbers));
+    }
+    let _ = write!(text, "{table}");
+    for output in &against.outputs {
+        let of = &output.output;
+        if let Some(unlike) = &output.unlike {
+            let _ = writeln!(text, "`{of}` cannot be compared: {unlike}");
+        }
+        if let Some(apart) = &output.first_step {
+            let _ = writeln!(text, "first of the ties of `{of}`: {}", shown(apart));
+        }
+        if let Some(apart) = &output.first_different {
+            let _ = writeln!(text, "first difference of `{of}`: {}", shown(apart));
+        }
+    }
+    if let Some(reason) = &against.no_twin {
+        let _ = writeln!(
+            text,
+            "no twin in double precision tells ties from faults: {reason}"
+        );
+    }
+    let sum = |of: fn(&Compared) -> u64| against.outputs.iter().map(of).sum::<u64>();
+    let unlike = against
+        .outputs
+        .iter()
+        .filter(|output| output.unlike.is_some())
+        .count();
+    let _ = writeln!(
+        text,
+        "reference, onnxruntime: {}, {}{}",
+        count(sum(|of| of.different), "difference"),
+        count(sum(|of| of.ties), "tie"),
+        match unlike {
+            0 => String::new(),
+            n => format!(", {} not comparable", count(n as u64, "output")),
+        }
+    );
+    text
+}
+
+fn shown(apart: &Apart) -> String {
+    let exact = match apart.exact {
+        Some(exact) => format!(", exact {exact}"),
+        None => String::new(),
+    };
+    format!(
+        "image {}, value {}: reference {}, onnxruntime {}{exact}, one step {}",
+        apart.image, apart.index, apart.reference, apart.onnxruntime, apart.step
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use ir::op::Kind;
+
+    use super::*;
+    use crate::input::{Count, DIGITS, digits_images};
+
+    /// Digits with the reference as it is, and with one that lies in one bias.
+    #[test]
+    fn a_reference_that_computes_something_else_is_different() {
+        let required = std::env::var_os("TILEWRIGHT_REQUIRE_TOOLS").is_some();
+        if let Err(error) = OnnxRuntime::find() {
+            assert!(!required, "{error}");
+            #[expect(clippy::print_stderr, reason = "a skipped test says why")]
+            {
+                eprintln!("skipped: {error}");
+            }
+            return;
+        }
+        let file = OnnxFile {
+            bytes: DIGITS.to_vec(),
+            folder: None,
+        };
+        let mut network =
+            onnx::import_bytes(DIGITS, &onnx::Options::default()).expect("it is read");
+        let images = digits_images(&network, Count::First(2)).expect("they are read");
+        let compare = |network: &Network| {
+            try_compare(network, &file, &images, || ()).expect("onnxruntime runs it")
+        };
+        let honest = compare(&network);
+        assert!(
+            honest.agrees() && honest.outputs[0].equal == 20,
+            "{honest:?}"
+        );
+        let last = network.einsums.last_mut().expect("there are some");
+        let Kind::Conv(classifier) = &mut last.kind else {
+            panic!("the last operator of digits is its classifier");
+        };
+        classifier.bias[3] += 4000;
+        let lie = compare(&network);
+        assert!(!lie.agrees(), "{lie:?}");
+        let output = &lie.outputs[0];
+        assert_eq!(
+            (output.equal, output.different),
+            (18, 2),
+            "one class of ten, in both images"
+        );
+        assert_eq!(
+            output.first_different.as_ref().map(|apart| apart.index),
+            Some(3)
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! `verify` and `run` against onnxruntime. Without its library the tests say so.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program under test is run as a user runs it"
+)]
+fn tilewright(arguments: &str, library: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tilewright"));
+    command.args(arguments.split_whitespace());
+    if let Some(library) = library {
+        command.env("TILEWRIGHT_ONNXRUNTIME", library);
+    }
+    command.output().expect("it starts")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
+}
+
+/// What the command prints as JSON, or a printed reason; a missing library fails where `TILEWRIGHT_REQUIRE_TOOLS` is set.
+fn result(arguments: &str) -> Option<Value> {
+    let output = tilewright(arguments, None);
+    if output.status.code() == Some(6) {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        let required = std::env::var_os("TILEWRIGHT_REQUIRE_TOOLS").is_some();
+        assert!(!required, "{reason}");
+        #[expect(clippy::print_stderr, reason = "a skipped test says why")]
+        {
+            eprintln!("skipped: {reason}");
+        }
+        return None;
+    }
+    Some(json(&output))
+}
+
+#[track_caller]
+fn check_equal(arguments: &str, n_values: u64) {
+    let Some(result) = result(arguments) else {
+        return;
+    };
+    assert_eq!(result["agrees"], true, "{result}");
+    let output = &result["onnxruntime"]["outputs"][0];
+    assert_eq!(output["equal"], n_values, "{result}");
+}
+
+#[test]
+fn digits_are_equal_in_every_value() {
+    check_equal("verify digits --images all --json", 3600);
+}
+
+#[test]
+fn a_network_with_depthwise_convolutions_and_residuals_agrees() {
+    for name in ["ds_cnn", "resnet8"] {
+        let Some(result) = result(&format!("verify zoo:{name} --images 2 --json")) else {
+            return;
+        };
+        assert_eq!(result["agrees"], true, "{result}");
+        let output = &result["onnxruntime"]["outputs"][0];
+        assert!(
+            output["equal"].as_u64() > output["ties"].as_u64(),
+            "{result}"
+        );
+    }
+}
+
+#[test]
+fn both_devices_run_a_network_without_an_arch() {
+    let first = |device: &str| {
+        result(&format!("run digits --device {device} --json"))
+            .map(|ran| ran["first_output"].clone())
+    };
+    let reference = first("reference").expect("it needs no library");
+    assert_eq!(reference[0].as_array().map(Vec::len), Some(10));
+    if let Some(onnxruntime) = first("onnxruntime") {
+        assert_eq!(onnxruntime, reference);
+    }
+}
+
+#[test]
+fn without_the_library_nothing_is_compared() {
+    let none = Some("/does/not/exist");
+    let output = tilewright("verify digits --json", none);
+    assert_eq!(output.status.code(), Some(6));
+    let output = tilewright(
+        "verify digits --arch nano --images 1 --device sim --device onnxruntime --json",
+        none,
+    );
+    assert_eq!(output.status.code(), Some(6));
+    // A file that is no library is a reason too.
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let output = tilewright("run digits --device onnxruntime --json", text.to_str());
+    assert_eq!(output.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not available"));
+}
+
+#[test]
+fn what_needs_an_artifact_says_so() {
+    for arguments in [
+        "run digits --device sim",
+        "run digits --device reference --trace t.json",
+        "verify digits --device rtl",
+    ] {
+        assert_eq!(
+            tilewright(arguments, None).status.code(),
+            Some(2),
+            "{arguments}"
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! Is a difference between the reference and onnxruntime a fault, or a rounding tie?
+//!
+//! Both round a real number to a step; where it lies in the middle of two steps, float arithmetic decides, and two
+//! correct programs may choose different ones. The *twin*, the same graph in double precision, has the number itself, so
+//! the two cases can be told apart.
+
+use serde::Serialize;
+
+use crate::onnxruntime::{Tensor, Values};
+
+/// How near the middle of two steps counts as a tie, in steps.
+pub const TIE: f64 = 1.0 / 1024.0;
+
+/// How far a float may lie from the value in double precision, in units of its last place.
+pub const ULPS: f64 = 4.0;
+
+/// What the graph in double precision says of one output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exact {
+    /// The values, rounded where the file rounds.
+    pub values: Vec<f64>,
+    /// The values in front of the last rounding, where each output value has one.
+    pub real: Option<Vec<f64>>,
+    /// One step of the last rounding.
+    pub step: f64,
+}
+
+/// What two values of one place are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The same.
+    Equal,
+    /// Floats: the reference is within [`ULPS`] of the exact value, onnxruntime within one step of the last rounding.
+    Close,
+    /// One step apart, and the reference has a right rounding.
+    Tie,
+    /// One step apart, and nothing tells a tie from a fault.
+    Untold,
+    /// Anything else: one of the two is wrong.
+    Different,
+}
+
+/// Two values that are not the same.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Apart {
+    /// Which image.
+    pub image: usize,
+    /// Which value of the output, in row-major order.
+    pub index: usize,
+    /// The reference's value.
+    pub reference: f64,
+    /// onnxruntime's value.
+    pub onnxruntime: f64,
+    /// The exact value in front of the rounding, or the exact value where it is not rounded.
+    pub exact: Option<f64>,
+    /// One step.
+    pub step: f64,
+}
+
+/// One output over all images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// Its name in the file.
+    pub output: String,
+    /// The type of its values.
+    pub element: &'static str,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Values that are the same.
+    pub equal: u64,
+    /// [`Class::Close`].
+    pub close: u64,
+    /// [`Class::Tie`].
+    pub ties: u64,
+    /// [`Class::Untold`].
+    pub untold: u64,
+    /// [`Class::Different`].
+    pub different: u64,
+    /// The first two values that are one step apart and no difference.
+    pub first_step: Option<Apart>,
+    /// The first difference.
+    pub first_different: Option<Apart>,
+    /// Why the values cannot be compared at all: another type or shape, or no such output.
+    pub unlike: Option<String>,
+}
+
+impl Compared {
+    /// An output of which nothing has been compared yet.
+    pub fn of(output: &Tensor) -> Compared {
+        Compared {
+            output: output.name.clone(),
+            element: output.values.type_name(),
+            shape: output.shape.clone(),
+            equal: 0,
+            close: 0,
+            ties: 0,
+            untold: 0,
+            different: 0,
+            first_step: None,
+            first_different: None,
+            unlike: None,
+        }
+    }
+
+    /// Whether reference and onnxruntime mean the same.
+    pub fn agrees(&self) -> bool {
+        self.different == 0 && self.unlike.is_none()
+    }
+
+    /// Adds one image: `theirs` of onnxruntime, `ours` of the reference, which may lack the output.
+    pub fn add(
+        &mut self,
+        image: usize,
+        ours: Option<&Tensor>,
+        theirs: &Tensor,
+        exact: Option<&Exact>,
+    ) {
+        let Some(ours) = ours else {
+            self.unlike = Some("the reference has no such output".to_owned());
+            return;
+        };
+        let form = |tensor: &Tensor| format!("{} {:?}", tensor.values.type_name(), tensor.shape);
+        if form(ours) != form(theirs) {
+            self.unlike = Some(format!(
+                "the reference has {}, the file {}",
+                form(ours),
+                form(theirs)
+            ));
+            return;
+        }
+        let (ours, values) = (ours.values.to_f64(), theirs.values.to_f64());
+        let fits = |of: &Vec<f64>| of.len() == values.len();
+        let exact =
+            exact.filter(|exact| fits(&exact.values) && exact.real.as_ref().is_none_or(fits));
+        let values = ours.into_iter().zip(values.iter().copied());
+        for (index, (reference, onnxruntime)) in values.enumerate() {
+            let exact = exact.map(|exact| At {
+                value: exact.values[index],
+                real: exact.real.as_ref().map(|real| real[index]),
+                step: exact.step,
+            });
+            let class = classify(&theirs.values, reference, onnxruntime, exact);
+            let count = match class {
+                Class::Equal => &mut self.equal,
+                Class::Close => &mut self.close,
+                Class::Tie => &mut self.ties,
+                Class::Untold => &mut self.untold,
+                Class::Different => &mut self.different,
+            };
+            *count += 1;
+            let first = match class {
+                Class::Tie | Class::Untold => &mut self.first_step,
+                Class::Different => &mut self.first_different,
+                Class::Equal | Class::Close => continue,
+            };
+            first.get_or_insert(Apart {
+                image,
+                index,
+                reference,
+                onnxruntime,
+                exact: exact.map(|at| at.real.unwrap_or(at.value)),
+                step: exact.map_or(1.0, |at| at.step),
+            });
+        }
+    }
+}
+
+/// What the twin says of one value.
+#[derive(Clone, Copy)]
+struct At {
+    value: f64,
+    real: Option<f64>,
+    step: f64,
+}
+
+fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>) -> Class {
+    if ours == theirs || (ours.is_nan() && theirs.is_nan()) {
+        return Class::Equal;
+    }
+    let apart = (ours - theirs).abs();
+    let quantised = matches!(of, Values::Int8(_) | Values::Uint8(_));
+    if !quantised && !of.is_float() {
+        // An index or a condition has no step.
+        return Class::Different;
+    }
+    let Some(At { value, real, step }) = exact else {
+        return match quantised {
+            true if apart == 1.0 => Class::Untold,
+            false if apart <= ULPS * ulp(ours) => Class::Close,
+            _ => Class::Different,
+        };
+    };
+    if apart.is_nan() || apart > step * (1.0 + TIE) {
+        return Class::Different;
+    }
+    let right = if quantised {
+        ours == value
+    } else {
+        (ours - value).abs() <= ULPS * ulp(value)
+    };
+    let middle = |of: f64| real.is_some_and(|real| (of - real).abs() <= step * (0.5 + TIE));
+    match (right, quantised || real.is_some()) {
+        (true, true) => Class::Tie,
+        (true, false) => Class::Close,
+        (false, _) if middle(ours) && middle(theirs) => Class::Tie,
+        _ => Class::Different,
+    }
+}
+
+/// The distance of 32-bit floats round `value`.
+fn ulp(value: f64) -> f64 {
+    let value = (value as f32).abs();
+    f64::from(value.next_up()) - f64::from(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One step of the quantised, and a scale that is no power of two.
+    const SCALE: f64 = 0.1;
+
+    #[track_caller]
+    fn check(of: Values, pair: [f64; 2], exact: Option<(f64, Option<f64>)>, expected: Class) {
+        let step = if of.is_float() { SCALE } else { 1.0 };
+        let exact = exact.map(|(value, real)| At { value, real, step });
+        assert_eq!(classify(&of, pair[0], pair[1], exact), expected);
+    }
+
+    #[test]
+    fn a_byte_is_a_tie_only_where_the_exact_value_says_so() {
+        let byte = || Values::Int8(Vec::new());
+        let at = |value, real| Some((value, Some(real)));
+        check(byte(), [3.0, 3.0], at(9.0, 9.0), Class::Equal);
+        check(byte(), [3.0, 4.0], at(3.0, 3.49), Class::Tie);
+        check(byte(), [4.0, 3.0], at(3.0, 3.4999), Class::Tie);
+        // The reference is a step off the exact value, far from the middle.
+        check(byte(), [4.0, 3.0], at(3.0, 3.4), Class::Different);
+        // Two steps are never a tie.
+        check(byte(), [3.0, 5.0], at(3.0, 3.5), Class::Different);
+        check(byte(), [3.0, 4.0], None, Class::Untold);
+        check(byte(), [3.0, 5.0], None, Class::Different);
+    }
+
+    #[test]
+    fn a_float_is_close_to_the_exact_value_or_a_step_away() {
+        let float = || Values::Float32(Vec::new());
+        let next = f64::from(1.0_f32.next_up());
+        check(float(), [1.0, next], Some((1.0, None)), Class::Close);
+        check(float(), [1.0, 1.05], Some((1.0, None)), Class::Close);
+        check(float(), [1.05, 1.0], Some((1.0, None)), Class::Different);
+        check(float(), [1.0, 1.2], Some((1.0, None)), Class::Different);
+        check(float(), [0.3, 0.4], Some((0.3, Some(0.34))), Class::Tie);
+        check(
+            float(),
+            [0.4, 0.3],
+            Some((0.3, Some(0.34))),
+            Class::Different,
+        );
+        check(
+            float(),
+            [1.0, f64::NAN],
+            Some((1.0, None)),
+            Class::Different,
+        );
+        check(float(), [1.0, next], None, Class::Close);
+        check(float(), [1.0, 1.001], None, Class::Different);
+    }
+
+    #[test]
+    fn an_index_has_no_neighbours() {
+        check(
+            Values::Int64(Vec::new()),
+            [3.0, 4.0],
+            Some((3.0, None)),
+            Class::Different,
+        );
+    }
+
+    #[test]
+    fn another_shape_or_type_or_no_output_never_agrees() {
+        let of = |shape: &[usize], values| Tensor {
+            name: "y".to_owned(),
+            shape: shape.to_vec(),
+            values,
+        };
+        let theirs = of(&[1, 2], Values::Int8(vec![1, 2]));
+        let other = [
+            None,
+            Some(of(&[2], Values::Int8(vec![1, 2]))),
+            Some(of(&[1, 2], Values::Float32(vec![1.0, 2.0]))),
+        ];
+        for ours in other {
+            let mut compared = Compared::of(&theirs);
+            compared.add(0, ours.as_ref(), &theirs, None);
+            assert!(!compared.agrees(), "{ours:?}");
+            assert_eq!(compared.equal, 0);
+        }
+    }
+}

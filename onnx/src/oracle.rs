@@ -1,0 +1,168 @@
+//! Rewrites of an ONNX file that make onnxruntime a witness: bytes in, bytes out.
+//!
+//! - [`written_out`]: a copy of each constant for each use, and more that the session that computes integers exactly
+//!   (`session.x64quantprecision`) wants: it does not start where two nodes share a constant.
+//! - [`tapped`]: every tensor between nodes is an output too, for [`twin`] to know types and shapes.
+//! - [`twin`]: the same graph in double precision. Every rounding stands as the standard defines it, and the value in
+//!   front of the last rounding is an output too, so that a rounding tie can be told from a fault.
+//!
+//! Nothing of import is used here: what shares its code would share its faults.
+
+mod emit;
+mod sums;
+mod twin;
+
+pub use twin::{TwinOutput, twin};
+
+use crate::proto::tensor_proto::DataType;
+use crate::proto::{ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use prost::Message;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one run saw of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The type of its values.
+    pub element: Element,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+impl Seen {
+    /// From the name of the type, as onnxruntime writes it.
+    pub fn new(element: &str, shape: Vec<usize>) -> Seen {
+        let element = match element {
+            "float" | "double" => Element::Float,
+            "int8" => Element::Int8,
+            "uint8" => Element::Uint8,
+            _ => Element::Other,
+        };
+        Seen { element, shape }
+    }
+}
+
+/// The types that the twin tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// Floats of 32 or 64 bits.
+    Float,
+    /// int8.
+    Int8,
+    /// uint8.
+    Uint8,
+    /// Anything else: shapes, indices, conditions. The twin leaves it as it is.
+    Other,
+}
+
+/// Why a file has no rewrite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct NoRewrite {
+    /// The node or the file.
+    pub place: String,
+    /// What is in the way.
+    pub reason: String,
+}
+
+/// The file in the form that the precise session of onnxruntime takes: a constant of its own for each use of one, and each
+/// zero point of constants written out. The meaning is the same.
+///
+/// # Errors
+/// [`NoRewrite`] if `bytes` are no ONNX file.
+pub fn written_out(bytes: &[u8]) -> Result<Vec<u8>, NoRewrite> {
+    let mut model = decode(bytes)?;
+    let graph = model.graph.get_or_insert_default();
+    let mut tensors: BTreeMap<String, TensorProto> = graph
+        .initializer
+        .iter()
+        .map(|tensor| (tensor.name().to_owned(), tensor.clone()))
+        .collect();
+    for node in &graph.node {
+        let value = node.attribute.iter().find(|a| a.name() == "value");
+        if let ("Constant", Some(tensor)) = (node.op_type(), value.and_then(|a| a.t.clone())) {
+            tensors.insert(node.output[0].clone(), tensor);
+        }
+    }
+    let mut used = BTreeSet::new();
+    for (index, node) in graph.node.iter_mut().enumerate() {
+        if let Some(zero) = missing_zero_point(node, &tensors, format!("{index}/zero")) {
+            node.input.push(zero.name().to_owned());
+            graph.initializer.push(zero);
+        }
+        for (operand, name) in node.input.iter_mut().enumerate() {
+            // The first use keeps the constant of the file.
+            let Some(tensor) = tensors.get(name).filter(|_| !used.insert(name.clone())) else {
+                continue;
+            };
+            let mut copy = tensor.clone();
+            *name = format!("{name}/use{index}_{operand}");
+            copy.name = Some(name.clone());
+            graph.initializer.push(copy);
+        }
+    }
+    Ok(model.encode_to_vec())
+}
+
+/// The zero point of bytes with a scale for each channel, where it is left out. The optimiser turns the type of such
+/// bytes round and would give them one zero point for all channels, which it then refuses to run.
+fn missing_zero_point(
+    node: &NodeProto,
+    tensors: &BTreeMap<String, TensorProto>,
+    name: String,
+) -> Option<TensorProto> {
+    if node.op_type() != "DequantizeLinear" || node.input.len() != 2 {
+        return None;
+    }
+    let (values, scale) = (tensors.get(&node.input[0])?, tensors.get(&node.input[1])?);
+    let n_values = scale.dims.iter().product::<i64>().max(0) as usize;
+    matches!(
+        DataType::try_from(values.data_type()),
+        Ok(DataType::Int8 | DataType::Uint8)
+    )
+    .then(|| TensorProto {
+        name: Some(name),
+        dims: scale.dims.clone(),
+        data_type: values.data_type,
+        raw_data: Some(vec![0; n_values]),
+        ..Default::default()
+    })
+}
+
+/// The file with every tensor between nodes as an output behind its own outputs.
+///
+/// # Errors
+/// [`NoRewrite`] if `bytes` are no ONNX file.
+pub fn tapped(bytes: &[u8]) -> Result<Vec<u8>, NoRewrite> {
+    let mut model = decode(bytes)?;
+    let graph = model.graph.get_or_insert_default();
+    let mut known: BTreeSet<String> = graph.output.iter().map(|o| o.name().to_owned()).collect();
+    let between = graph.node.iter().flat_map(|node| &node.output);
+    for name in between.filter(|name| !name.is_empty()) {
+        if known.insert(name.clone()) {
+            // Without a type: onnxruntime infers it.
+            graph.output.push(ValueInfoProto {
+                name: Some(name.clone()),
+                ..Default::default()
+            });
+        }
+    }
+    Ok(model.encode_to_vec())
+}
+
+fn decode(bytes: &[u8]) -> Result<ModelProto, NoRewrite> {
+    ModelProto::decode(bytes).map_err(|error| NoRewrite {
+        place: "the file".into(),
+        reason: error.to_string(),
+    })
+}
+
+/// The node for messages: its operator, and its name or that of its first output.
+fn place(node: &NodeProto) -> String {
+    let output = node.output.first().map_or("", String::as_str);
+    let name = if node.name().is_empty() {
+        output
+    } else {
+        node.name()
+    };
+    format!("{} `{name}`", node.op_type())
+}

@@ -1,0 +1,669 @@
+//! The graph in double precision.
+//!
+//! Floats, int8 and uint8 are doubles in it; `QuantizeLinear` and `DequantizeLinear` are what the standard says they are,
+//! in `Div`, `Round`, `Add`, `Clip`, `Sub` and `Mul`. The integer operators are written as what they stand for, and the
+//! operators without a kernel for doubles as sums of slices and products. Whatever else there is, onnxruntime runs as it
+//! is, or refuses.
+
+use super::emit::{Emit, int, ints};
+use super::{Element, NoRewrite, Seen, decode, place, sums};
+use crate::node::Node;
+use crate::proto::tensor_proto::DataType;
+use crate::proto::{NodeProto, TensorProto, ValueInfoProto};
+use prost::Message;
+use std::collections::BTreeMap;
+
+/// Where the twin has an output of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwinOutput {
+    /// The output's name in the file.
+    pub name: String,
+    /// The output of the twin with its value.
+    pub value: String,
+    /// The output of the twin with the value in front of the last rounding, held to the range of its type.
+    pub real: Option<String>,
+    /// The output of the twin with the size of one step of the last rounding, where that is not 1.
+    pub step: Option<String>,
+}
+
+/// Rewrites the file in double precision; `seen` has every input and every tensor between nodes.
+///
+/// # Errors
+/// [`NoRewrite`] with the operator that has none.
+pub fn twin(
+    bytes: &[u8],
+    seen: &BTreeMap<String, Seen>,
+) -> Result<(Vec<u8>, Vec<TwinOutput>), NoRewrite> {
+    let mut model = decode(bytes)?;
+    let mut graph = model.graph.take().unwrap_or_default();
+    let nodes = std::mem::take(&mut graph.node);
+    let mut twin = Twin {
+        seen: with_initialisers(seen, &graph.initializer),
+        producers: BTreeMap::new(),
+        emit: Emit::default(),
+        doubles: BTreeMap::new(),
+        unrounded: BTreeMap::new(),
+    };
+    for proto in &nodes {
+        for output in &proto.output {
+            twin.producers.insert(output, proto);
+        }
+        twin.node(&Node::new(proto))?;
+    }
+    let mut outputs = Vec::new();
+    for output in &graph.output {
+        outputs.push(twin.output(output.name())?);
+    }
+    let Emit {
+        nodes, constants, ..
+    } = twin.emit;
+    let names = outputs.iter().flat_map(|output| {
+        [
+            Some(&output.value),
+            output.real.as_ref(),
+            output.step.as_ref(),
+        ]
+    });
+    let names: Vec<&String> = names.flatten().collect();
+    graph.output = names
+        .iter()
+        .map(|&name| ValueInfoProto {
+            name: Some(name.clone()),
+            ..Default::default()
+        })
+        .collect();
+    graph.node = nodes;
+    graph.initializer.extend(constants);
+    graph.value_info.clear();
+    model.graph = Some(graph);
+    Ok((model.encode_to_vec(), outputs))
+}
+
+/// Types and shapes of constants beside those of all else.
+fn with_initialisers(
+    seen: &BTreeMap<String, Seen>,
+    initialisers: &[TensorProto],
+) -> BTreeMap<String, Seen> {
+    let of = |tensor: &TensorProto| {
+        let element = match DataType::try_from(tensor.data_type()) {
+            Ok(DataType::Float | DataType::Double) => Element::Float,
+            Ok(DataType::Int8) => Element::Int8,
+            Ok(DataType::Uint8) => Element::Uint8,
+            _ => Element::Other,
+        };
+        let shape = tensor
+            .dims
+            .iter()
+            .map(|&size| size.max(0) as usize)
+            .collect();
+        (tensor.name().to_owned(), Seen { element, shape })
+    };
+    let mut seen = seen.clone();
+    seen.extend(initialisers.iter().map(of));
+    seen
+}
+
+struct Twin<'a> {
+    seen: BTreeMap<String, Seen>,
+    producers: BTreeMap<&'a str, &'a NodeProto>,
+    emit: Emit,
+    /// The double of each name of the file that has one.
+    doubles: BTreeMap<String, String>,
+    /// What stands in front of the rounding of each quantised tensor.
+    unrounded: BTreeMap<String, Unrounded>,
+}
+
+#[derive(Clone)]
+struct Unrounded {
+    /// In steps, zero point included.
+    value: String,
+    range: [f64; 2],
+}
+
+/// A scale and its zero point, by their names in the file.
+type Grid<'n> = (&'n str, Option<&'n str>);
+
+impl<'a> Twin<'a> {
+    fn node(&mut self, node: &Node<'a>) -> Result<(), NoRewrite> {
+        let proto = node.proto;
+        if proto
+            .attribute
+            .iter()
+            .any(|a| a.g.is_some() || !a.graphs.is_empty())
+        {
+            return Err(refused(node, "it has a graph of its own"));
+        }
+        if node.int("channels_last", 0) != 0 {
+            return Err(refused(node, "its channels are last"));
+        }
+        let y = match proto.op_type() {
+            "QuantizeLinear" => {
+                let grid = (self.input(node, 1)?, node.input(2));
+                let x = self.double_of(node, 0)?;
+                return self.quantise(node, &x, grid);
+            }
+            "DequantizeLinear" => {
+                let axis = node.int("axis", 1);
+                let grid = (self.input(node, 1)?, node.input(2));
+                self.dequantise(node, self.input(node, 0)?, grid, axis)?
+            }
+            "Conv" | "ConvTranspose" => {
+                let [x, w] = [self.input(node, 0)?, self.input(node, 1)?];
+                let bias = node.input(2).map(|bias| self.double(bias));
+                let doubles = [self.double(x), self.double(w)];
+                self.conv(node, [&doubles[0], &doubles[1]], bias.as_deref(), [x, w])?
+            }
+            "AveragePool" => {
+                let x = self.double_of(node, 0)?;
+                let shapes = self.io_shapes(node)?;
+                sums::average_pool(&mut self.emit, node, &x, [&shapes[0], &shapes[1]])?
+            }
+            "GlobalAveragePool" => {
+                let x = self.double_of(node, 0)?;
+                let shapes = self.io_shapes(node)?;
+                sums::global_average(&mut self.emit, &x, [&shapes[0], &shapes[1]])
+            }
+            "GlobalMaxPool" => {
+                let x = self.double_of(node, 0)?;
+                let [shape, _] = self.io_shapes(node)?;
+                let kernel = vec![ints("kernel_shape", &shape[2..])];
+                self.emit.op_with("MaxPool", &[&x], kernel)
+            }
+            "QLinearConv" => self.qlinear_conv(node)?,
+            "QLinearMatMul" => {
+                let a = self.operand(node, 0, -2)?;
+                let b = self.operand(node, 3, -1)?;
+                self.emit.op("MatMul", &[&a, &b])
+            }
+            "QGemm" => self.qgemm(node)?,
+            "QLinearAdd" | "QLinearMul" => {
+                let (a, b) = (self.operand(node, 0, 0)?, self.operand(node, 3, 0)?);
+                let operator = proto.op_type().trim_start_matches("QLinear");
+                self.emit.op(operator, &[&a, &b])
+            }
+            "QLinearConcat" => {
+                let mut parts = Vec::new();
+                for first in (2..proto.input.len()).step_by(3) {
+                    parts.push(self.operand(node, first, 0)?);
+                }
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                let axis = vec![int("axis", node.int("axis", 0))];
+                self.emit.op_with("Concat", &parts, axis)
+            }
+            "QLinearAveragePool" | "QLinearGlobalAveragePool" => {
+                let x = self.operand(node, 0, 0)?;
+                let shapes = self.io_shapes(node)?;
+                let shapes = [shapes[0].as_slice(), shapes[1].as_slice()];
+                if proto.op_type() == "QLinearAveragePool" {
+                    sums::average_pool(&mut self.emit, node, &x, shapes)?
+                } else {
+                    sums::global_average(&mut self.emit, &x, shapes)
+                }
+            }
+            "QLinearSigmoid" => {
+                let x = self.operand(node, 0, 0)?;
+                self.emit.op("Sigmoid", &[&x])
+            }
+            "LeakyRelu" | "QLinearLeakyRelu" => {
+                let x = match proto.op_type() {
+                    "LeakyRelu" => self.double_of(node, 0)?,
+                    _ => self.operand(node, 0, 0)?,
+                };
+                let emit = &mut self.emit;
+                let alpha = emit.double(f64::from(node.float("alpha", 0.01)));
+                let zero = emit.double(0.0);
+                let [low, high] = ["Min", "Max"].map(|operator| emit.op(operator, &[&x, &zero]));
+                let low = emit.op("Mul", &[&low, &alpha]);
+                emit.op("Add", &[&low, &high])
+            }
+            "Clip" => self.clip(node)?,
+            "HardSigmoid" | "HardSwish" => {
+                let x = self.double_of(node, 0)?;
+                let swish = proto.op_type() == "HardSwish";
+                let (alpha, beta) = if swish {
+                    (1.0 / 6.0, 0.5)
+                } else {
+                    (
+                        f64::from(node.float("alpha", 0.2)),
+                        f64::from(node.float("beta", 0.5)),
+                    )
+                };
+                let emit = &mut self.emit;
+                let [alpha, beta, zero, one] = [alpha, beta, 0.0, 1.0].map(|v| emit.double(v));
+                let y = emit.op("Mul", &[&x, &alpha]);
+                let y = emit.op("Add", &[&y, &beta]);
+                let y = emit.clip(&y, Some(&zero), Some(&one));
+                if swish { emit.op("Mul", &[&x, &y]) } else { y }
+            }
+            "Elu" => {
+                let x = self.double_of(node, 0)?;
+                let emit = &mut self.emit;
+                let alpha = emit.double(f64::from(node.float("alpha", 1.0)));
+                let [zero, one] = [0.0, 1.0].map(|value| emit.double(value));
+                let [low, high] = ["Min", "Max"].map(|operator| emit.op(operator, &[&x, &zero]));
+                let y = emit.op("Exp", &[&low]);
+                let y = emit.op("Sub", &[&y, &one]);
+                let y = emit.op("Mul", &[&y, &alpha]);
+                emit.op("Add", &[&y, &high])
+            }
+            "Erf" => {
+                let x = self.double_of(node, 0)?;
+                self.erf(&x)
+            }
+            "Gelu" if node.text("approximate", "none") == "none" => {
+                let x = self.double_of(node, 0)?;
+                let [root, one, half] =
+                    [std::f64::consts::SQRT_2, 1.0, 0.5].map(|v| self.emit.double(v));
+                let y = self.emit.op("Div", &[&x, &root]);
+                let y = self.erf(&y);
+                let y = self.emit.op("Add", &[&y, &one]);
+                let y = self.emit.op("Mul", &[&y, &x]);
+                self.emit.op("Mul", &[&y, &half])
+            }
+            "Resize" | "Upsample" if node.text("mode", "nearest") == "nearest" => {
+                self.in_two_halves(node)?
+            }
+            "Cast" if self.is_real(&proto.output[0]) => {
+                if self.element(&proto.output[0]) != Element::Float {
+                    return Err(refused(node, "it casts to an integer type of 8 bits"));
+                }
+                self.double_of(node, 0)?
+            }
+            // Their values are the file's; whoever needs doubles casts them.
+            "Constant" | "ConstantOfShape" => {
+                self.emit.nodes.push(proto.clone());
+                return Ok(());
+            }
+            _ => {
+                self.as_it_is(node);
+                return Ok(());
+            }
+        };
+        let integer = proto.op_type().starts_with("QLinear") || proto.op_type() == "QGemm";
+        if let Some(grid) = self.output_grid(node).filter(|_| integer) {
+            return self.quantise(node, &y, grid);
+        }
+        self.doubles.insert(proto.output[0].clone(), y);
+        Ok(())
+    }
+
+    /// Copies a node whose operator has a kernel for doubles, or none at all.
+    fn as_it_is(&mut self, node: &Node) {
+        let mut copy = node.proto.clone();
+        for name in &mut copy.input {
+            if self.is_real(name) {
+                *name = self.double(name);
+            }
+        }
+        for name in &mut copy.output {
+            if self.is_real(name) {
+                let double = self.emit.fresh();
+                self.doubles.insert(name.clone(), double.clone());
+                *name = double;
+            }
+        }
+        self.emit.nodes.push(copy);
+    }
+
+    fn quantise(&mut self, node: &Node, x: &str, (scale, zero): Grid) -> Result<(), NoRewrite> {
+        let output = &node.proto.output[0];
+        let range = match self.element(output) {
+            Element::Int8 => [-128.0, 127.0],
+            Element::Uint8 => [0.0, 255.0],
+            _ => {
+                return Err(refused(
+                    node,
+                    "it quantises to another type than int8 and uint8",
+                ));
+            }
+        };
+        let rank = self.shape(output).map_or(0, <[usize]>::len);
+        let [scale, zero] = self.grid(node, (scale, zero), node.int("axis", 1), rank)?;
+        let steps = self.emit.op("Div", &[x, &scale]);
+        let rounded = self.emit.op("Round", &[&steps]);
+        let shifted = self.emit.op("Add", &[&rounded, &zero]);
+        let value = self.hold(&shifted, range);
+        let unrounded = self.emit.op("Add", &[&steps, &zero]);
+        let unrounded = Unrounded {
+            value: unrounded,
+            range,
+        };
+        self.unrounded.insert(output.clone(), unrounded);
+        self.doubles.insert(output.clone(), value);
+        Ok(())
+    }
+
+    fn dequantise(
+        &mut self,
+        node: &Node,
+        x: &str,
+        grid: Grid,
+        axis: i64,
+    ) -> Result<String, NoRewrite> {
+        let x_double = self.double(x);
+        self.dequantise_double(
+            node,
+            &x_double,
+            self.shape(x).map_or(0, <[usize]>::len),
+            grid,
+            axis,
+        )
+    }
+
+    fn dequantise_double(
+        &mut self,
+        node: &Node,
+        x: &str,
+        rank: usize,
+        grid: Grid,
+        axis: i64,
+    ) -> Result<String, NoRewrite> {
+        let [scale, zero] = self.grid(node, grid, axis, rank)?;
+        let x = self.emit.op("Sub", &[x, &zero]);
+        Ok(self.emit.op("Mul", &[&x, &scale]))
+    }
+
+    /// Scale and zero point as doubles that broadcast over a tensor of `rank`.
+    fn grid(
+        &mut self,
+        node: &Node,
+        (scale, zero): Grid,
+        axis: i64,
+        rank: usize,
+    ) -> Result<[String; 2], NoRewrite> {
+        if node.int("block_size", 0) != 0 {
+            return Err(refused(node, "it has a scale for each block"));
+        }
+        let dims = self.shape(scale).unwrap_or_default().to_vec();
+        let n: usize = dims.iter().product();
+        let mut shape = Vec::new();
+        if n > 1 {
+            let axis = usize::try_from(if axis < 0 { axis + rank as i64 } else { axis });
+            let axis = axis.ok().filter(|&axis| dims.len() == 1 && axis < rank);
+            let axis = axis.ok_or_else(|| refused(node, "its scales lie along no axis"))?;
+            shape = vec![1; rank - axis];
+            shape[0] = n;
+        }
+        let scale = self.double(scale);
+        let scale = self.emit.reshape(&scale, &shape);
+        let zero = match zero {
+            Some(zero) => {
+                let n: usize = self.shape(zero).unwrap_or_default().iter().product();
+                let zero = self.double(zero);
+                if n > 1 {
+                    self.emit.reshape(&zero, &shape)
+                } else {
+                    self.emit.reshape(&zero, &[])
+                }
+            }
+            None => self.emit.double(0.0),
+        };
+        Ok([scale, zero])
+    }
+
+    /// Operand `first` of an integer operator with scale and zero point behind it, as real values.
+    fn operand(&mut self, node: &Node, first: usize, axis: i64) -> Result<String, NoRewrite> {
+        let grid = (self.input(node, first + 1)?, node.input(first + 2));
+        self.dequantise(node, self.input(node, first)?, grid, axis)
+    }
+
+    /// Where an integer operator has the grid of its output, if it quantises at all.
+    fn output_grid<'n>(&self, node: &Node<'n>) -> Option<Grid<'n>> {
+        let at = match node.proto.op_type() {
+            "QLinearConcat" => 0,
+            "QLinearSigmoid" | "QLinearLeakyRelu" => 3,
+            "QLinearAveragePool" | "QLinearGlobalAveragePool" => 3,
+            "QGemm" => 7,
+            _ => 6,
+        };
+        Some((node.input(at)?, node.input(at + 1)))
+    }
+
+    fn conv(
+        &mut self,
+        node: &Node,
+        doubles: [&str; 2],
+        bias: Option<&str>,
+        [x, w]: [&str; 2],
+    ) -> Result<String, NoRewrite> {
+        let shapes = [x, w, &node.proto.output[0]].map(|name| self.shape(name));
+        let [Some(x), Some(w), Some(y)] = shapes else {
+            return Err(refused(node, "a shape is not known"));
+        };
+        if w.len() < 3 || x.len() != w.len() || y.contains(&0) {
+            return Err(refused(node, "its shapes are none of a convolution"));
+        }
+        let convolve = if node.proto.op_type() == "ConvTranspose" {
+            sums::conv_transpose
+        } else {
+            sums::conv
+        };
+        let shapes = [x, w, y].map(<[usize]>::to_vec);
+        let shapes = [&shapes[0][..], &shapes[1][..], &shapes[2][..]];
+        convolve(&mut self.emit, node, doubles, bias, shapes)
+    }
+
+    fn qlinear_conv(&mut self, node: &Node) -> Result<String, NoRewrite> {
+        let (x, w) = (self.operand(node, 0, 0)?, self.operand(node, 3, 0)?);
+        let bias = match node.input(8) {
+            Some(bias) => Some(self.bias(bias, [self.input(node, 1)?, self.input(node, 4)?], None)),
+            None => None,
+        };
+        let names = [self.input(node, 0)?, self.input(node, 3)?];
+        self.conv(node, [&x, &w], bias.as_deref(), names)
+    }
+
+    fn qgemm(&mut self, node: &Node) -> Result<String, NoRewrite> {
+        // A scale for each column of the product lies along an axis of the second operand.
+        let axis = i64::from(node.int("transB", 0) == 0);
+        let (a, b) = (self.operand(node, 0, 0)?, self.operand(node, 3, axis)?);
+        let alpha = node.float("alpha", 1.0);
+        let c = match node.input(6) {
+            Some(c) => {
+                let scales = [self.input(node, 1)?, self.input(node, 4)?];
+                Some(self.bias(c, scales, Some(alpha)))
+            }
+            None => None,
+        };
+        let inputs: Vec<&str> = [Some(a.as_str()), Some(b.as_str()), c.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        Ok(self
+            .emit
+            .op_with("Gemm", &inputs, node.proto.attribute.clone()))
+    }
+
+    /// An int32 bias in steps of the product of two scales.
+    fn bias(&mut self, bias: &str, scales: [&str; 2], alpha: Option<f32>) -> String {
+        let bias = self.double(bias);
+        let [a, b] = scales.map(|scale| self.double(scale));
+        let y = self.emit.op("Mul", &[&bias, &a]);
+        let y = self.emit.op("Mul", &[&y, &b]);
+        match alpha {
+            Some(alpha) if alpha != 1.0 => {
+                let alpha = self.emit.double(f64::from(alpha));
+                self.emit.op("Mul", &[&y, &alpha])
+            }
+            _ => y,
+        }
+    }
+
+    fn clip(&mut self, node: &Node) -> Result<String, NoRewrite> {
+        let x = self.double_of(node, 0)?;
+        let mut bounds = [None, None];
+        for (index, name) in ["min", "max"].into_iter().enumerate() {
+            bounds[index] = match node.input(1 + index) {
+                Some(bound) => {
+                    let bound = self.double(bound);
+                    Some(self.emit.reshape(&bound, &[]))
+                }
+                None if node.has(name) => Some(self.emit.double(f64::from(node.float(name, 0.0)))),
+                None => None,
+            };
+        }
+        Ok(self
+            .emit
+            .clip(&x, bounds[0].as_deref(), bounds[1].as_deref()))
+    }
+
+    /// Erf, which onnxruntime has for 32 bits only: its error of 2^-24 is far below what counts as a tie.
+    fn erf(&mut self, x: &str) -> String {
+        let x = self.emit.cast_to(x, DataType::Float);
+        let y = self.emit.op("Erf", &[&x]);
+        self.emit.cast(&y)
+    }
+
+    /// An operator that only copies values and has no kernel for doubles, run on both halves of each value as floats.
+    fn in_two_halves(&mut self, node: &Node) -> Result<String, NoRewrite> {
+        let x = self.double_of(node, 0)?;
+        let high = self.emit.cast_to(&x, DataType::Float);
+        let back = self.emit.cast(&high);
+        let low = self.emit.op("Sub", &[&x, &back]);
+        let low = self.emit.cast_to(&low, DataType::Float);
+        let halves = [high, low].map(|half| {
+            let mut copy = node.proto.clone();
+            copy.name = None;
+            copy.input[0] = half;
+            let output = self.emit.fresh();
+            copy.output = vec![output.clone()];
+            self.emit.nodes.push(copy);
+            self.emit.cast(&output)
+        });
+        Ok(self.emit.op("Add", &[&halves[0], &halves[1]]))
+    }
+
+    /// The output of the file, and what stands in front of its last rounding.
+    fn output(&mut self, name: &str) -> Result<TwinOutput, NoRewrite> {
+        let value = match self.is_real(name) {
+            true => self.double(name),
+            false => name.to_owned(),
+        };
+        // An output of its own, even where the graph has one tensor twice.
+        let value = self.emit.op("Identity", &[&value]);
+        let (real, step) = match self.real(name)? {
+            Some((real, step)) => (Some(self.emit.op("Identity", &[&real])), step),
+            None => (None, self.last_step(name)),
+        };
+        Ok(TwinOutput {
+            name: name.to_owned(),
+            value,
+            real,
+            step: step.map(|step| self.emit.op("Identity", &[&step])),
+        })
+    }
+
+    /// The tensor with its last rounding left out, and the size of one step, where only one value makes each of its.
+    fn real(&mut self, name: &str) -> Result<Option<(String, Option<String>)>, NoRewrite> {
+        if let Some(Unrounded { value, range }) = self.unrounded.get(name).cloned() {
+            return Ok(Some((self.hold(&value, range), None)));
+        }
+        let Some(proto) = self.producers.get(name).copied() else {
+            return Ok(None);
+        };
+        let node = Node::new(proto);
+        let operators = [
+            "DequantizeLinear",
+            "Reshape",
+            "Transpose",
+            "Flatten",
+            "Squeeze",
+            "Unsqueeze",
+            "Identity",
+            "Dropout",
+        ];
+        if !operators.contains(&proto.op_type()) {
+            return Ok(None);
+        }
+        let input = self.input(&node, 0)?;
+        let Some((real, step)) = self.real(input)? else {
+            return Ok(None);
+        };
+        if proto.op_type() != "DequantizeLinear" {
+            let mut copy = proto.clone();
+            copy.name = None;
+            copy.input[0] = real;
+            let output = self.emit.fresh();
+            copy.output = vec![output.clone()];
+            self.emit.nodes.push(copy);
+            return Ok(Some((output, step)));
+        }
+        let grid = (self.input(&node, 1)?, node.input(2));
+        let rank = self.shape(input).map_or(0, <[usize]>::len);
+        let real = self.dequantise_double(&node, &real, rank, grid, node.int("axis", 1))?;
+        let scale = self.double(grid.0);
+        Ok(Some((real, Some(scale))))
+    }
+
+    /// The step of the last quantised tensor that makes `name`.
+    fn last_step(&mut self, name: &str) -> Option<String> {
+        let mut name = name;
+        while let Some(proto) = self.producers.get(name).copied() {
+            let inputs = &proto.input;
+            if proto.op_type() == "DequantizeLinear" {
+                let scale = inputs.get(1)?.clone();
+                return Some(self.double(&scale));
+            }
+            // Constants are no way back.
+            name = inputs
+                .iter()
+                .find(|input| self.producers.contains_key(input.as_str()))?;
+        }
+        None
+    }
+
+    fn hold(&mut self, name: &str, range: [f64; 2]) -> String {
+        let [low, high] = range.map(|bound| self.emit.double(bound));
+        self.emit.clip(name, Some(&low), Some(&high))
+    }
+
+    fn double_of(&mut self, node: &Node, i: usize) -> Result<String, NoRewrite> {
+        let name = self.input(node, i)?;
+        Ok(self.double(name))
+    }
+
+    /// The double of a tensor of the file.
+    fn double(&mut self, name: &str) -> String {
+        if let Some(double) = self.doubles.get(name) {
+            return double.clone();
+        }
+        let double = self.emit.cast(name);
+        self.doubles.insert(name.to_owned(), double.clone());
+        double
+    }
+
+    fn input<'n>(&self, node: &Node<'n>, i: usize) -> Result<&'n str, NoRewrite> {
+        node.input(i)
+            .ok_or_else(|| refused(node, "an input is left out"))
+    }
+
+    fn io_shapes(&self, node: &Node) -> Result<[Vec<usize>; 2], NoRewrite> {
+        let shapes = [self.input(node, 0)?, &node.proto.output[0]].map(|name| self.shape(name));
+        match shapes {
+            [Some(x), Some(y)] if x.len() > 2 && x.len() == y.len() => Ok([x.to_vec(), y.to_vec()]),
+            _ => Err(refused(node, "its shapes are none of a window")),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.seen.get(name).map(|seen| seen.shape.as_slice())
+    }
+
+    fn element(&self, name: &str) -> Element {
+        self.seen
+            .get(name)
+            .map_or(Element::Other, |seen| seen.element)
+    }
+
+    /// Whether the twin has the tensor as doubles.
+    fn is_real(&self, name: &str) -> bool {
+        self.element(name) != Element::Other
+    }
+}
+
+fn refused(node: &Node, reason: &str) -> NoRewrite {
+    NoRewrite {
+        place: place(node.proto),
+        reason: reason.into(),
+    }
+}
