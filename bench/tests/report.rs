@@ -242,10 +242,10 @@ fn charts_are_there_and_not_empty() {
 fn missing_parts_say_why_and_show_no_zero() {
     let page = report(&digits(), &preset("edge")).to_html();
     for reason in [
-        "no dataset was given",
+        "No dataset was given",
         "`verify` was not run",
         "`nextpnr-ice40` is not installed",
-        "no space was given",
+        "No space was given",
     ] {
         assert!(page.contains(reason), "`{reason}` is not on the page");
     }
