@@ -85,7 +85,10 @@ pub enum Error {
     Load(#[from] LoadError),
     /// Network, arch and program do not fit each other, or the file is no artifact.
     #[error("the artifact cannot be used: {reason}")]
-    #[diagnostic(code(artifact::unsound))]
+    #[diagnostic(
+        code(artifact::unsound),
+        help("compile the network again; an artifact is not made by hand")
+    )]
     Unsound {
         /// Why not.
         reason: String,
@@ -100,6 +103,9 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         reason: String,
+        /// What to do, if the file is there and can be read.
+        #[help]
+        help: Option<String>,
     },
 }
 
