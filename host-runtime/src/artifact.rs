@@ -4,6 +4,7 @@
 //! anywhere, so reading checks everything that a device would otherwise have to trust: shapes, places in memory,
 //! instructions, and that the program ends.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -11,7 +12,9 @@ use std::path::Path;
 use ir::arch::Arch;
 use ir::isa::Instruction;
 use ir::network::{Network, TensorId};
+use ir::op::Kind;
 use ir::program::{Checked, Program, TensorImage, instruction_words};
+use ir::text;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -33,6 +36,12 @@ pub const SIZE_LIMIT: u64 = 1 << 30;
 
 /// Values of one tensor above which a network is refused: far above what the largest memory holds.
 const VALUE_LIMIT: usize = 1 << 28;
+
+/// Values of all tensors together: what the reference keeps.
+const TOTAL_LIMIT: usize = 1 << 30;
+
+/// Steps of the reference for one image: ten times what the largest networks for classification need.
+const STEP_LIMIT: u64 = 1 << 38;
 
 /// A compiled network with everything that a device needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,8 +65,30 @@ impl Artifact {
         }
         self.check_sizes()?;
         self.network.validate()?;
+        self.check_network()?;
         self.check_layout()?;
         Ok(self.program.check(&self.arch)?)
+    }
+
+    /// The steps of the reference for one image: window taps of all outputs.
+    ///
+    /// The shapes of the network must have been checked.
+    pub fn reference_steps(&self) -> u64 {
+        let steps = self.network.einsums.iter().map(|einsum| {
+            let taps = match &einsum.kind {
+                Kind::Conv(op) => op.group_channels.saturating_mul(op.window.n_taps()),
+                Kind::ConvAdd(op) => op
+                    .conv
+                    .group_channels
+                    .saturating_mul(op.conv.window.n_taps()),
+                Kind::MaxPool(op) => op.window.n_taps(),
+                Kind::AveragePool(op) => op.window.n_taps(),
+                _ => 1,
+            };
+            let output = self.network.tensor(einsum.output);
+            (output.n_values() as u64).saturating_mul(taps as u64)
+        });
+        steps.fold(0, u64::saturating_add)
     }
 
     /// The place of `tensor` in memory at the end of a run, if it has one.
@@ -130,6 +161,7 @@ impl Artifact {
             action: "write",
             path: path.to_owned(),
             reason: error.to_string(),
+            help: None,
         };
         let directory = path
             .parent()
@@ -146,10 +178,15 @@ impl Artifact {
     /// # Errors
     /// [`Error::Artifact`] with the reason.
     pub fn read(path: &Path) -> Result<Artifact, Error> {
-        let fault = |reason: String| Error::Artifact {
+        let refused = |reason: String, help: Option<String>| Error::Artifact {
             action: "read",
             path: path.to_owned(),
             reason,
+            help,
+        };
+        let fault = |reason: String| {
+            let help = "an artifact is a file that `tilewright compile` writes";
+            refused(reason, Some(help.to_owned()))
         };
         // A FIFO or a device would have the reader wait for ever when it is opened.
         let metadata = fs::metadata(path).map_err(|error| fault(error.to_string()))?;
@@ -165,15 +202,14 @@ impl Artifact {
             return Err(fault(format!("it is larger than {SIZE_LIMIT} B")));
         }
         Artifact::from_bytes(&bytes).map_err(|error| {
-            fault(match error {
-                Error::Unsound { reason } => reason,
-                other => other.to_string(),
-            })
+            let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+            refused(error.to_string(), help)
         })
     }
 
     /// Keeps later arithmetic on shapes from overflowing.
     fn check_sizes(&self) -> Result<(), Error> {
+        let mut total = 0_usize;
         for tensor in &self.network.tensors {
             let values = tensor
                 .shape()
@@ -186,7 +222,63 @@ impl Artifact {
                     tensor.shape()
                 ));
             }
+            total = total.saturating_add(tensor.n_values());
         }
+        if total > TOTAL_LIMIT {
+            return unsound(format!(
+                "its tensors have {total} values, {TOTAL_LIMIT} at most"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a network of the importer always has, and a device or the host relies on.
+    fn check_network(&self) -> Result<(), Error> {
+        let network = &self.network;
+        if network.batch == 0 {
+            return unsound("the network takes 0 images at once, at least 1 is needed".to_owned());
+        }
+        for (what, ids) in [("input", &network.inputs), ("output", &network.outputs)] {
+            if ids.is_empty() {
+                return unsound(format!("the network has no {what}, at least 1 is needed"));
+            }
+        }
+        let tensors = network
+            .tensors
+            .iter()
+            .map(|tensor| ("tensor", &tensor.name));
+        let einsums = network
+            .einsums
+            .iter()
+            .map(|einsum| ("einsum", &einsum.name));
+        let mut names = BTreeSet::new();
+        if let Some((what, name)) = tensors.chain(einsums).find(|name| !names.insert(*name)) {
+            return unsound(format!("{what} `{}` is there twice", text::cell(name)));
+        }
+        for tensor in &network.tensors {
+            let name = text::cell(&tensor.name);
+            if !tensor.scale.is_finite() || tensor.scale <= 0.0 {
+                return unsound(format!(
+                    "the scale of tensor `{name}` is {:e}: it must be finite and above 0",
+                    tensor.scale
+                ));
+            }
+            if let Some(view) = tensor.host.as_ref().filter(|v| !v.fits(tensor.shape())) {
+                return unsound(format!(
+                    "the host's shape {:?} and strides {:?} of tensor `{name}` do not fit its shape {:?}",
+                    view.shape,
+                    view.strides,
+                    tensor.shape()
+                ));
+            }
+        }
+        let steps = self.reference_steps();
+        if steps > STEP_LIMIT {
+            return unsound(format!(
+                "the network takes {steps} steps, {STEP_LIMIT} at most"
+            ));
+        }
+        network.result_types()?;
         Ok(())
     }
 
@@ -197,6 +289,16 @@ impl Artifact {
             program,
         } = self;
         let word_bytes = arch.word_bytes() as usize;
+        if program.instructions.is_empty() {
+            return unsound("the program has no instruction, at least 1 is needed".to_owned());
+        }
+        if program.semaphores.len() > arch.semaphores.count as usize {
+            return unsound(format!(
+                "the program has {} semaphores, the arch {}",
+                program.semaphores.len(),
+                arch.semaphores.count
+            ));
+        }
         let constants_end = program.constants_word as usize + program.constants.len() / word_bytes;
         if instruction_words(arch, program.instructions.len().min(1 << 26)) > program.constants_word
         {

@@ -97,7 +97,7 @@ pub enum Error {
     #[error("the artifact cannot be used: {reason}")]
     #[diagnostic(
         code(artifact::unsound),
-        help("compile the network again with `tilewright compile`")
+        help("compile the network again; an artifact is not made by hand")
     )]
     Unsound {
         /// Why not.
@@ -105,10 +105,7 @@ pub enum Error {
     },
     /// An artifact cannot be read or written.
     #[error("cannot {action} artifact `{path}`: {reason}", path = path.display())]
-    #[diagnostic(
-        code(artifact::file),
-        help("an artifact is a file that `tilewright compile` writes")
-    )]
+    #[diagnostic(code(artifact::file))]
     Artifact {
         /// `read` or `write`.
         action: &'static str,
@@ -116,6 +113,9 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         reason: String,
+        /// What to do.
+        #[help]
+        help: Option<String>,
     },
 }
 

@@ -3,6 +3,8 @@
 mod common;
 
 use host_runtime::{Artifact, Error};
+use ir::network::{HostType, HostView};
+use ir::op::Kind;
 use proptest::prelude::*;
 
 fn artifact() -> Artifact {
@@ -26,12 +28,12 @@ fn file_gives_back_what_was_written() {
 
 #[test]
 fn contents_that_lie_are_refused() {
-    let check = |change: fn(&mut Artifact)| {
+    fn check(change: impl FnOnce(&mut Artifact)) {
         let mut artifact = artifact();
         change(&mut artifact);
         // The hash is right: only the contents are wrong.
         assert!(Artifact::from_bytes(&artifact.to_bytes()).is_err());
-    };
+    }
     check(|a| a.program.outputs[0].word = u32::MAX);
     check(|a| a.program.outputs[0].channels = u32::MAX);
     check(|a| a.program.outputs[0].tensor = 7);
@@ -52,6 +54,77 @@ fn contents_that_lie_are_refused() {
     check(|a| a.network.outputs[0].0 = 99);
     check(|a| a.arch.array.rows = 0);
     check(|a| a.arch.clock_hz += 1);
+    check(|a| a.program.instructions.clear());
+    check(|a| a.network.inputs.clear());
+    check(|a| a.network.outputs.clear());
+    check(|a| a.network.tensors[1].name = a.network.tensors[0].name.clone());
+    for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        check(move |a| a.network.tensors[0].scale = scale);
+    }
+    check(|a| {
+        a.network.host_tail = vec![ir::network::HostStep {
+            name: "softmax".to_owned(),
+            operator: "Softmax".to_owned(),
+            input: ir::network::TensorId(9),
+        }]
+    });
+    // Two tensors of 5 channels and 4 rows and columns, and one of 2.
+    for (shape, strides) in [
+        (vec![5, 4, 4], [16, 4, 2]),
+        (vec![5, 4, 4], [0, 0, 0]),
+        (vec![5, 4, 4], [usize::MAX; 3]),
+        (vec![5, 4, 5], [16, 4, 1]),
+        (vec![usize::MAX, 4, 4], [16, 4, 1]),
+    ] {
+        check(move |a| a.network.tensors[0].host = Some(view(&shape, strides)));
+    }
+    check(|a| {
+        let Kind::MaxPool(pool) = &mut a.network.einsums[0].kind else {
+            panic!("it is a pool")
+        };
+        pool.window.kernel = [1 << 23, 1 << 23];
+        pool.window.pads = [1 << 22; 4];
+    });
+}
+
+/// A view of the host.
+fn view(shape: &[usize], strides: [usize; 3]) -> HostView {
+    HostView {
+        name: "x".to_owned(),
+        shape: shape.to_vec(),
+        strides,
+        host_type: HostType::Int8,
+    }
+}
+
+#[test]
+fn views_that_fit_are_accepted() {
+    for strides in [[16, 4, 1], [1, 20, 5]] {
+        let mut artifact = artifact();
+        artifact.network.tensors[0].host = Some(view(&[1, 5, 4, 4], strides));
+        artifact.check().unwrap();
+    }
+}
+
+#[test]
+fn text_that_no_description_needs_is_refused() {
+    for text in [
+        "a\nmodule tw_canary; endmodule",
+        "a\u{2028}b",
+        "\u{1b}[2J",
+        "\0",
+    ] {
+        let mut artifact = artifact();
+        artifact.arch.description = text.to_owned();
+        artifact.program.arch_hash = artifact.arch.hash();
+        let error = Artifact::from_bytes(&artifact.to_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`description`") && ir::text::check(&error).is_ok(),
+            "{error}"
+        );
+    }
 }
 
 proptest! {

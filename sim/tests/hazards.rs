@@ -5,7 +5,7 @@ mod common;
 use common::{edge, program, run_with};
 use ir::isa::Engine::{self, Exec, Load, Store, Vec};
 use ir::memory::MemoryModel;
-use sim::{HazardKind, Mode, SimError};
+use sim::{HazardKind, Memory, MemoryTiming, Mode, SimError};
 
 /// Runs `text` without the parts in braces, which must be a hazard of `kind`, and with them, which must be right.
 #[track_caller]

@@ -212,7 +212,7 @@ fn violations(arch: &Arch) -> Vec<Violation> {
     rule(
         pow2(arch.memory.burst_words)
             && (1..=256).contains(&arch.memory.burst_words)
-            && arch.memory.burst_words * rows <= 4096,
+            && arch.memory.burst_words.saturating_mul(rows) <= 4096,
         "memory.burst_words",
         &arch.memory.burst_words,
         "must be a power of two, at most 256 words and 4096 bytes",
@@ -294,14 +294,16 @@ fn violations(arch: &Arch) -> Vec<Violation> {
         None,
     );
     rule(
-        pow2(arch.weights.words) && (2 * cols..=1 << 18).contains(&arch.weights.words),
+        pow2(arch.weights.words)
+            && (cols.saturating_mul(2)..=1 << 18).contains(&arch.weights.words),
         "weights.words",
         &arch.weights.words,
         "must be a power of two, at least two tiles of `array.cols` words, at most 262144",
         None,
     );
     rule(
-        pow2(arch.parameters.channels) && (2 * rows..=1 << 16).contains(&arch.parameters.channels),
+        pow2(arch.parameters.channels)
+            && (rows.saturating_mul(2)..=1 << 16).contains(&arch.parameters.channels),
         "parameters.channels",
         &arch.parameters.channels,
         "must be a power of two, at least twice `array.rows`, at most 65536",

@@ -1,0 +1,269 @@
+//! Artifacts changed at random places, with a right hash: none makes a device panic or run on for ever.
+//!
+//! `TILEWRIGHT_FUZZ_INPUTS` is the number of artifacts (2,000); `scripts/fuzz-inputs` runs more.
+
+mod common;
+
+use ciborium::Value;
+use host_runtime::device::{Device, Reference, Simulator};
+use host_runtime::{Artifact, Settings};
+use ir::network::{Einsum, HostType, HostView, TensorId};
+use ir::numerics::Clamp;
+use ir::op::{Add, AveragePool, Concat, Conv, Kind, Table, Window};
+
+/// Numbers that hang on the seed alone.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ x >> 31) >> 16) as usize % n
+    }
+}
+
+/// The pool alone, and with a network of every other kind in front of it; devices do not compare network and program.
+fn bases() -> Vec<Artifact> {
+    let pool = common::pool::artifact(&common::small_dot());
+    let mut all = pool.clone();
+    let network = &mut all.network;
+    let template = network.tensors[0].clone();
+    network.tensors[0].host = Some(HostView {
+        name: "x".to_owned(),
+        shape: vec![1, 4, 4, 5],
+        strides: [1, 20, 5],
+        host_type: HostType::Float32,
+    });
+    let identity: Vec<i8> = (i8::MIN..=i8::MAX).collect();
+    let steps: Vec<i32> = identity.iter().map(|&v| i32::from(v) << 20).collect();
+    let window = Window {
+        pads: [1; 4],
+        ..Window::dense([3, 3])
+    };
+    let kinds = [
+        Kind::Conv(Conv {
+            out_channels: 5,
+            group_channels: 1,
+            groups: 5,
+            window,
+            weights: vec![1; 45],
+            bias: vec![7; 5],
+            scales: vec![0.25; 5],
+            clamp: Clamp::FULL,
+        }),
+        Kind::Add(Add {
+            tables: [steps.clone(), steps],
+            clamp: Clamp::FULL,
+        }),
+        Kind::AveragePool(AveragePool {
+            window,
+            count_include_pad: false,
+            clamp: Clamp::FULL,
+        }),
+        Kind::Table(Table {
+            values: identity.clone(),
+        }),
+        Kind::Concat(Concat {
+            tables: vec![identity],
+        }),
+    ];
+    let pooled = network.einsums.remove(0);
+    let mut last = TensorId(0);
+    for kind in kinds {
+        let output = TensorId(network.tensors.len() as u32);
+        let mut tensor = template.clone();
+        tensor.name = format!("after {}", kind.name());
+        network.tensors.push(tensor);
+        network.einsums.push(Einsum {
+            name: kind.name().to_owned(),
+            inputs: vec![last; if matches!(kind, Kind::Add(_)) { 2 } else { 1 }],
+            kind,
+            output,
+        });
+        last = output;
+    }
+    network.einsums.push(Einsum {
+        inputs: vec![last],
+        ..pooled
+    });
+    vec![pool, all]
+}
+
+fn n_values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(n_values).sum(),
+        Value::Map(entries) => entries.iter().map(|(_, value)| n_values(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// Changes the value number `at`, counted from the outside in.
+fn change(value: &mut Value, at: &mut usize, random: &mut Random) -> bool {
+    if *at == 0 {
+        replace(value, random);
+        return true;
+    }
+    *at -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().any(|item| change(item, at, random)),
+        Value::Map(entries) => entries
+            .iter_mut()
+            .any(|(_, value)| change(value, at, random)),
+        _ => false,
+    }
+}
+
+fn replace(value: &mut Value, random: &mut Random) {
+    const INTEGERS: [i128; 24] = [
+        0,
+        1,
+        -1,
+        2,
+        3,
+        4,
+        5,
+        7,
+        8,
+        16,
+        63,
+        127,
+        -128,
+        255,
+        256,
+        1023,
+        2047,
+        65_535,
+        1 << 20,
+        1 << 22,
+        1 << 31,
+        (1 << 32) - 1,
+        (1 << 63) - 1,
+        (1 << 64) - 1,
+    ];
+    const FLOATS: [f64; 9] = [
+        0.0,
+        -0.0,
+        -1.0,
+        1e-45,
+        1e38,
+        1e-38,
+        f64::NAN,
+        f64::INFINITY,
+        2.0,
+    ];
+    match value {
+        Value::Integer(number) => {
+            let near = i128::from(*number) + random.below(5) as i128 - 2;
+            let given = match random.below(2) {
+                0 => near,
+                _ => INTEGERS[random.below(INTEGERS.len())],
+            };
+            *number = given.try_into().unwrap_or(*number);
+        }
+        Value::Float(number) => *number = FLOATS[random.below(FLOATS.len())],
+        Value::Text(text) => {
+            let hostile = ir::text::hostile();
+            *text = hostile[random.below(hostile.len())].clone();
+        }
+        Value::Bool(flag) => *flag = !*flag,
+        Value::Array(items) if !items.is_empty() => {
+            let (a, b) = (random.below(items.len()), random.below(items.len()));
+            match random.below(5) {
+                0 => items.clear(),
+                1 => items.swap(a, b),
+                2 => items.insert(b, items[a].clone()),
+                3 => items.truncate(a),
+                _ => drop(items.remove(a)),
+            }
+        }
+        Value::Bytes(bytes) => bytes.truncate(random.below(bytes.len() + 1)),
+        other => *other = Value::Null,
+    }
+}
+
+/// A seed's artifact, if it is one in form.
+fn artifact(base: &Value, seed: u64) -> Option<Artifact> {
+    let mut random = Random(seed);
+    let mut value = base.clone();
+    for _ in 0..=random.below(2) {
+        let n = n_values(&value);
+        change(&mut value, &mut random.below(n), &mut random);
+    }
+    let mut artifact: Artifact = value.deserialized().ok()?;
+    // An arch that is still legal has another hash, which would end most tries.
+    if random.below(4) > 0 {
+        artifact.program.arch_hash = artifact.arch.hash();
+    }
+    Some(artifact)
+}
+
+#[test]
+fn changed_artifacts_are_refused_or_run() {
+    let n = std::env::var("TILEWRIGHT_FUZZ_INPUTS").map_or(2_000, |n| n.parse().unwrap());
+    let bases: Vec<Value> = bases()
+        .iter()
+        .map(|artifact| {
+            artifact.check().unwrap();
+            Value::serialized(artifact).unwrap()
+        })
+        .collect();
+    let (mut refused, mut ended, mut failed) = (0_u64, 0_u64, 0_u64);
+    for seed in 0..n {
+        let Some(artifact) = artifact(&bases[seed as usize % bases.len()], seed) else {
+            refused += 1;
+            continue;
+        };
+        if let Err(error) = artifact.check() {
+            assert!(miette::Diagnostic::code(&error).is_some(), "{error}");
+            refused += 1;
+            continue;
+        }
+        if run(&artifact) {
+            ended += 1;
+        } else {
+            failed += 1;
+        }
+    }
+    // All three must be met, or the changes are too many or too few.
+    assert!(
+        refused > n / 10 && ended > n / 10,
+        "{refused} refused, {ended} ended, {failed} failed"
+    );
+    report(&format!(
+        "artifacts: {n} executions, {refused} refused, {ended} ran, {failed} stopped by the simulator"
+    ));
+}
+
+/// Runs an accepted artifact wherever that is quick; whether the simulator came to an end.
+fn run(artifact: &Artifact) -> bool {
+    assert!(!artifact.program.disassembly().is_empty());
+    let network = &artifact.network;
+    let inputs: Vec<Vec<i8>> = network
+        .inputs
+        .iter()
+        .map(|id| vec![1; network.tensor(*id).n_values()])
+        .collect();
+    for (id, values) in network.inputs.iter().zip(&inputs) {
+        let tensor = network.tensor(*id);
+        if let Ok(host) = tensor.to_host(values) {
+            assert_eq!(&tensor.from_host(&host).unwrap(), values);
+        }
+    }
+    if artifact.reference_steps() < 1 << 20 {
+        let mut session = Reference.load(artifact).unwrap();
+        session.run(&inputs).unwrap();
+    }
+    let settings = Settings {
+        cycle_limit: 100_000,
+        ..Settings::default()
+    };
+    let mut session = Simulator { settings }.load(artifact).unwrap();
+    session.run(&inputs).is_ok()
+}
+
+#[expect(clippy::print_stdout, reason = "the script keeps the count")]
+fn report(text: &str) {
+    println!("{text}");
+}
