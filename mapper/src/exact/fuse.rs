@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::{StopReason, gap};
 use super::cost::Cost;
 use super::search::Point;
-use super::{Hooks, Infeasible, Model, Objective, Sought, Stop, recall, search_each, text};
+use super::{Hooks, Infeasible, Model, Objective, Sought, Steps, Stop, recall, search_each, text};
 use flow::{Flow, flows};
 use group::{Group, Known, Need};
 use hull::{Aim, Corner, Hull};
@@ -186,9 +186,14 @@ fn search(
     };
     let both = |way| [(way, Sharing::Residents), (way, Sharing::Loops)];
     let rank = |f: &Fused| objective.rank(f.energy_pj, f.cycles);
-    let mut join = Join::new(workload, tree, model, objectives[0]);
+    let Some(mut join) = Join::new(workload, tree, model, objectives[0], &mut stop) else {
+        best.certificate.stop = StopReason::Stopped;
+        best.certificate.open_bound = Some(0.0);
+        return Ok(Some(best));
+    };
     if objectives[0] == objective && best.certificate.stop == StopReason::Exhausted {
-        join.learn(points);
+        // What is not learnt before it is stopped is not needed either.
+        let _ = join.learn(points, &mut stop);
     }
     for (way, sharing) in objectives.into_iter().flat_map(both) {
         if way == Objective::EnergyDelay {
@@ -303,7 +308,10 @@ fn group_choices<'k>(
     certificate: &mut FusionCertificate,
     stop: &mut Stop,
 ) -> Option<&'k Hull<group::Choice>> {
-    let part = group.parts(parts);
+    let Some(part) = group.parts(parts, stop) else {
+        certificate.stop = StopReason::Stopped;
+        return None;
+    };
     let floors = (group.first..)
         .zip(&part)
         .map(|(einsum, part)| parts.floor(einsum, *part));
@@ -346,16 +354,23 @@ struct Join<'a> {
 type States = BTreeMap<BTreeSet<usize>, Hull<usize>>;
 
 impl<'a> Join<'a> {
-    fn new(workload: &'a Workload, tree: &'a Tree, model: Model, objective: Objective) -> Join<'a> {
+    /// The join before its first position; none if it was stopped.
+    fn new(
+        workload: &'a Workload,
+        tree: &'a Tree,
+        model: Model,
+        objective: Objective,
+        stop: &mut Stop,
+    ) -> Option<Join<'a>> {
         let flows = flows(workload, tree);
         let mut parts = Parts::new(workload, tree, model, Aim::new(objective));
         let mut before = vec![(0.0, 0.0)];
         for index in 0..workload.einsums.len() {
             let (energy, cycles) = before[index];
-            let least = parts.least(index, &flows);
+            let least = parts.least(index, &flows, stop)?;
             before.push((energy + least.0, cycles + least.1));
         }
-        Join {
+        Some(Join {
             workload,
             tree,
             flows,
@@ -363,7 +378,7 @@ impl<'a> Join<'a> {
             least: before[before.len() - 1],
             before,
             known: BTreeMap::new(),
-        }
+        })
     }
 
     /// Goes on for another aim. What is known for a wider one of the same objective still holds.
@@ -374,12 +389,12 @@ impl<'a> Join<'a> {
         self.parts.turn_to(aim);
     }
 
-    /// Takes the best nest of each einsum alone.
-    fn learn(&mut self, points: Vec<Point>) {
+    /// Takes the best nest of each einsum alone; none if it was stopped.
+    fn learn(&mut self, points: Vec<Point>, stop: &mut Stop) -> Option<()> {
         for (index, point) in points.into_iter().enumerate() {
             let group = Group::new(index, index, &BTreeSet::new(), &self.flows);
             let (key, reserved) = group.key(&self.parts);
-            let part = group.parts(&mut self.parts);
+            let part = group.parts(&mut self.parts, stop)?;
             let choice = group::Choice::alone(&self.parts, part[0], point);
             let repeat = self.workload.einsums[index].repeat as f64;
             let cost = &choice.steps[0].point.cost;
@@ -394,6 +409,7 @@ impl<'a> Join<'a> {
             self.known
                 .insert(key, vec![Known::new(reserved, anything, choices)]);
         }
+        Some(())
     }
 
     /// The best schedule, if it is at least as good as `known`.
@@ -415,7 +431,7 @@ impl<'a> Join<'a> {
         for first in 0..n {
             let here = std::mem::take(&mut states[first]);
             let ahead = match sharing {
-                Sharing::Loops => self.ahead(first, &here),
+                Sharing::Loops => self.ahead(first, &here, Steps::new(certificate.nodes, stop)),
                 Sharing::Residents => Vec::new(),
             };
             for (residents, front) in here.into_iter().filter(|h| !h.1.corners().is_empty()) {
@@ -492,8 +508,14 @@ impl<'a> Join<'a> {
         best.map(|best| self.schedule(&arena, best.item))
     }
 
-    /// What einsums alone make of `here`, for as many of them as groups at `first` can hold, as far as they are known.
-    fn ahead(&self, first: usize, here: &States) -> Vec<BTreeMap<BTreeSet<usize>, Hull<()>>> {
+    /// What einsums alone make of `here`, for as many of them as groups at `first` can hold, as far as they are known and
+    /// until it is stopped.
+    fn ahead(
+        &self,
+        first: usize,
+        here: &States,
+        mut steps: Steps,
+    ) -> Vec<BTreeMap<BTreeSet<usize>, Hull<()>>> {
         let aim = self.parts.aim;
         let n = self.workload.einsums.len();
         let may = |last: &usize| flow::may_group(&self.flows, self.workload, first, *last);
@@ -513,6 +535,9 @@ impl<'a> Join<'a> {
             let mut next: BTreeMap<BTreeSet<usize>, Hull<()>> = BTreeMap::new();
             for (residents, from) in &ahead[at - first] {
                 for after in flow::after(&self.flows, residents, at, at) {
+                    if steps.take().is_none() {
+                        return ahead;
+                    }
                     let residents = residents.union(&after).copied().collect();
                     let group = Group::new(at, at, &residents, &self.flows);
                     let (key, reserved) = group.key(&self.parts);

@@ -96,8 +96,41 @@ impl Default for Model {
     }
 }
 
-/// Asked now and then with the number of nodes searched so far; true stops the search.
+/// Asked now and then with the number of nodes searched so far, also while what is to be searched is listed; true stops
+/// the search.
 pub type Stop<'a> = dyn FnMut(u64) -> bool + 'a;
+
+/// Small steps of work, such as choices that are listed, after some of which `stop` is asked.
+struct Steps<'a, 's> {
+    stop: &'a mut Stop<'s>,
+    nodes: u64,
+    taken: u64,
+}
+
+impl<'a, 's> Steps<'a, 's> {
+    /// Steps after `nodes` nodes of a search.
+    fn new(nodes: u64, stop: &'a mut Stop<'s>) -> Steps<'a, 's> {
+        let taken = 0;
+        Steps { stop, nodes, taken }
+    }
+
+    /// Takes a step, unless it is time to stop.
+    fn take(&mut self) -> Option<()> {
+        self.taken += 1;
+        match self.taken.is_multiple_of(STEPS) {
+            true => self.ask(),
+            false => Some(()),
+        }
+    }
+
+    /// Asks at once, before a long step.
+    fn ask(&mut self) -> Option<()> {
+        (!(self.stop)(self.nodes)).then_some(())
+    }
+}
+
+/// Steps between two questions, which read a clock: some steps take no longer than that, and some a thousand times as long.
+const STEPS: u64 = 64;
 
 /// A mapping with its cost.
 #[derive(Clone, Debug, PartialEq)]

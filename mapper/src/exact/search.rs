@@ -33,7 +33,7 @@ use std::rc::Rc;
 
 use ir::workload::MAX_RANKS;
 
-use super::Stop;
+use super::{Steps, Stop};
 use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, fills, seen};
@@ -145,8 +145,9 @@ pub(crate) struct Choice {
 }
 
 impl Plan {
-    /// The plan of `problem`, of which nothing is given and whose ranks can be unrolled as `splits` say.
-    pub(crate) fn new(problem: &Problem, splits: Rc<Vec<Split>>) -> Plan {
+    /// The plan of `problem`, of which nothing is given and whose ranks can be unrolled as `splits` say; none if it was
+    /// stopped.
+    pub(crate) fn new(problem: &Problem, splits: Rc<Vec<Split>>, stop: &mut Stop) -> Option<Plan> {
         debug_assert!(
             problem.outer.is_empty(),
             "bounds of choices know no given steps"
@@ -156,17 +157,19 @@ impl Plan {
             .iter()
             .map(|&n| Sizes::new(n, problem.model.perfect))
             .collect();
-        let placements = placements(problem);
-        let mut bounds = Vec::with_capacity(placements.len());
-        let mut choices = Vec::with_capacity(placements.len() * splits.len());
-        for (placement, nodes) in placements.iter().enumerate() {
+        let mut steps = Steps::new(0, stop);
+        let mut kept = Vec::new();
+        let mut bounds = Vec::new();
+        let mut choices = Vec::new();
+        for (placement, nodes) in placements(problem).enumerate() {
             assert!(
                 nodes.len() + problem.operands.len() <= MAX_NODES,
                 "a tree has at most {MAX_NODES} kept tensors"
             );
-            let of = Bounds::new(problem, nodes, &splits);
-            let added = of.added(&least_traffic(problem, nodes));
+            let of = Bounds::new(problem, &nodes, &splits);
+            let added = of.added(&least_traffic(problem, &nodes));
             for split in 0..splits.len() {
+                steps.take()?;
                 let (energy, cycles) = of.least(split, &added);
                 choices.push(Choice {
                     placement,
@@ -176,29 +179,37 @@ impl Plan {
                 });
             }
             bounds.push(of);
+            kept.push(nodes);
         }
-        Plan {
+        Some(Plan {
             sizes,
-            placements,
+            placements: kept,
             splits,
             bounds,
             choices,
-        }
+        })
     }
 }
 
 impl Plan {
     /// The choices with what they cost at least in the room that the memories above the fan-outs have, and how many nodes
-    /// that took.
+    /// that took; none if it was stopped.
     ///
     /// What these memories move does not depend on how ranks are unrolled below them, except that tiles must not be too
     /// small for that; so one walk of them alone, for each placement, bounds all unrollings.
-    fn choices_in_room(&self, problem: &Problem, stop: &mut Stop<'_>) -> (Vec<Choice>, u64) {
+    fn choices_in_room(
+        &self,
+        problem: &Problem,
+        stop: &mut Stop<'_>,
+    ) -> Option<(Vec<Choice>, u64)> {
         let alone = Split {
             copies: vec![[1; MAX_RANKS]; problem.fanouts.len()],
         };
         let mut certificate = Certificate::default();
         let mut more = |nodes: &Vec<Node>| {
+            if stop(certificate.nodes) {
+                return None;
+            }
             let frame = Frame {
                 problem,
                 sizes: &self.sizes,
@@ -211,16 +222,16 @@ impl Plan {
             let mut goal = LeastEnergy(f64::INFINITY);
             let until = certificate.nodes + ROOM_NODES;
             let mut soon = |nodes| nodes > until || stop(nodes);
-            frame
-                .walk(Scope::Above, &mut goal, &mut soon, &mut certificate)
-                .map_or(0.0, |()| goal.0 - frame.form().least(&least).0)
+            let walked = frame.walk(Scope::Above, &mut goal, &mut soon, &mut certificate);
+            Some(walked.map_or(0.0, |()| goal.0 - frame.form().least(&least).0))
         };
-        let more: Vec<f64> = self.placements.iter().map(&mut more).collect();
+        let more: Vec<f64> = self.placements.iter().map(&mut more).collect::<Option<_>>()?;
         let raised = |choice: &Choice| Choice {
             energy: choice.energy + more[choice.placement],
             ..*choice
         };
-        (self.choices.iter().map(raised).collect(), certificate.nodes)
+        let raised = self.choices.iter().map(raised).collect();
+        Some((raised, certificate.nodes))
     }
 }
 
@@ -251,14 +262,27 @@ pub(crate) fn search<G: Goal>(
     goal: &mut G,
     stop: &mut Stop<'_>,
 ) -> Result<Certificate, NoNest> {
-    let plan = Plan::new(problem, Rc::new(distinct_splits(problem)));
-    let (choices, nodes) = plan.choices_in_room(problem, stop);
+    let Some((plan, choices, nodes)) = prepared(problem, stop) else {
+        return Ok(Certificate {
+            stop: StopReason::Stopped,
+            open_bound: Some(0.0),
+            ..Certificate::default()
+        });
+    };
     let mut certificate = search_in(&plan, problem, choices.into_iter(), goal, stop);
     certificate.nodes += nodes;
     if certificate.leaves == 0 && certificate.stop == StopReason::Exhausted {
         return Err(NoNest);
     }
     Ok(certificate)
+}
+
+/// The plan of `problem`, its choices and how many nodes they took; none if it was stopped.
+fn prepared(problem: &Problem, stop: &mut Stop<'_>) -> Option<(Plan, Vec<Choice>, u64)> {
+    let splits = distinct_splits(problem, stop)?;
+    let plan = Plan::new(problem, Rc::new(splits), stop)?;
+    let (choices, nodes) = plan.choices_in_room(problem, stop)?;
+    Some((plan, choices, nodes))
 }
 
 /// Finds the best nests of `problem` among `choices` of its plan, from its given steps on, for `goal`.
@@ -297,6 +321,12 @@ pub(crate) fn search_in<G: Goal>(
         if goal.is_hopeless(task.energy, task.cycles) || goal.is_hopeless_rank(task.rank) {
             certificate.pruned_by_bound += 1;
             continue;
+        }
+        // Many walks are too short to ask.
+        if stop(certificate.nodes) {
+            certificate.stop = StopReason::Stopped;
+            certificate.open_bound = Some(open_rank);
+            break;
         }
         let nodes = &plan.placements[task.placement];
         let split = &plan.splits[task.split];

@@ -10,6 +10,7 @@ use std::ops::Range;
 use ir::workload::MAX_RANKS;
 
 use super::problem::{Mask, Problem, members};
+use super::{Steps, Stop};
 
 /// The tile sizes of one rank.
 pub(crate) struct Sizes {
@@ -72,14 +73,12 @@ pub(crate) struct Node {
 }
 
 /// All choices of what is kept where: outermost memories first, each list ordered so that parents come before children.
-pub(crate) fn placements(problem: &Problem) -> Vec<Vec<Node>> {
+pub(crate) fn placements(problem: &Problem) -> impl Iterator<Item = Vec<Node>> {
     let optional: Vec<(usize, usize)> = (0..problem.memories.len())
         .flat_map(|m| members(problem.memories[m].may_bypass).map(move |o| (m, o)))
         .filter(|(_, o)| *o < problem.operands.len())
         .collect();
-    (0..1u32 << optional.len())
-        .map(|passed| placement(problem, &optional, passed))
-        .collect()
+    (0..1u32 << optional.len()).map(move |passed| placement(problem, &optional, passed))
 }
 
 fn placement(problem: &Problem, optional: &[(usize, usize)], passed: Mask) -> Vec<Node> {
@@ -139,24 +138,24 @@ impl Split {
     }
 }
 
-/// All ways to unroll.
+/// All ways to unroll; none if it was stopped.
 ///
 /// Neighbouring fan-outs that share alike are one to everything above and below: only the copies along each rank count.
-pub(crate) fn splits(problem: &Problem) -> Vec<Split> {
-    Found::all(problem, Vec::new(), false)
+pub(crate) fn splits(problem: &Problem, stop: &mut Stop) -> Option<Vec<Split>> {
+    Found::all(problem, Vec::new(), false, stop)
 }
 
-/// Those of them that differ in what they cost.
+/// Those of them that differ in what they cost; none if it was stopped.
 ///
 /// - If the einsum stays the same when ranks change places, such as rows and columns of an image together with those of
 ///   its filter, so do the best nests of a split: of splits that are the same but for names, one is enough.
 /// - More copies than a rank is long are as many as it is long, since tiles above are whole then: two neighbouring
 ///   fan-outs have less than `2 t` copies for a tile of `t`, and all but the whole are at most half of it, rounded up.
 ///   Each copy that starts sums of its own must count for that.
-pub(crate) fn distinct_splits(problem: &Problem) -> Vec<Split> {
+pub(crate) fn distinct_splits(problem: &Problem, stop: &mut Stop) -> Option<Vec<Split>> {
     let mut renamings = Vec::new();
     renamings_from(problem, &mut Vec::new(), &mut renamings);
-    Found::all(problem, renamings, !problem.model.free_first_terms)
+    Found::all(problem, renamings, !problem.model.free_first_terms, stop)
 }
 
 struct Found {
@@ -171,7 +170,12 @@ struct Found {
 }
 
 impl Found {
-    fn all(problem: &Problem, renamings: Vec<Vec<usize>>, joins: bool) -> Vec<Split> {
+    fn all(
+        problem: &Problem,
+        renamings: Vec<Vec<usize>>,
+        joins: bool,
+        stop: &mut Stop,
+    ) -> Option<Vec<Split>> {
         let mut found = Found {
             splits: Vec::new(),
             seen: BTreeSet::new(),
@@ -184,8 +188,14 @@ impl Found {
         };
         let mut left = problem.sizes.clone();
         let room = problem.fanouts.first().map_or(1, |f| f.size);
-        unroll(problem, 0, 0, room, &mut left, &mut split, &mut found);
-        found.splits
+        let mut steps = Steps::new(0, stop);
+        let mut ways = Ways {
+            problem,
+            found: &mut found,
+            steps: &mut steps,
+        };
+        ways.unroll(0, 0, room, &mut left, &mut split)?;
+        Some(found.splits)
     }
 
     fn add(&mut self, problem: &Problem, split: &Split) {
@@ -257,33 +267,44 @@ fn alike(problem: &Problem) -> Vec<Range<usize>> {
     alike
 }
 
-/// Decides rank `rank` of fan-out `fanout`, of which `room` copies are left, and all that follow.
-fn unroll(
-    problem: &Problem,
-    fanout: usize,
-    rank: usize,
-    room: u64,
-    left: &mut [u64],
-    split: &mut Split,
-    found: &mut Found,
-) {
-    let Some(component) = problem.fanouts.get(fanout) else {
-        found.add(problem, split);
-        return;
-    };
-    if rank == left.len() {
-        let next = problem.fanouts.get(fanout + 1).map_or(1, |f| f.size);
-        return unroll(problem, fanout + 1, 0, next, left, split, found);
-    }
-    let before = left[rank];
-    let may = component.ranks >> rank & 1 == 1;
-    for piece in pieces(before, problem.model.perfect) {
-        let copies = before.div_ceil(piece);
-        if copies > room || (copies > 1 && !may) {
-            break;
+/// A walk through the ways to unroll.
+struct Ways<'a, 'b, 's> {
+    problem: &'a Problem,
+    found: &'a mut Found,
+    steps: &'a mut Steps<'b, 's>,
+}
+
+impl Ways<'_, '_, '_> {
+    /// Decides rank `rank` of fan-out `fanout`, of which `room` copies are left, and all that follow; none if it was
+    /// stopped.
+    fn unroll(
+        &mut self,
+        fanout: usize,
+        rank: usize,
+        room: u64,
+        left: &mut [u64],
+        split: &mut Split,
+    ) -> Option<()> {
+        self.steps.take()?;
+        let Some(component) = self.problem.fanouts.get(fanout) else {
+            self.found.add(self.problem, split);
+            return Some(());
+        };
+        if rank == left.len() {
+            let next = self.problem.fanouts.get(fanout + 1).map_or(1, |f| f.size);
+            return self.unroll(fanout + 1, 0, next, left, split);
         }
-        (left[rank], split.copies[fanout][rank]) = (piece, copies);
-        unroll(problem, fanout, rank + 1, room / copies, left, split, found);
+        let before = left[rank];
+        let may = component.ranks >> rank & 1 == 1;
+        for piece in pieces(before, self.problem.model.perfect) {
+            let copies = before.div_ceil(piece);
+            if copies > room || (copies > 1 && !may) {
+                break;
+            }
+            (left[rank], split.copies[fanout][rank]) = (piece, copies);
+            self.unroll(fanout, rank + 1, room / copies, left, split)?;
+        }
+        (left[rank], split.copies[fanout][rank]) = (before, 1);
+        Some(())
     }
-    (left[rank], split.copies[fanout][rank]) = (before, 1);
 }

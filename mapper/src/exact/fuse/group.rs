@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::Stop;
+use super::super::{Steps, Stop};
 use super::super::cost::{extent, held_bits};
 use super::super::goal::SAME;
 use super::super::nest::{Step, Tile, last_loop, tile};
@@ -261,15 +261,18 @@ impl<'a> Group<'a> {
         self.exchanged.iter().map(|e| (e.flow, e.internal))
     }
 
-    /// The part of each einsum.
-    pub(crate) fn parts(&self, parts: &mut Parts) -> Vec<usize> {
+    /// The part of each einsum; none if it was stopped.
+    pub(crate) fn parts(&self, parts: &mut Parts, stop: &mut Stop) -> Option<Vec<usize>> {
+        let flows = || self.exchanged().map(|(flow, _)| flow);
         (self.first..=self.last)
-            .map(|einsum| parts.exchanging(einsum, self.exchanged().map(|(flow, _)| flow)))
+            .map(|einsum| parts.exchanging(einsum, flows(), stop))
             .collect()
     }
 }
 
 /// The choices for `group`, whose einsums are `part`, that no other beats, of those that are needed.
+///
+/// If it is stopped, `certificate` says so, and the choices are those found so far.
 pub(crate) fn best(
     group: &Group,
     part: Vec<usize>,
@@ -294,8 +297,9 @@ pub(crate) fn best(
     if let Some(least) = context.least(&[]) {
         open.insert((0, u64::MAX), (Vec::new(), least));
     }
+    let mut evaluated = Some(());
     while let Some((_, (loops, least))) = open.pop_first() {
-        if stop(certificate.nodes) {
+        if evaluated.is_none() || stop(certificate.nodes) {
             certificate.stop = super::StopReason::Stopped;
             break;
         }
@@ -309,9 +313,13 @@ pub(crate) fn best(
             continue;
         }
         if (group.first == group.last || !loops.is_empty()) && context.may_fit(&loops, false) {
-            context.evaluate(&loops, certificate, stop);
+            evaluated = context.evaluate(&loops, certificate, stop);
         }
         for next in context.extensions(&loops) {
+            if stop(certificate.nodes) {
+                evaluated = None;
+                break;
+            }
             let loops: Vec<Loop> = loops.iter().copied().chain([next]).collect();
             match context.least(&loops) {
                 Some((energy, cycles)) if !context.is_hopeless(energy, cycles) => {
@@ -520,8 +528,8 @@ impl Context<'_, '_, '_> {
         Some(sum)
     }
 
-    /// The choices of what `einsum` holds above shared loops.
-    fn options(&mut self, loops: &[Loop], einsum: usize) -> Vec<Held> {
+    /// The choices of what `einsum` holds above shared loops; none if it was stopped.
+    fn options(&mut self, loops: &[Loop], einsum: usize, steps: &mut Steps) -> Option<Vec<Held>> {
         let problem = self.problem(einsum);
         let n_shared = loops.iter().take_while(|l| l.holds(einsum)).count();
         let indexes = |depth: usize, operand: usize| {
@@ -541,6 +549,7 @@ impl Context<'_, '_, '_> {
                         continue;
                     }
                     for choice in choices.clone() {
+                        steps.take()?;
                         if choice.iter().all(|c| c.0 != operand) {
                             choices.push(
                                 choice
@@ -556,6 +565,8 @@ impl Context<'_, '_, '_> {
         let repeat = self.repeat(einsum);
         let mut options = Vec::new();
         for held in choices {
+            // A bound of each is a walk over all choices of its plan.
+            steps.ask()?;
             let outer = self.outer(loops, einsum, &held);
             let part = &mut self.parts.parts[self.part[einsum - self.group.first]];
             if let Some(least) = part.least(outer.clone(), false) {
@@ -566,14 +577,20 @@ impl Context<'_, '_, '_> {
                 });
             }
         }
-        options
+        Some(options)
     }
 
-    /// Finds the best choices with these shared loops.
-    fn evaluate(&mut self, loops: &[Loop], certificate: &mut FusionCertificate, stop: &mut Stop) {
+    /// Finds the best choices with these shared loops; none if it was stopped.
+    fn evaluate(
+        &mut self,
+        loops: &[Loop],
+        certificate: &mut FusionCertificate,
+        stop: &mut Stop,
+    ) -> Option<()> {
+        let mut steps = Steps::new(certificate.nodes, stop);
         let options: Vec<Vec<Held>> = (self.group.first..=self.group.last)
-            .map(|e| self.options(loops, e))
-            .collect();
+            .map(|e| self.options(loops, e, &mut steps))
+            .collect::<Option<_>>()?;
         // At least what the einsums after each add.
         let mut rest = vec![(0.0, 0.0)];
         for of_einsum in options.iter().rev() {
@@ -589,6 +606,7 @@ impl Context<'_, '_, '_> {
             let mut longer = Vec::new();
             for (chosen, sum) in &combinations {
                 for (index, Held { least, .. }) in of_einsum.iter().enumerate() {
+                    steps.take()?;
                     let sum = (sum.0 + least.0, sum.1 + least.1);
                     if !self.is_hopeless(sum.0 + rest.0, sum.1 + rest.1) {
                         longer.push((chosen.iter().copied().chain([index]).collect(), sum));
@@ -605,6 +623,7 @@ impl Context<'_, '_, '_> {
                 .expect("costs are numbers")
         });
         for (chosen, least) in combinations {
+            Steps::new(certificate.nodes, stop).ask()?;
             if self.is_hopeless(least.0, least.1) {
                 continue;
             }
@@ -614,6 +633,7 @@ impl Context<'_, '_, '_> {
                 None => certificate.pruned_by_capacity += 1,
             }
         }
+        Some(())
     }
 
     /// Whether what is exchanged fits with these shared loops, or, with `more`, could with others below them, if there

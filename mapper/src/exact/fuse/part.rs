@@ -99,12 +99,12 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The part of an einsum whose operands are exchanged in the memories `roots`.
-    fn get(&mut self, einsum: usize, roots: Vec<usize>) -> usize {
+    /// The part of an einsum whose operands are exchanged in the memories `roots`; none if it was stopped.
+    fn get(&mut self, einsum: usize, roots: Vec<usize>, stop: &mut Stop) -> Option<usize> {
         let form = &self.workload.einsums[einsum];
         let key = (self.shapes[einsum], roots);
         if let Some(at) = self.index.get(&key) {
-            return *at;
+            return Some(*at);
         }
         let mut problem = Problem::new(form, self.tree, self.model);
         for (operand, root) in key.1.iter().enumerate() {
@@ -113,19 +113,26 @@ impl<'a> Parts<'a> {
             }
         }
         // Shared loops tell ranks apart that are alike without them, so no unrolling stands for another here.
-        let splits = self.splits.entry(key.0);
-        let splits = Rc::clone(splits.or_insert_with(|| Rc::new(splits_of(&problem))));
-        self.parts.push(Part::new(problem, splits, self.aim));
+        let splits = match self.splits.get(&key.0) {
+            Some(known) => Rc::clone(known),
+            None => {
+                let splits = Rc::new(splits_of(&problem, stop)?);
+                self.splits.insert(key.0, Rc::clone(&splits));
+                splits
+            }
+        };
+        self.parts.push(Part::new(problem, splits, self.aim, stop)?);
         self.index.insert(key, self.parts.len() - 1);
-        self.parts.len() - 1
+        Some(self.parts.len() - 1)
     }
 
-    /// The part of an einsum that exchanges `flows` on chip.
+    /// The part of an einsum that exchanges `flows` on chip; none if it was stopped.
     pub(crate) fn exchanging<'f>(
         &mut self,
         einsum: usize,
         flows: impl Iterator<Item = &'f Flow>,
-    ) -> usize {
+        stop: &mut Stop,
+    ) -> Option<usize> {
         let mut roots = vec![0; self.workload.einsums[einsum].operands.len()];
         for flow in flows {
             let memory = flow.memory.expect("what is exchanged on chip has a memory");
@@ -136,13 +143,19 @@ impl<'a> Parts<'a> {
                 *roots.last_mut().expect("an einsum has an output") = memory;
             }
         }
-        self.get(einsum, roots)
+        self.get(einsum, roots, stop)
     }
 
-    /// At least the energy and the cycles of an einsum, wherever its operands are exchanged.
-    pub(crate) fn least(&mut self, einsum: usize, flows: &[Flow]) -> Sum {
-        let part = self.exchanging(einsum, flows.iter().filter(|f| f.memory.is_some()));
-        self.floor(einsum, part)
+    /// At least the energy and the cycles of an einsum, wherever its operands are exchanged; none if it was stopped.
+    pub(crate) fn least(
+        &mut self,
+        einsum: usize,
+        flows: &[Flow],
+        stop: &mut Stop,
+    ) -> Option<Sum> {
+        let on_chip = flows.iter().filter(|f| f.memory.is_some());
+        let part = self.exchanging(einsum, on_chip, stop)?;
+        Some(self.floor(einsum, part))
     }
 
     /// At least the energy and the cycles of an einsum as `part`, in whatever loops.
@@ -186,13 +199,18 @@ impl Below {
 }
 
 impl Part {
-    fn new(problem: Problem, splits: Rc<Vec<Split>>, aim: Aim) -> Part {
-        let plan = Plan::new(&problem, splits);
+    fn new(
+        problem: Problem,
+        splits: Rc<Vec<Split>>,
+        aim: Aim,
+        stop: &mut Stop,
+    ) -> Option<Part> {
+        let plan = Plan::new(&problem, splits, stop)?;
         let least = |of: fn(&Choice) -> f64| {
             let costs = plan.choices.iter().map(of);
             costs.fold(f64::INFINITY, f64::min)
         };
-        Part {
+        Some(Part {
             aim,
             size_bits: problem.memories.iter().map(|m| m.size_bits).collect(),
             floor: (least(|c| c.energy), least(|c| c.cycles)),
@@ -200,7 +218,7 @@ impl Part {
             problem,
             below: None,
             least: BTreeMap::new(),
-        }
+        })
     }
 
     fn can_unroll(&self, split: &Split, tile: &[u64]) -> bool {

@@ -409,7 +409,10 @@ fn bounds_below_shared_loops_are_admissible() {
                 for memory in &mut problem.memories[1..2] {
                     memory.size_bits = memory.size_bits.map(|size| size - reserved);
                 }
-                let plan = Plan::new(&problem, Rc::new(splits(&problem)));
+                let mut stop = |_| false;
+                let splits = splits(&problem, &mut stop).expect("nothing stops it");
+                let plan = Plan::new(&problem, Rc::new(splits), &mut stop);
+                let plan = plan.expect("nothing stops it");
                 problem.outer.clone_from(outer);
                 let is_kept = |nodes: &[Node]| {
                     outer.iter().all(|step| match *step {
@@ -445,7 +448,8 @@ fn bounds_below_shared_loops_are_admissible() {
                     n_values: 24,
                     bits: 8,
                 };
-                let part = parts.exchanging(0, std::iter::once(&flow));
+                let part = parts.exchanging(0, std::iter::once(&flow), &mut |_| false);
+                let part = part.expect("nothing stops it");
                 let found = parts.parts[part].search(
                     outer,
                     &[0, reserved, 0, 0],

@@ -165,8 +165,9 @@ impl Brute<'_> {
     fn all(problem: &Problem) -> Option<Vec<(Nest, Cost)>> {
         let mut found = Vec::new();
         let mut counted = 0;
-        for nodes in &placements(problem) {
-            for split in &splits(problem) {
+        let splits = splits(problem, &mut |_| false).expect("nothing stops it");
+        for nodes in &placements(problem).collect::<Vec<_>>() {
+            for split in &splits {
                 let sizes = problem.sizes.iter();
                 let mut brute = Brute {
                     problem,

@@ -188,7 +188,7 @@ fn memory(random: &mut Random, name: String, outermost: bool) -> Component {
 
 /// Any nest, whether it fits or not: loops anywhere, of any sizes.
 pub(super) fn nest(random: &mut Random, problem: &Problem) -> Nest {
-    let placements = placements(problem);
+    let placements: Vec<_> = placements(problem).collect();
     let nodes = random.pick(&placements).clone();
     let mut draft = Draft {
         problem,
