@@ -19,7 +19,7 @@ use crate::Error;
 const MAGIC: &[u8] = b"tilewright artifact\n";
 
 /// The version of the file form.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Files above this size are refused.
 pub const SIZE_LIMIT: u64 = 1 << 30;

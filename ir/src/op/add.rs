@@ -82,7 +82,7 @@ impl Add {
     /// Builds the tables for operands `a` and `b` and output `y`, of which only scale and zero point are read.
     ///
     /// # Errors
-    /// [`AddError`] if a scale is not a positive normal number, or if both operands have more than about 2^20 times the
+    /// [`AddError`] if a scale is not a positive normal number, or if both operands have more than about 2^21 times the
     /// scale of the output.
     pub fn new(a: &Tensor, b: &Tensor, y: &Tensor, clamp: Clamp) -> Result<Self, AddError> {
         let sums = ExactSums::new(a, b, y)?;
