@@ -4,8 +4,8 @@
 //! fraction as fit, and fold the output's zero point in before the one rounding. This integer form *is* the meaning.
 //!
 //! [`Add::new`] picks the entries such that the result is that of the exact real sum, rounded half to even, for every
-//! pair of operands: entries rounded to nearest miss it where a sum is within 2^-20 of a tie, which is up to half of
-//! all pairs where the scales are all but simple fractions of each other. [`Add::difference`] counts what is left.
+//! pair of operands. Entries rounded to nearest miss it where a sum is within 2^-20 of a tie: hundreds of pairs where
+//! the scales are all but simple fractions of each other. [`Add::difference`] counts what is left.
 
 mod exact;
 #[cfg(test)]
@@ -96,7 +96,7 @@ impl Add {
     /// Builds the tables for operands `a` and `b` and output `y`, of which only scale and zero point are read.
     ///
     /// # Errors
-    /// [`AddError`] if a scale is not a positive normal number, or if both operands have more than about 2^20 times the
+    /// [`AddError`] if a scale is not a positive normal number, or if both operands have more than about 2^21 times the
     /// scale of the output.
     pub fn new(a: &Tensor, b: &Tensor, y: &Tensor, clamp: Clamp) -> Result<Self, AddError> {
         let sums = ExactSums::new(a, b, y)?;

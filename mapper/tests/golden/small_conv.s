@@ -27,7 +27,7 @@ vec.destination address=256
 vec.group group=0
 vec.pixels x=4 y=1
 vec.parameters group=0
-vec.clamp low=-60 high=100
+vec.clamp low=-60 high=100 dropped=0
 vec.zero_point value=4
 requantise wait=1:1 signal=2 +half
 exec.source address=511

@@ -366,6 +366,16 @@ fn both_spellings_of_add_are_one() {
 }
 
 #[test]
+fn an_addition_that_no_table_can_hold_is_refused_by_name() {
+    let graph = qdq(&[1, 1, 1, 3], Int8, 1).node("r = Add x.r x.r", vec![]);
+    let problem = &end(graph, 1e-8).problems()[0];
+    assert_eq!(problem.code, "onnx::addition_scales");
+    // The node that gives the sum its scale.
+    assert_eq!(problem.place, "node `y` (QuantizeLinear)");
+    assert!(problem.help.is_some() && problem.message.contains("its tables hold 536870911"));
+}
+
+#[test]
 fn concat_brings_each_input_to_the_scale_of_the_output() {
     let graph = qdq(&[1, 1, 1, 2], Int8, 0)
         .quant("t", 1.0, Int8, 5)

@@ -79,7 +79,7 @@ proptest! {
         check(scales, zero_points, Clamp { lo, hi: i8::MAX });
     }
 
-    /// Where sums lie within a few 2^-24 of a tie, entries that are merely nearest miss thousands of pairs.
+    /// Where sums lie within a few 2^-24 of a tie, entries that are merely nearest miss hundreds of pairs.
     #[test]
     fn every_pair_is_the_exact_sum_near_ties(
         (p, q) in (1_u8..12, 1_u8..12),
