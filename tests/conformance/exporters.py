@@ -5,8 +5,8 @@
     python tests/conformance/exporters.py [--tilewright PATH] [--check]
 
 onnxruntime's `quantize_static` runs in all its options over four small networks with seeded weights. Files of the
-PyTorch exporters are committed in `exported/`, so that the table can be checked without PyTorch;
-`exporters_torch.py` wrote them. Values are onnxruntime's without graph optimisation. Exit status 1 if a value differs,
+other exporters are committed in `exported/`, so that the table can be checked without PyTorch and TensorFlow;
+`exporters_torch.py` and `exporters_tf.py` wrote them. Values are onnxruntime's without graph optimisation. Exit status 1 if a value differs,
 or if a row that imported in the table does not any more; `--check` leaves the table as it is.
 """
 
@@ -188,8 +188,14 @@ def images_of(model):
     rng = np.random.default_rng(6)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
-    shapes = {value.name: [d.dim_value or 1 for d in value.type.tensor_type.shape.dim] for value in inputs}
-    return [{name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(IMAGES)]
+
+    def image(value):
+        shape = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        if value.type.tensor_type.elem_type == TensorProto.INT8:
+            return rng.integers(-128, 128, shape).astype(np.int8)
+        return rng.normal(0, 1, shape).astype(np.float32)
+
+    return [{value.name: image(value) for value in inputs} for _ in range(IMAGES)]
 
 
 def joined(runs):

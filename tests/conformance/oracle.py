@@ -196,6 +196,7 @@ def step_of(model, name):
     """The scale of the DequantizeLinear in front of the float output `name`, 1 for an integer output, else 0."""
     producers = {output: node for node in model.graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants |= {n.output[0]: n.attribute[0].t for n in model.graph.node if n.op_type == "Constant"}
     node = producers.get(name)
     while node is not None and node.op_type in ("Reshape", "Flatten", "Transpose", "Identity", "Squeeze", "Unsqueeze"):
         node = producers.get(node.input[0])

@@ -521,6 +521,20 @@ def bias_scale(net, scale, zero_point):
     return end(net, y, 0.0831)
 
 
+@network("bias_float_between_steps")
+def bias_between_steps(net):
+    w = net.weights([4, 3, 1, 1], 0.31, 0, limit=1)
+    bias = net.const(net.rng.uniform(-0.2, 0.2, 4), np.float32)
+    return end(net, net.node("Conv", net.dq(net.input([1, 3, 6, 6], I8, net.rng.integers(-8, 8, [1, 3, 6, 6])), 0.47), w, bias), 0.0419)
+
+
+@network("bias_with_finer_scale")
+def bias_with_finer_scale(net):
+    w = net.weights([4, 3, 1, 1], 0.31, 0, limit=1)
+    bias = net.node("DequantizeLinear", net.const(net.rng.integers(-200, 201, 4), np.int32), net.const(0.001, np.float32))
+    return end(net, net.node("Conv", net.dq(net.input([1, 3, 6, 6], I8, net.rng.integers(-8, 8, [1, 3, 6, 6])), 0.47), w, bias), 0.0419)
+
+
 # Functions of one code, over all 256 codes.
 
 FUNCTIONS = {
