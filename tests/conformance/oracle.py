@@ -206,6 +206,11 @@ def step_of(model, name):
     return 0.0 if kinds[name] == onnx.TensorProto.FLOAT else 1.0
 
 
+def ulps(values, step):
+    """How far floats may be from `values`; integers, whose step is 1, may not be off."""
+    return 0.0 if step == 1.0 else ULPS * np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
+
+
 def compare(got, want, exact_values, step):
     """How many of `got` are equal, one step off, and different.
 
@@ -214,9 +219,8 @@ def compare(got, want, exact_values, step):
     got, want, exact_values = (np.asarray(v, np.float64).ravel() for v in (got, want, exact_values))
     if got.size != want.size:
         return 0, 0, max(got.size, want.size)
-    ulp = ULPS * np.spacing(np.abs(want).astype(np.float32)).astype(np.float64) if step != 1.0 else 0.0
-    equal = (np.abs(got - want) <= ulp) | (np.abs(got - exact_values) <= ulp)
-    tie = ~equal & (np.abs(got - want) <= step * 1.0001 + ulp)
+    equal = (np.abs(got - want) <= ulps(want, step)) | (np.abs(got - exact_values) <= ulps(exact_values, step))
+    tie = ~equal & (np.abs(got - want) <= step * 1.0001 + ulps(want, step))
     return int(equal.sum()), int(tie.sum()), int((~equal & ~tie).sum())
 
 
