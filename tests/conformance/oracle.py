@@ -122,9 +122,6 @@ class _Twin:
     def op_Gelu(self, x, approximate="none"):
         return _gelu(x, approximate)
 
-    def op_FusedMatMul(self, a, b, alpha=1.0):
-        return alpha * (a @ b)
-
     def op_Softmax(self, x, axis=None):
         if self.opsets[0].version < 13:
             rows = x.reshape(int(np.prod(x.shape[: 1 if axis is None else axis])), -1)
@@ -246,9 +243,6 @@ class Tilewright:
     def __init__(self, binary=None):
         self.binary = str(pathlib.Path(binary or ROOT / "target/release/tilewright").resolve())
 
-    def version(self):
-        return subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-
     def _command(self, *args):
         run = subprocess.run([self.binary, *map(str, args), "--json"], capture_output=True, text=True, timeout=120)
         try:
@@ -298,7 +292,9 @@ def _flat(value):
 def judge(tilewright, model, feeds, wanted=None, exact_values=None):
     """(equal, ties, differs) over all outputs of `model`; Refused as `Tilewright.run`."""
     wanted = by_onnxruntime(model, feeds) if wanted is None else wanted
-    exact_values = wanted if exact_values is None else exact_values
+    if exact_values is None or any(exact_values[name].shape != values.shape for name, values in wanted.items()):
+        # The reference evaluator pools past the end in some cases that onnxruntime does not.
+        exact_values = wanted
     got = tilewright.run(model, feeds)
     totals = [0, 0, 0]
     for i, (name, want) in enumerate(wanted.items()):

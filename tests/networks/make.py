@@ -262,14 +262,14 @@ def qlinear_softmax(net, dtype, zero_point):
     return net
 
 
-@network("argmax_last", "ArgMax", {})
-@network("argmax_over_channels_last", "ArgMax", {"axis": 1, "keepdims": 0})
-def argmax(net, op, attributes):
+@network("argmax_last", {})
+@network("argmax_over_channels_last", {"axis": 1, "keepdims": 0})
+def argmax(net, attributes):
     x = net.x([1, 3, 6, 6])
     y = net.qdq(net.conv(x, 3, 8), 0.0913)
     if not attributes:
         y, attributes = net.node("Flatten", net.node("GlobalMaxPool", y)), {"axis": 1}
-    net.output(net.node(op, y, **attributes), TensorProto.INT64)
+    net.output(net.node("ArgMax", y, **attributes), TensorProto.INT64)
     return net
 
 
@@ -575,6 +575,12 @@ for _kind in ("sigmoid", "leaky_relu", "gelu", "tanh"):
         return codes(net, build(net, net.dq(net.input([1, 1, 16, 16], U8, np.arange(256)), 0.0313, 131)), 0.0179, 117)
 
 
+@network("softplus_of_exp")
+def softplus_of_exp(net):
+    x = net.dq(net.input([1, 1, 16, 16], I8, np.arange(-128, 128)), 0.1044, 3)
+    return codes(net, net.node("Softplus", net.node("Exp", x)), 3517.0, -100)
+
+
 @network("silu_quantised_between")
 def silu_between(net):
     x = net.dq(net.input([1, 1, 16, 16], I8, np.arange(-128, 128)), 0.0513, 3)
@@ -631,6 +637,12 @@ def pad(net, value):
     y = net.qdq(net.conv(net.x([1, 3, 6, 6]), 3, 4), 0.0913, 3)
     y = net.node("Pad", y, net.ints(0, 0, 1, 2, 0, 0, 3, 1), *([] if value is None else [net.const(value, np.float32)]))
     return end(net, net.conv(net.qdq(y, 0.0913, 3), 4, 4, x_scale=0.0913, pads=[0] * 4), net.wide(36, 0.0913, 0.00973))
+
+
+@network("pad_constant_other_grid")
+def pad_other_grid(net):
+    y = net.node("Pad", net.x([1, 3, 6, 6], 0.4177), net.ints(0, 0, 1, 2, 0, 0, 3, 1), net.const(1.1493, np.float32))
+    return codes(net, y, 0.0613, -9)
 
 
 @network("pad_of_input")
