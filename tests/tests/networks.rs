@@ -259,7 +259,7 @@ fn state(name: &str, archs: &[Arch]) -> Result<(State, Counts), String> {
 /// Where the simulator of `arch` differs from the reference, or the code of what refuses the network.
 fn agree(network: &Network, arch: &Arch, images: &Images) -> Result<Option<String>, String> {
     enum Fault {
-        Map(mapper::MapError),
+        Refused(String),
         Run(Error),
     }
     impl From<Error> for Fault {
@@ -278,7 +278,8 @@ fn agree(network: &Network, arch: &Arch, images: &Images) -> Result<Option<Strin
             keep_all: variant == Variant::KeepAll,
             ..Default::default()
         };
-        let compiled = mapper::compile(network, arch, &options).map_err(Fault::Map)?;
+        let compiled = mapper::compile(network, arch, &options)
+            .map_err(|error| Fault::Refused(code(&error)))?;
         Ok(compiled.program)
     });
     match verified {
@@ -287,7 +288,7 @@ fn agree(network: &Network, arch: &Arch, images: &Images) -> Result<Option<Strin
             "the simulator differs from the reference: {:?}",
             verified.first
         ))),
-        Err(Fault::Map(error)) => Err(code(&error)),
+        Err(Fault::Refused(code)) => Err(code),
         Err(Fault::Run(error)) => Ok(Some(format!("the program of `{}`: {error}", arch.name))),
     }
 }
