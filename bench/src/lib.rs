@@ -1,4 +1,4 @@
-//! Experiments, Report, plots, criterion benches.
+//! Report, plots, criterion benches.
 //!
 //! - [`report`]: what a report states, as plain data with the origin of every number; its JSON and its page.
 //! - [`mod@gather`]: a report from a network, an arch, a compilation, and what devices and tools gave.

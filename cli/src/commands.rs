@@ -49,11 +49,8 @@ pub(crate) enum Command {
     Report(report::Args),
     Doctor(doctor::Args),
     Zoo(zoo::Args),
-    #[command(hide = true)]
     Completions(text::CompletionsArgs),
-    #[command(hide = true)]
     Man(text::ManArgs),
-    #[command(hide = true)]
     Reference(text::ReferenceArgs),
 }
 

@@ -1,7 +1,9 @@
 //! What the user sees: results on standard output, progress and failures on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,7 +11,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{CliError, Code, Failure};
 
 /// The version of all JSON results; it grows when a key changes its meaning or goes away.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -161,8 +163,33 @@ pub(crate) fn rendered(diagnostic: &dyn Diagnostic) -> String {
     }
 }
 
+/// Whether standard output was closed when the program was started. Before `main` Rust opens `/dev/null` in its place,
+/// which takes everything, so that a write cannot tell.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[used]
+#[expect(
+    unsafe_code,
+    reason = "only what runs before Rust's start-up sees a closed stream; what runs is one system call"
+)]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+static LOOK: extern "C" fn() = look;
+
+extern "C" fn look() {
+    // A copy can be made of every stream that is open.
+    let copy = io::stdout().as_fd().try_clone_to_owned();
+    IS_CLOSED.store(copy.is_err(), Ordering::Relaxed);
+}
+
 /// Writes to standard output; a reader that has seen enough ends the program as quietly as it would end `cat`.
 fn to_stdout(text: &str) -> Result<(), Failure> {
+    if IS_CLOSED.load(Ordering::Relaxed) {
+        let closed = CliError::Write {
+            path: "standard output".into(),
+            reason: "it is closed".to_owned(),
+        };
+        return Err(Failure::new(Code::Resource, closed));
+    }
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

@@ -146,6 +146,10 @@ pub(crate) enum CliError {
     #[error("cannot read `{}`: {reason}", .path.display())]
     #[diagnostic(code(cli::read), help("check the path and its permissions"))]
     Read { path: PathBuf, reason: String },
+    /// A file is larger than any of its kind.
+    #[error("`{}` is larger than the {limit} B that are read", .path.display())]
+    #[diagnostic(code(cli::size), help("check the path"))]
+    Size { path: PathBuf, limit: u64 },
     /// A file cannot be written.
     #[error("cannot write `{}`: {reason}", .path.display())]
     #[diagnostic(
@@ -176,6 +180,7 @@ failure_from! {
     ir::arch::ArchError => Code::Input,
     ir::directive::DirectiveError => Code::Input,
     ir::network::NetworkError => Code::Input,
+    ir::op::AddError => Code::Input,
     ir::program::CheckError => Code::Input,
     ir::mapping::MappingError => Code::Input,
     ir::tree::TreeError => Code::Input,

@@ -1,16 +1,19 @@
 //! Networks, archs and images, by name or by path.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
+
+use host_runtime::Artifact;
 
 use ir::arch::{Arch, Attachment, Counters, Host};
 use ir::memory::MemoryModel;
-use ir::network::{HostType, HostValues, Network};
+use ir::network::{HostType, Network};
 use ir::tree::Tree;
 use ir::workload::Workload;
-use onnx::dataset::{Array, DatasetError, Values, read_npz};
+use onnx::dataset::Npz;
 
+use crate::console::{Console, count as counted};
 use crate::failure::{CliError, Code, Failure};
 
 /// The archs that come with the program.
@@ -34,6 +37,10 @@ const ZOO: &str = "zoo:";
 
 /// Arch files above this size are no arch files.
 const ARCH_BYTES: u64 = 1 << 20;
+/// The largest file that protobuf allows.
+const NETWORK_BYTES: u64 = 1 << 31;
+/// The largest file of images.
+const DATA_BYTES: u64 = 1 << 32;
 
 /// The trees that come with the program.
 const TREES: &[(&str, &str)] = &[
@@ -87,7 +94,14 @@ pub(crate) fn tree(name: &str) -> Result<Option<Tree>, Failure> {
 /// The einsums of a file: a workload, one of another tool, or the operators of a network.
 pub(crate) fn workload(args: &NetworkArgs) -> Result<Workload, Failure> {
     let path = Path::new(&args.network);
-    if path.extension().is_some_and(|e| e == "toml") {
+    let is_toml = path.extension().is_some_and(|e| e == "toml");
+    if (is_toml || is_yaml(path)) && !args.dims.is_empty() {
+        return Err(Failure::usage(
+            format!("`--dim` is for networks, `{}` is a workload", args.network),
+            "leave it out: a workload states its sizes",
+        ));
+    }
+    if is_toml {
         return Ok(ir::workload::read(&args.network, &text(path, ARCH_BYTES)?)?);
     }
     if is_yaml(path) {
@@ -104,7 +118,9 @@ pub(crate) fn workload(args: &NetworkArgs) -> Result<Workload, Failure> {
         });
     }
     // Einsums have no values, and calibration takes half a minute for the largest of the zoo.
-    if let Some(name) = args.network.strip_prefix(ZOO) {
+    if let Some(name) = args.network.strip_prefix(ZOO)
+        && args.dims.is_empty()
+    {
         return Ok(Workload::of(&onnx::zoo::shapes(name, SEED)?));
     }
     Ok(Workload::of(&args.load()?.network))
@@ -170,21 +186,47 @@ pub(crate) fn text(path: &Path, limit: u64) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::read(path, "it is not UTF-8 text"))
 }
 
-/// Reads a regular file of at most `limit` bytes.
+/// Reads a file of at most `limit` bytes.
 fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    // What a file says of its size may be old.
+    open(path, limit)?
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::read(path, error))?;
+    within(path, bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file of at most `limit` bytes; every file that the user names for reading comes through here.
+///
+/// It is looked at before it is opened, for opening a FIFO or a device may wait for ever.
+fn open(path: &Path, limit: u64) -> Result<File, Failure> {
     let metadata = std::fs::metadata(path).map_err(|error| Failure::read(path, error))?;
     if !metadata.is_file() {
         return Err(Failure::read(path, "it is not a regular file"));
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| Failure::read(path, error))?;
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::read(path, error))?;
-    if bytes.len() as u64 > limit {
-        return Err(Failure::read(path, format!("it is larger than {limit} B")));
+    within(path, metadata.len(), limit)?;
+    File::open(path).map_err(|error| Failure::read(path, error))
+}
+
+fn within(path: &Path, bytes: u64, limit: u64) -> Result<(), Failure> {
+    if bytes > limit {
+        return Err(Failure::new(
+            Code::Input,
+            CliError::Size {
+                path: path.to_owned(),
+                limit,
+            },
+        ));
     }
-    Ok(bytes)
+    Ok(())
+}
+
+/// Reads an artifact.
+pub(crate) fn artifact(path: &Path) -> Result<Artifact, Failure> {
+    open(path, host_runtime::artifact::SIZE_LIMIT)?;
+    Ok(Artifact::read(path)?)
 }
 
 /// Where a network comes from.
@@ -224,7 +266,9 @@ impl Source {
                 },
             ));
         } else {
-            Contents::File(name.into())
+            let path = PathBuf::from(name);
+            open(&path, NETWORK_BYTES)?;
+            Contents::File(path)
         };
         Ok(Source { contents })
     }
@@ -251,12 +295,9 @@ impl Source {
         let mut hasher = blake3::Hasher::new();
         match &self.contents {
             Contents::Bytes(bytes) => hasher.update(bytes),
-            Contents::File(path) => {
-                let file = File::open(path).map_err(|error| Failure::read(path, error))?;
-                hasher
-                    .update_reader(file)
-                    .map_err(|error| Failure::read(path, error))?
-            }
+            Contents::File(path) => hasher
+                .update_reader(open(path, NETWORK_BYTES)?)
+                .map_err(|error| Failure::read(path, error))?,
         };
         Ok(hasher.finalize().to_hex().to_string())
     }
@@ -283,7 +324,8 @@ pub(crate) struct NetworkArgs {
     /// The network: an ONNX file, `digits`, or `zoo:NAME`
     #[arg(value_name = "NET")]
     pub(crate) network: String,
-    /// The size of a symbolic dimension, such as `N=1`
+    /// The size of a dimension that the file leaves open, by symbol, such as `N=1`, or by input and axis, such as
+    /// `image.2=224`
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
     pub(crate) dims: Vec<(String, usize)>,
 }
@@ -330,13 +372,24 @@ pub(crate) enum Count {
     All,
     /// The first ones.
     First(usize),
+    /// At most so many of data, and one where there is none.
+    UpTo(usize),
 }
 
 impl Count {
+    /// As many images for each of `batch` that a file takes at once.
+    pub(crate) fn times(self, batch: usize) -> Count {
+        match self {
+            Count::All => Count::All,
+            Count::First(n) => Count::First(n.saturating_mul(batch)),
+            Count::UpTo(n) => Count::UpTo(n.next_multiple_of(batch)),
+        }
+    }
+
     fn limit(self, n: usize) -> usize {
         match self {
             Count::All => n,
-            Count::First(limit) => n.min(limit),
+            Count::First(limit) | Count::UpTo(limit) => n.min(limit),
         }
     }
 }
@@ -370,7 +423,7 @@ pub(crate) struct DataArgs {
     #[arg(long = "data", alias = "input", value_name = "NPZ")]
     pub(crate) data: Option<PathBuf>,
     /// Divides integer images by this before a float input, such as 255
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", requires = "data")]
     pub(crate) divide: Option<f32>,
     /// Seed of the random images of a network without data
     #[arg(long, value_name = "SEED", default_value_t = SEED)]
@@ -392,41 +445,75 @@ const RANDOM_IMAGES: usize = 16;
 
 impl Loaded {
     /// The given images, those that come with the network, or random ones.
-    pub(crate) fn images(&self, data: &DataArgs, count: Count) -> Result<Images, Failure> {
-        match &data.data {
-            Some(path) => from_npz(
-                path,
-                &path.display().to_string(),
-                data.divide,
-                &self.network,
-                count,
-            ),
-            None if self.hash == hash_of(DIGITS) => digits_images(&self.network, count),
-            None => Ok(random(&self.network, count, data.seed)),
+    pub(crate) fn images(
+        &self,
+        data: &DataArgs,
+        count: Count,
+        console: &Console,
+    ) -> Result<Images, Failure> {
+        let found = match &data.data {
+            Some(path) => from_file(path, data.divide, &self.network, count)?,
+            None if self.hash == hash_of(DIGITS) => digits_images(&self.network, count)?,
+            None => random(&self.network, count, data.seed),
+        };
+        if let Count::First(asked) = count
+            && found.images.len() < asked
+        {
+            console.note(&format!(
+                "note: there {} {}, fewer than {asked}: {}",
+                if found.images.len() == 1 { "is" } else { "are" },
+                counted(found.images.len() as u64, "image"),
+                found.origin
+            ));
         }
+        Ok(found)
     }
 }
 
 /// The test images of digits.
 pub(crate) fn digits_images(network: &Network, count: Count) -> Result<Images, Failure> {
-    let fault = |error| Failure::write(&std::env::temp_dir(), error);
-    let mut file = tempfile::NamedTempFile::new().map_err(fault)?;
-    file.write_all(DIGITS_DATA).map_err(fault)?;
-    from_npz(
-        file.path(),
-        "the test images of digits",
-        Some(DIGITS_DIVIDE),
-        network,
-        count,
-    )
+    let origin = "the test images of digits";
+    let npz = Npz::new(Cursor::new(DIGITS_DATA), Path::new(origin))?;
+    let images = from_npz(npz, origin, Some(DIGITS_DIVIDE), network, count)?;
+    Ok(Images {
+        hash: Some(hash_of(DIGITS_DATA)),
+        ..images
+    })
+}
+
+fn from_file(
+    path: &Path,
+    divide: Option<f32>,
+    network: &Network,
+    count: Count,
+) -> Result<Images, Failure> {
+    if divide.is_some_and(|divide| !divide.is_finite() || divide == 0.0) {
+        return Err(Failure::usage(
+            "`--divide` must be a finite number other than 0",
+            "give the largest pixel value, such as 255",
+        ));
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(open(path, DATA_BYTES)?)
+        .map_err(|error| Failure::read(path, error))?;
+    let hash = hasher.finalize().to_hex().to_string();
+    let divide = divide.or((hash == hash_of(DIGITS_DATA)).then_some(DIGITS_DIVIDE));
+    let npz = Npz::new(BufReader::new(open(path, DATA_BYTES)?), path)?;
+    let origin = path.display().to_string();
+    let images = from_npz(npz, &origin, divide, network, count)?;
+    Ok(Images {
+        hash: Some(hash),
+        ..images
+    })
 }
 
 fn random(network: &Network, count: Count, seed: u64) -> Images {
-    let n = count.limit(if count == Count::All {
-        RANDOM_IMAGES
-    } else {
-        usize::MAX
-    });
+    let n = match count {
+        Count::All => RANDOM_IMAGES,
+        Count::First(n) => n,
+        Count::UpTo(_) => 1,
+    };
     let inputs: Vec<Vec<Vec<i8>>> = network
         .inputs
         .iter()
@@ -444,122 +531,65 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
     }
 }
 
-fn from_npz(
-    path: &Path,
+fn from_npz<R: Read + Seek>(
+    mut npz: Npz<R>,
     origin: &str,
     divide: Option<f32>,
     network: &Network,
     count: Count,
 ) -> Result<Images, Failure> {
-    if divide.is_some_and(|divide| !divide.is_finite() || divide == 0.0) {
-        return Err(Failure::usage(
-            "`--divide` must be a finite number other than 0",
-            "give the largest pixel value, such as 255",
-        ));
-    }
-    let hash = hash_of(&bytes(path, 1 << 32)?);
-    let divide = if hash == hash_of(DIGITS_DATA) {
-        divide.or(Some(DIGITS_DIVIDE))
-    } else {
-        divide
-    };
+    let fault = |reason: String| Failure::read(Path::new(origin), reason);
     let mut images: Vec<Vec<Vec<i8>>> = Vec::new();
+    let mut n_images = None;
     for id in &network.inputs {
         let tensor = network.tensor(*id);
-        let view = tensor.host.as_ref().ok_or_else(|| {
-            Failure::read(
-                path,
-                format!("`{}` is no input of the network", tensor.name),
-            )
-        })?;
-        let array = input_array(path, &view.name, network.inputs.len() == 1)?;
-        let per_image = tensor.n_values();
-        let n = array.len() / per_image.max(1);
-        if n * per_image != array.len() || n == 0 {
-            let shape = &array.shape;
-            return Err(Failure::read(
-                path,
+        let view = tensor.host.as_ref();
+        let view = view.ok_or_else(|| fault(format!("`{}` is no input", tensor.name)))?;
+        // Whoever has one input need not know its name.
+        let by_name = network.inputs.len() > 1 || npz.has(&view.name);
+        let array = npz.array(if by_name { &view.name } else { "images" })?;
+        if let Some(divide) = divide
+            && !(array.is_integer() && view.host_type == HostType::Float32)
+        {
+            return Err(Failure::usage(
                 format!(
-                    "its array of shape {shape:?} does not hold images of {:?}",
-                    view.shape
+                    "`--divide {divide}` has no effect on array `{}`",
+                    array.name
                 ),
+                "leave it out: it divides integer images for a float input",
             ));
         }
-        let n = count.limit(n);
-        images.resize(n.max(images.len()), Vec::new());
-        for (index, image) in images.iter_mut().enumerate().take(n) {
-            let values = host_values(
-                &array,
-                index * per_image..(index + 1) * per_image,
-                view.host_type,
-                divide,
-            );
+        let n = array.n_images(&view.shape)?;
+        if *n_images.get_or_insert(n) != n {
+            return Err(fault(
+                "its inputs have different numbers of images".to_owned(),
+            ));
+        }
+        let per_image = tensor.n_values();
+        images.resize(count.limit(n), Vec::new());
+        for (idx, image) in images.iter_mut().enumerate() {
+            let range = idx * per_image..(idx + 1) * per_image;
+            let values = array.host_values(range, view.host_type, divide.unwrap_or(1.0))?;
             image.push(tensor.from_host(&values)?);
         }
     }
-    if images
-        .iter()
-        .any(|image| image.len() != network.inputs.len())
-    {
-        return Err(Failure::read(
-            path,
-            "its inputs have different numbers of images",
-        ));
-    }
-    let labels = match read_npz(path, "labels") {
-        Ok(labels) => Some(
-            labels
-                .to_f32()
-                .iter()
-                .map(|label| *label as usize)
-                .take(images.len())
-                .collect::<Vec<_>>(),
-        ),
-        Err(DatasetError::Missing { .. }) => None,
-        Err(error) => return Err(error.into()),
+    let labels = if npz.has("labels") {
+        let classes = network.outputs.first();
+        let n_classes = classes.map_or(0, |id| network.tensor(*id).n_values());
+        let mut labels = npz
+            .array("labels")?
+            .labels(n_images.unwrap_or(0), n_classes)?;
+        labels.truncate(images.len());
+        Some(labels)
+    } else {
+        None
     };
-    let labels = labels.filter(|labels| labels.len() == images.len());
     Ok(Images {
         images,
         labels,
         origin: origin.to_owned(),
-        hash: Some(hash),
+        hash: None,
     })
-}
-
-/// The array of an input: by the input's name, or `images` where there is only one input.
-fn input_array(path: &Path, name: &str, only: bool) -> Result<Array, Failure> {
-    match read_npz(path, name) {
-        Err(DatasetError::Missing { .. }) if only => Ok(read_npz(path, "images")?),
-        other => Ok(other?),
-    }
-}
-
-fn host_values(
-    array: &Array,
-    range: std::ops::Range<usize>,
-    host_type: HostType,
-    divide: Option<f32>,
-) -> HostValues {
-    let floats = |divide: f32| -> Vec<f32> {
-        match &array.values {
-            Values::Uint8(values) => values[range.clone()]
-                .iter()
-                .map(|&value| f32::from(value) / divide)
-                .collect(),
-            Values::Int8(values) => values[range.clone()]
-                .iter()
-                .map(|&value| f32::from(value) / divide)
-                .collect(),
-            Values::Float32(values) => values[range.clone()].to_vec(),
-        }
-    };
-    match (host_type, &array.values) {
-        (HostType::Int8, Values::Int8(values)) => HostValues::Int8(values[range].to_vec()),
-        (HostType::Uint8, Values::Uint8(values)) => HostValues::Uint8(values[range].to_vec()),
-        // A type that does not fit is refused by the tensor, with its name and both types.
-        _ => HostValues::Float32(floats(divide.unwrap_or(1.0))),
-    }
 }
 
 /// The class of an output: its largest value, the first of several.

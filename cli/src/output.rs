@@ -2,31 +2,46 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
+/// Reads the path of a file to write, so that one that cannot be is refused before the work is done.
+pub(crate) fn file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let folder = folder_of(&path);
+    if text == "-" {
+        return Err("it would be a file of that name: give a path, or `./-`".to_owned());
+    }
+    if path.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    if !folder.is_dir() {
+        return Err(format!("there is no folder `{}`", folder.display()));
+    }
+    Ok(path)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 /// Writes `contents` to `path` in one step: a reader sees the old file or the new one.
 pub(crate) fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let fault = |error| Failure::write(path, error);
+    // Temporary files are private; what the user asked for has the rights that the user gives to new files.
     let mut file = tempfile::Builder::new()
         .prefix(".tilewright-")
+        .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(fault)?;
     file.write_all(contents.as_ref()).map_err(fault)?;
-    set_mode(file.as_file()).map_err(fault)?;
     file.persist(path).map_err(|error| fault(error.error))?;
     Ok(())
-}
-
-/// Temporary files are private; what the user asked for is readable like any other file of theirs.
-fn set_mode(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
 /// Creates the folder `path` and those above it.

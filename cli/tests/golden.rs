@@ -139,6 +139,15 @@ fn prepare(tmp: &Path) {
         "small.toml",
         nano.replace("words = 512", "words = 8").as_bytes(),
     );
+    let edge = fs::read_to_string(root().join("examples/archs/edge.toml")).expect("edge is there");
+    let memory = edge.find("[memory]").expect("it has a memory");
+    let words = memory + edge[memory..].find("words").expect("it has a size");
+    let (before, after) = edge.split_at(words);
+    let after = after.split_once('\n').expect("a line has an end").1;
+    write(
+        "memory.toml",
+        format!("{before}words = 64\n{after}").as_bytes(),
+    );
     write(
         "conflict.directives",
         b"directives 1\n\n# One layer, twice.\noperator=conv: tile_rows=2\nconv1:\n  dataflow=output_stationary\n  tile_rows=4\n",
@@ -154,7 +163,53 @@ fn prepare(tmp: &Path) {
         b"directives 1\noperator=conv r=3: dataflow=weight_stationary tile_rows=2\nfc: group_tiles=99\ngemm*: output=spills\n",
     );
     write("not.npz", b"no archive");
+    let zeros = vec![0.0_f64; 3 * 64];
+    let pixel = |value| {
+        let mut images = zeros.clone();
+        images[64 + 9] = value;
+        images
+    };
+    let images = |name: &str, images: &[f64], shape: &[u64], labels: &[i64]| {
+        let mut writer = npyz::npz::NpzWriter::create(tmp.join(name)).expect("there is room");
+        array(&mut writer, "images", images, shape);
+        array(&mut writer, "labels", labels, &[labels.len() as u64]);
+    };
+    let three = &[3, 1, 8, 8];
+    images("good.npz", &zeros, three, &[0, 1, 2]);
+    images("label.npz", &zeros, three, &[0, -1, 2]);
+    images("class.npz", &zeros, three, &[0, 1, 10]);
+    images("few.npz", &zeros, three, &[0, 1]);
+    images("many.npz", &zeros, three, &[0, 1, 2, 3]);
+    images("nan.npz", &pixel(f64::NAN), three, &[0, 1, 2]);
+    images("infinite.npz", &pixel(f64::INFINITY), three, &[0, 1, 2]);
+    images("shape.npz", &zeros, &[8, 8, 3], &[0, 1, 2]);
+    fifo(&tmp.join("fifo"));
     write("damaged.tw", b"tilewright artifact\nno more");
+}
+
+/// Adds an array to an archive, with a type that numpy has by itself.
+fn array<T: npyz::AutoSerialize + Copy>(
+    writer: &mut npyz::npz::NpzWriter<impl std::io::Write + std::io::Seek>,
+    name: &str,
+    values: &[T],
+    shape: &[u64],
+) {
+    use npyz::WriterBuilder as _;
+    let array = writer.array(name, Default::default());
+    let array = array.expect("there is room").default_dtype().shape(shape);
+    let mut array = array.begin_nd().expect("there is room");
+    array.extend(values.iter().copied()).expect("there is room");
+    array.finish().expect("there is room");
+}
+
+/// What a reader that opens it waits for for ever.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the standard library cannot make one"
+)]
+fn fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.is_ok_and(|status| status.success()), "no mkfifo");
 }
 
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
@@ -283,6 +338,44 @@ fn caches_change_no_byte(map: &str) {
         1,
         "{messages}"
     );
+}
+
+/// What a shell decides for a program: a closed standard output is no success, and new files have the rights of `umask`.
+#[test]
+fn streams_and_rights_of_the_shell_hold() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let tmp = tempfile::tempdir().expect("there is room");
+    #[expect(clippy::disallowed_methods, reason = "a shell decides it")]
+    let shell = |script: &str| {
+        let output = Command::new("sh")
+            .current_dir(root())
+            .env("T", env!("CARGO_BIN_EXE_tilewright"))
+            .env("TMP", tmp.path())
+            .args(["-c", script])
+            .output();
+        let output = output.expect("there is a shell");
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).expect("messages are text"),
+        )
+    };
+    let (code, message) = shell("exec $T check digits --arch nano >&-");
+    assert_eq!(code, Some(7), "{message}");
+    assert!(
+        message.contains("`standard output`: it is closed"),
+        "{message}"
+    );
+    assert_eq!(
+        shell("exec $T check digits --arch nano >/dev/null").0,
+        Some(0)
+    );
+    for (umask, mode) in [("077", 0o600), ("022", 0o644), ("002", 0o664)] {
+        let script = format!("umask {umask}; $T compile digits --arch nano -o $TMP/{umask}.tw");
+        assert_eq!(shell(&script).0, Some(0));
+        let metadata = fs::metadata(tmp.path().join(format!("{umask}.tw")));
+        let written = metadata.expect("it was written").permissions().mode();
+        assert_eq!(written & 0o777, mode, "{umask}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Design spaces, evaluator, Pareto front, store.
+//! Design spaces, evaluator, Pareto front.
 //!
 //! - [`space`]: a grid of archs around a base arch, as TOML.
 //! - [`run`]: every point mapped and simulated in timing mode, in parallel, always with the same result.

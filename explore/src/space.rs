@@ -105,6 +105,16 @@ pub enum SpaceError {
         /// The points, or the largest number there is.
         points: usize,
     },
+    /// Not one point is a design of the template family.
+    #[error("no point of the space is a legal arch: {reasons}")]
+    #[diagnostic(
+        code(space::illegal),
+        help("give other values, or another arch around which they lie")
+    )]
+    Illegal {
+        /// Every rule that is broken, with value and limit.
+        reasons: String,
+    },
 }
 
 impl Space {
@@ -163,6 +173,11 @@ impl Space {
         }
     }
 
+    /// Whether no axis has a value, so that the only point is the base arch.
+    pub fn is_base(&self) -> bool {
+        self.axes() == [0; 8]
+    }
+
     /// The number of points.
     #[expect(
         clippy::len_without_is_empty,
@@ -213,6 +228,11 @@ impl Space {
     }
 
     fn radices(&self) -> [usize; 8] {
+        self.axes().map(|n| n.max(1))
+    }
+
+    /// The number of values of each axis.
+    fn axes(&self) -> [usize; 8] {
         [
             self.rows.len(),
             self.cols.len(),
@@ -223,7 +243,6 @@ impl Space {
             self.weight_words.len(),
             self.accumulator_pixels.len(),
         ]
-        .map(|n| n.max(1))
     }
 }
 

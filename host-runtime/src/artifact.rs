@@ -138,11 +138,12 @@ impl Artifact {
             path: path.to_owned(),
             reason,
         };
-        let file = File::open(path).map_err(|error| fault(error.to_string()))?;
-        let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        if !is_file {
+        // A FIFO or a device would have the reader wait for ever when it is opened.
+        let metadata = fs::metadata(path).map_err(|error| fault(error.to_string()))?;
+        if !metadata.is_file() {
             return Err(fault("it is not a regular file".to_owned()));
         }
+        let file = File::open(path).map_err(|error| fault(error.to_string()))?;
         let mut bytes = Vec::new();
         file.take(SIZE_LIMIT + 1)
             .read_to_end(&mut bytes)
@@ -150,7 +151,12 @@ impl Artifact {
         if bytes.len() as u64 > SIZE_LIMIT {
             return Err(fault(format!("it is larger than {SIZE_LIMIT} B")));
         }
-        Artifact::from_bytes(&bytes).map_err(|error| fault(error.to_string()))
+        Artifact::from_bytes(&bytes).map_err(|error| {
+            fault(match error {
+                Error::Unsound { reason } => reason,
+                other => other.to_string(),
+            })
+        })
     }
 
     /// Keeps later arithmetic on shapes from overflowing.

@@ -85,14 +85,20 @@ pub enum Error {
     Load(#[from] LoadError),
     /// Network, arch and program do not fit each other, or the file is no artifact.
     #[error("the artifact cannot be used: {reason}")]
-    #[diagnostic(code(artifact::unsound))]
+    #[diagnostic(
+        code(artifact::unsound),
+        help("compile the network again with `tilewright compile`")
+    )]
     Unsound {
         /// Why not.
         reason: String,
     },
     /// An artifact cannot be read or written.
     #[error("cannot {action} artifact `{path}`: {reason}", path = path.display())]
-    #[diagnostic(code(artifact::file))]
+    #[diagnostic(
+        code(artifact::file),
+        help("an artifact is a file that `tilewright compile` writes")
+    )]
     Artifact {
         /// `read` or `write`.
         action: &'static str,

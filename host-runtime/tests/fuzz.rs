@@ -2,9 +2,12 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use host_runtime::Machine;
-use host_runtime::fuzz::fuzz;
+use host_runtime::fuzz::{Case, fuzz};
 use ir::arch::Arch;
+use ir::isa::{Instruction, Register};
 use ir::memory::MemoryModel;
 
 const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2];
@@ -38,6 +41,23 @@ fn random_programs_are_legal_and_cover_everything() {
     for arch in common::all() {
         check(&arch, None, 1, 150);
     }
+}
+
+#[test]
+fn random_tables_have_every_number_of_fraction_bits() {
+    let (arch, field) = (common::small_dot(), Register::VecClamp.fields()[2]);
+    let programs = (1..=50).filter_map(|seed| Some(Case::random(&arch, seed, 50)?.program(&arch)));
+    let dropped: BTreeSet<i64> = programs
+        .flat_map(|program| program.instructions)
+        .filter_map(|instruction| match instruction {
+            Instruction::Configure {
+                register: Register::VecClamp,
+                value,
+            } => Some(field.extract(value)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dropped, (0..=19).collect());
 }
 
 #[test]

@@ -2,8 +2,9 @@
 ///
 /// A word takes `WordBytes / Lanes` cycles. For a word begun in cycle j the first operand is
 /// addressed in j and the second in j+1; group g is looked up in j+3+g, and written in j+5+g.
-/// A result is `clamp(round(a + b))` with 20 fraction bits, ties to even; without `add_i` the
-/// second operand counts as zero. The output's zero point is in the tables.
+/// A result is `clamp(round(a + b))` with `20 - dropped_i` fraction bits, ties to even; without
+/// `add_i` the second operand counts as zero. The output's zero point is in the tables. Any entries
+/// will do: a sum never overflows. What `dropped_i` above 19 gives is not said.
 ///
 /// Each lane has its own copy of both tables, 256 entries of 32 bits each.
 module tables #(
@@ -20,6 +21,7 @@ module tables #(
   output logic                   word_done_o,
   input  logic                   words_last_i,
   input  logic                   add_i,
+  input  logic [4:0]             dropped_i,
   input  logic [7:0]             low_i,
   input  logic [7:0]             high_i,
   // Operands, one cycle of latency.
@@ -87,10 +89,10 @@ module tables #(
     end
   end
 
-  // Look-up of the group in stage 3, sum in stage 4, write in stage 5.
+  // Look-up of the group in stage 3, sum in stage 4, rounding and write in stage 5.
   logic                  look_up, sum_q, write_q;
   logic [GroupWidth-1:0] look_up_group, sum_group_q, write_group_q;
-  logic [8*Lanes-1:0]    result_q;
+  logic [8*Lanes-1:0]    result;
 
   assign look_up       = valid_q[2];
   assign look_up_group = look_up_q[2*GroupWidth +: GroupWidth];
@@ -115,8 +117,8 @@ module tables #(
     logic [EntryWidth-1:0]  a_entry_q, b_entry_q;
     logic [8*WordBytes-1:0] a_row, b_row;
     logic [31:0]            a_value, b_value;
-    logic signed [32:0]     sum;
-    logic signed [32:0]     rounded;
+    logic signed [32:0]     pair_q;
+    logic signed [51:0]     aligned, rounded;
     logic                   below, above, unused;
 
     assign a = a_q[8*(Lanes*32'(look_up_group) + l) +: 8];
@@ -155,16 +157,19 @@ module tables #(
 
     assign a_value = a_row[32*32'(a_entry_q) +: 32];
     assign b_value = add_i ? b_row[32*32'(b_entry_q) +: 32] : 32'd0;
-    assign sum     = {a_value[31], a_value} + {b_value[31], b_value};
-    // Half less one, and one more if the integer part is odd: a tie goes to the even neighbour.
-    assign rounded = sum + 33'sh7ffff + {32'd0, sum[20]};
-    assign below   = $signed(rounded[32:20]) < 13'($signed(low_i));
-    assign above   = $signed(rounded[32:20]) > 13'($signed(high_i));
-    assign unused  = ^rounded[19:0];
 
     always_ff @(posedge clk_i) begin
-      result_q[8*l +: 8] <= below ? low_i : (above ? high_i : rounded[27:20]);
+      pair_q <= {a_value[31], a_value} + {b_value[31], b_value};
     end
+
+    assign aligned = {{19{pair_q[32]}}, pair_q} << dropped_i;
+    // Half less one, and one more if the integer part is odd: a tie goes to the even neighbour.
+    assign rounded = aligned + 52'sh7ffff + {51'd0, aligned[20]};
+    assign below   = $signed(rounded[51:20]) < 32'($signed(low_i));
+    assign above   = $signed(rounded[51:20]) > 32'($signed(high_i));
+    assign unused  = ^rounded[19:0];
+
+    assign result[8*l +: 8] = below ? low_i : (above ? high_i : rounded[27:20]);
   end
 
   // Words that are issued and not yet written.
@@ -183,7 +188,7 @@ module tables #(
   always_comb begin
     write_o = '0;
     for (int b = 0; b < WordBytes; b++) begin
-      write_data_o[8*b +: 8] = result_q[8*(b % Lanes) +: 8];
+      write_data_o[8*b +: 8] = result[8*(b % Lanes) +: 8];
       write_o[b] = write_q && (32'(write_group_q) == b / Lanes);
     end
   end

@@ -378,6 +378,14 @@ module vec #(
   end
 
   if (TableLanes != 0) begin : gen_tables
+    logic [4:0] dropped_q;
+
+    always_ff @(posedge clk_i) begin
+      if (configure_i && (register_i == isa_pkg::VecClamp)) begin
+        dropped_q <= value_i[isa_pkg::VecClampDroppedLsb +: 5];
+      end
+    end
+
     tables #(
       .WordBytes (WordBytes),
       .Lanes     (TableLanes),
@@ -389,6 +397,7 @@ module vec #(
       .word_done_o      (table_step),
       .words_last_i     (pixels_last),
       .add_i            (flags_i[isa_pkg::LookupFlagPair]),
+      .dropped_i        (dropped_q),
       .low_i            (low_q),
       .high_i           (high_q),
       .read_o           (table_read),

@@ -163,6 +163,7 @@ opcodes! {
     /// Lane-wise maximum over a window of words; a window of one word is a copy.
     MaxPool = 5, "max_pool", Engine::Vec, flags [];
     /// Lane-wise look-up of one word in the first table; with flag `pair` the sum of two words through both tables.
+    /// Entries are fixed-point numbers with `20 - dropped` bits of fraction; the result is rounded, ties to even.
     Lookup = 6, "lookup", Engine::Vec, flags ["pair"];
     /// Packs `kernel_x` neighbouring bytes of an image row into lanes of one word for each output pixel: the row mapping `taps`.
     Pack = 7, "pack", Engine::Vec, flags [];
@@ -252,8 +253,8 @@ registers! {
     VecDestinationDeltaY = Vec 3, "destination_delta_y", [address @ 0: i 20];
     /// First channel group in the parameter memory (a group is `requantise_lanes` channels).
     VecParameters = Vec 4, "parameters", [group @ 0: u 18];
-    /// Smallest and largest output code.
-    VecClamp = Vec 5, "clamp", [low @ 0: i 8, high @ 8: i 8];
+    /// Smallest and largest output code; for lookup also `dropped`, the bits of fraction, at most 19, that its tables have less than 20.
+    VecClamp = Vec 5, "clamp", [low @ 0: i 8, high @ 8: i 8, dropped @ 16: u 5];
     /// Zero point of the output.
     VecZeroPoint = Vec 6, "zero_point", [value @ 0: i 8];
     /// Address of the first source word, modulo the address space; for pack the word of column 0 in the first row.

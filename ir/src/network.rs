@@ -4,17 +4,21 @@
 //! `[channels, height, width]` of int8, and each [`Einsum`] is one of the closed list of [`Kind`]s, whose meaning is
 //! the `reference` function beside its definition in [`crate::op`].
 //! Everything that is only an address change (reshape, transpose, flatten) is gone; what remains of it is the
-//! [`HostView`] of the tensors at the boundary.
+//! [`HostView`] of the inputs and the [`HostStep`]s that make the outputs of the file from those of a device.
 //!
-//! Deliberately not here: batches above one (a device runs images one after the other), and float operators.
+//! Deliberately not here: batches above one on a device, which runs the images of a batch one after the other.
 
 mod host;
+mod results;
 mod run;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 pub use host::{HostType, HostValues, HostView};
+pub use results::{
+    Arrangement, FloatConv, GraphOutput, HostFault, HostId, HostOperator, HostStep, HostTensor,
+};
 pub use validate::NetworkError;
 
 use crate::op::Kind;
@@ -53,10 +57,25 @@ pub struct Network {
     pub einsums: Vec<Einsum>,
     /// The tensors that the host provides.
     pub inputs: Vec<TensorId>,
-    /// The tensors that the host reads back.
+    /// Tensors whose values are given here, such as an operand of an addition that does not change.
+    pub constants: Vec<ConstantTensor>,
+    /// The tensors that the host reads back, each once.
     pub outputs: Vec<TensorId>,
-    /// What is left for the host to do after an output, such as a final softmax.
-    pub host_tail: Vec<HostStep>,
+    /// What the host computes from these, in order.
+    pub host_steps: Vec<HostStep>,
+    /// The outputs of the file.
+    pub results: Vec<GraphOutput>,
+    /// How many images the file takes at once; a device runs them one after the other.
+    pub batch: usize,
+}
+
+/// A tensor with given values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConstantTensor {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Its values, `[channels, height, width]`.
+    pub values: Vec<i8>,
 }
 
 /// One activation tensor: int8, `[channels, height, width]`, with `real = (value - zero_point) * scale`.
@@ -74,7 +93,7 @@ pub struct Tensor {
     pub scale: f32,
     /// The int8 value that stands for zero (uint8 tensors are rebased by 128 at import).
     pub zero_point: i8,
-    /// How the host sees the tensor, if it is an input or output of the network.
+    /// How the host sees the tensor, if it is an input of the network.
     pub host: Option<HostView>,
 }
 
@@ -89,17 +108,6 @@ pub struct Einsum {
     pub inputs: Vec<TensorId>,
     /// The tensor it writes.
     pub output: TensorId,
-}
-
-/// A step that import left to the host because it runs once, in float, on the last tensor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostStep {
-    /// The name of the node in the file.
-    pub name: String,
-    /// The operator of the node in the file, such as `Softmax`.
-    pub operator: String,
-    /// The network output that the step would read.
-    pub input: TensorId,
 }
 
 impl Tensor {
@@ -155,10 +163,13 @@ impl Network {
         Network {
             name: einsum.name.clone(),
             inputs: (0..einsum.output.0).map(TensorId).collect(),
+            constants: Vec::new(),
             outputs: vec![einsum.output],
             tensors: ids.iter().map(|id| self.tensor(*id).clone()).collect(),
             einsums: vec![einsum],
-            host_tail: Vec::new(),
+            host_steps: Vec::new(),
+            results: Vec::new(),
+            batch: 1,
         }
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const MANTISSA_BITS: u32 = 24;
 /// The largest shift that the 8-bit field of the parameter word may hold.
 pub const MAX_SHIFT: u8 = 63;
-/// The number of fraction bits of fixed-point table entries in [`crate::op::Add`].
+/// The bits of fraction of fixed-point table entries, of which those of a [`crate::op::Add`] may have fewer.
 pub const FRACTION_BITS: u32 = 20;
 
 /// The closed range of int8 values that an operator may produce.
@@ -139,6 +139,54 @@ pub fn rne_shift(value: i64, n_bits: u32) -> i64 {
     let half = 1_i64 << (n_bits - 1);
     let up = rest > half || (rest == half && floor & 1 == 1);
     floor + i64::from(up)
+}
+
+/// Rounds a sum of products to an integer once, half to even, whatever the sizes of its terms.
+///
+/// Each term is a value of at most 32 bits with its sign and a scale that is finite and not negative.
+pub fn round_sum<const N: usize>(terms: [(i64, f32); N]) -> i64 {
+    // A product is `value * mantissa * 2^exponent`, with at most 57 bits before the exponent.
+    let products = terms.map(|(value, scale)| {
+        let bits = scale.to_bits();
+        let exponent = ((bits >> 23) & 0xff) as i32;
+        let mantissa = i128::from(bits & 0x7f_ffff) | i128::from(exponent > 0) << 23;
+        (i128::from(value) * mantissa, exponent.max(1) - 150)
+    });
+    let used = products.iter().filter(|(product, _)| *product != 0);
+    let Some(highest) = used.map(|(_, exponent)| *exponent).max() else {
+        return 0;
+    };
+    // Below 64 places under the last bit of the largest term, only the sign of what is there can matter.
+    let lowest = highest - 64;
+    let aligned = |&(product, exponent): &(i128, i32)| {
+        let places = exponent - lowest;
+        if product == 0 {
+            0
+        } else if places >= 0 {
+            product << places
+        } else {
+            let floor = product >> places.unsigned_abs().min(127);
+            // An odd last bit stands for whatever was cut off.
+            floor | i128::from(floor << places.unsigned_abs().min(64) != product)
+        }
+    };
+    let sum: i128 = products.iter().map(aligned).sum();
+    if lowest >= 0 {
+        // Far beyond every code; what matters is the side.
+        return if sum > 0 {
+            i64::MAX
+        } else {
+            sum.signum() as i64 * i64::MAX
+        };
+    }
+    let n_bits = lowest.unsigned_abs();
+    if n_bits > 126 {
+        return 0;
+    }
+    let floor = sum >> n_bits;
+    let (rest, half) = (sum - (floor << n_bits), 1_i128 << (n_bits - 1));
+    let up = rest > half || (rest == half && floor & 1 == 1);
+    i64::try_from(floor + i128::from(up)).unwrap_or(if floor > 0 { i64::MAX } else { i64::MIN })
 }
 
 /// Rounds `value` half to even to 24 significant bits and gives them with the number of bits dropped.

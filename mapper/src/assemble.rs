@@ -74,10 +74,16 @@ pub(crate) fn program(
             ..image
         }
     };
-    let between = |id: &&TensorId| !network.inputs.contains(id) && !network.outputs.contains(id);
+    let given = network.constants.iter().map(|constant| constant.tensor);
+    let given: Vec<TensorId> = given.chain(network.inputs.iter().copied()).collect();
+    let between = |id: &&TensorId| !given.contains(id) && !network.outputs.contains(id);
     let mut constants = Vec::with_capacity((lowered.constant_words * arch.word_bytes()) as usize);
     for constant in &lowered.constants {
         constants.extend_from_slice(&constant.bytes(arch));
+    }
+    for constant in &network.constants {
+        let image = &lowered.images[&constant.tensor];
+        constants.extend(image.pack(arch.word_bytes(), &constant.values));
     }
     Ok(Program {
         network: network.name.clone(),

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use ir::arch::Arch;
 use ir::network::{EinsumId, Network, TensorId};
+use ir::op::Kind;
 
 use crate::mapspace::Constants;
 use crate::plan::{Strips, window};
@@ -72,6 +73,12 @@ impl Run {
     /// The run of `members` whose last einsum has strips of `rows`; none if it has one strip, if the strips of an
     /// einsum would have to differ for its readers, or if a strip would be empty.
     pub(crate) fn new(network: &Network, members: Range<usize>, rows: usize) -> Option<Run> {
+        // Rows that are repeated are no linear function of the rows that are read.
+        let repeats =
+            |index: usize| matches!(&network.einsums[index].kind, Kind::Select(op) if op.repeats());
+        if members.clone().any(repeats) {
+            return None;
+        }
         let height = |index: usize| network.tensor(network.einsums[index].output).height;
         let n = height(members.end - 1).div_ceil(rows);
         let mut strips = vec![Strips::even(height(members.end - 1), rows)];

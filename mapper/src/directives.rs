@@ -93,7 +93,11 @@ pub fn idle(network: &Network, directives: &[Placed]) -> Vec<Idle> {
 }
 
 fn is_on_array(kind: &Kind) -> bool {
-    matches!(kind, Kind::Conv(_) | Kind::AveragePool(_))
+    match kind {
+        Kind::Conv(_) | Kind::AveragePool(_) => true,
+        Kind::Select(op) => !op.repeats(),
+        _ => false,
+    }
 }
 
 /// Collects what `directives` say about each einsum, and checks each setting alone and against the others.

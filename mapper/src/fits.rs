@@ -1,14 +1,16 @@
 //! What every layer needs of an arch, and everything that stands in the way, in one go.
 
 use ir::arch::{Arch, Dataflow};
-use ir::network::Network;
-use ir::op::{Kind, table_index, table_values};
+use ir::network::{Network, Tensor};
+use ir::op::{Kind, Positions, table_index, table_values};
 
 use crate::error::MapError;
 use crate::mapspace::{chunks, is_whole, max_steps};
-use crate::plan::Given;
-use crate::sums::Sums;
+use crate::sums::{Sums, select_window};
 use crate::sums_of;
+
+/// Pixels that a side of an image has at most.
+const MAX_SIDE: usize = 1023;
 
 /// What one layer needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +67,20 @@ pub fn fits(network: &Network, arch: &Arch) -> Fits {
     let layers = (0..network.einsums.len())
         .map(|index| layer(network, arch, index, &mut problems))
         .collect();
-    let no_runs = vec![Vec::new(); network.einsums.len()];
-    if problems.is_empty()
-        && let Err(error) = crate::plan::plan(network, arch, false, &no_runs, &Given::default())
+    // Larger sides are refused above, and their words may not fit the numbers that planning uses.
+    if network
+        .tensors
+        .iter()
+        .all(|tensor| large_side(tensor).is_none())
     {
-        problems.push(error);
+        problems.extend(crate::plan::problems(network, arch));
     }
     Fits { layers, problems }
+}
+
+/// The longer side of `tensor`, if no field of the instruction set holds it.
+fn large_side(tensor: &Tensor) -> Option<usize> {
+    Some(tensor.width.max(tensor.height)).filter(|side| *side > MAX_SIDE)
 }
 
 fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapError>) -> LayerFit {
@@ -94,16 +103,16 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         .iter()
         .chain([&einsum.output])
         .map(|id| network.tensor(*id));
-    if let Some(large) = sides
+    if let Some((large, side)) = sides
         .into_iter()
-        .find(|t| t.width > 1023 || t.height > 1023)
+        .find_map(|tensor| Some((tensor, large_side(tensor)?)))
     {
         problems.push(MapError::Capacity {
             einsum: einsum.name.clone(),
             arch: arch.name.clone(),
             what: format!("a side of `{}`", large.name),
-            needed: large.width.max(large.height) as u64,
-            available: 1023,
+            needed: side as u64,
+            available: MAX_SIDE as u64,
             unit: "pixels",
             help: "split the image before it comes to the machine".to_owned(),
         });
@@ -115,7 +124,54 @@ fn layer(network: &Network, arch: &Arch, index: usize, problems: &mut Vec<MapErr
         help: help.to_owned(),
     };
     match &einsum.kind {
-        Kind::Conv(_) | Kind::AveragePool(_) => sums(network, arch, index, &mut fit, problems),
+        Kind::Conv(op) if op.stretch != [1, 1] => problems.push(unsupported(
+            format!(
+                "its input is stretched by {:?}, arch `{}` has no unit for it",
+                op.stretch, arch.name
+            ),
+            "replace the transposed convolution by a resize to the nearest pixel and a convolution",
+        )),
+        Kind::Mul(_) => problems.push(unsupported(
+            format!(
+                "arch `{}` has no unit that multiplies two tensors",
+                arch.name
+            ),
+            "leave out the gate, or run the network on the reference: `run NET --device reference`",
+        )),
+        Kind::ConvAdd(_) => problems.push(unsupported(
+            format!(
+                "arch `{}` has no unit that adds a residual before it rounds",
+                arch.name
+            ),
+            "put a QuantizeLinear and DequantizeLinear between the convolution and the addition",
+        )),
+        Kind::Select(op) if op.repeats() => {
+            let input = network.tensor(einsum.inputs[0]);
+            let whole = |positions: &Positions, size: usize| {
+                positions.start == 0
+                    && positions.step == 1
+                    && positions.size == size * positions.repeat
+            };
+            let is_plain = op.keeps_channels(input.channels)
+                && whole(&op.rows, input.height)
+                && whole(&op.columns, input.width);
+            if !arch.vector.max_pool || !is_plain {
+                problems.push(unsupported(
+                    format!(
+                        "arch `{}` repeats whole images only, and with a max-pool unit",
+                        arch.name
+                    ),
+                    "set `vector.max_pool = true` in the arch",
+                ));
+            }
+        }
+        Kind::Select(op) if select_window(op).is_none() => problems.push(unsupported(
+            "it takes rows or columns backwards".to_owned(),
+            "run the network on the reference: `run NET --device reference`",
+        )),
+        Kind::Conv(_) | Kind::AveragePool(_) | Kind::Select(_) => {
+            sums(network, arch, index, &mut fit, problems);
+        }
         Kind::MaxPool(op) => {
             if !arch.vector.max_pool {
                 problems.push(unsupported(

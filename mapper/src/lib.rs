@@ -66,7 +66,7 @@ use ir::arch::Arch;
 use ir::directive::{Directive, Placed, Residency, Selector, Setting};
 use ir::mapping::{RowMapping, Schedule};
 use ir::memory::MemoryModel;
-use ir::network::Network;
+use ir::network::{Network, TensorId};
 use ir::op::Kind;
 use ir::program::Program;
 use serde::{Deserialize, Serialize};
@@ -237,7 +237,7 @@ impl Compiled {
 /// The same arguments always give the same program. The program has passed [`Program::check`].
 ///
 /// # Errors
-/// The first [`MapError`]; [`fits`] lists all of those that can be known before mapping.
+/// The first [`MapError`]; [`fits`] lists all of those that can be known before mapping, [`compiles`] all of them.
 pub fn compile(network: &Network, arch: &Arch, options: &Options) -> Result<Compiled, MapError> {
     compile_with(network, arch, options, &Hooks::default())
 }
@@ -258,6 +258,34 @@ pub fn compile_with(
     if let Some(problem) = fits.problems.into_iter().next() {
         return Err(problem);
     }
+    in_context(network, arch, options, hooks, best)
+}
+
+/// Finds, as [`fits`], everything that keeps `network` from running on `arch`, and what only a program shows: words of
+/// memory, semaphores, and fields of instructions.
+///
+/// There are no problems exactly where [`compile`] succeeds with default options. Where a hook stops it, the only
+/// problem is [`MapError::Stopped`].
+pub fn compiles(network: &Network, arch: &Arch, hooks: &Hooks) -> Fits {
+    let mut fits = fits(network, arch);
+    if fits.problems.is_empty() {
+        let program = in_context(network, arch, &Options::default(), hooks, |ctx| {
+            let (given, mapped) = mapped(ctx)?;
+            lowered(ctx, mapped, &|index| given.packed.contains_key(&index))
+        });
+        fits.problems.extend(program.err());
+    }
+    fits
+}
+
+/// Calls `then` with what all steps of a compilation share.
+fn in_context<T>(
+    network: &Network,
+    arch: &Arch,
+    options: &Options,
+    hooks: &Hooks,
+    then: impl FnOnce(&Context) -> Result<T, MapError>,
+) -> Result<T, MapError> {
     let sums: Vec<Option<Sums>> = (0..network.einsums.len())
         .map(|i| sums_of(network, i))
         .collect();
@@ -276,18 +304,29 @@ pub fn compile_with(
         taps: &taps,
         runs: &runs,
     };
-    let (plans, given, known) = plan_rows(&ctx)?;
+    then(&ctx)
+}
+
+/// Plans all einsums and maps them.
+fn mapped(ctx: &Context) -> Result<(plan::Given, residency::Mapped), MapError> {
+    let (plans, given, known) = plan_rows(ctx)?;
     let packs = |index: usize| given.packed.contains_key(&index);
-    let layers = map_layers(&ctx, &plans, &packs, &known)?;
-    let mapped = (plans, layers);
-    let searched = residency::search(&ctx, &given, &mapped)?;
-    let first = lowered(&ctx, mapped, &packs)?;
+    let layers = map_layers(ctx, &plans, &packs, &known)?;
+    Ok((given, (plans, layers)))
+}
+
+/// The best program that the search finds.
+fn best(ctx: &Context) -> Result<Compiled, MapError> {
+    let (given, mapped) = mapped(ctx)?;
+    let packs = |index: usize| given.packed.contains_key(&index);
+    let searched = residency::search(ctx, &given, &mapped)?;
+    let first = lowered(ctx, mapped, &packs)?;
     let Some((found, proof)) = searched else {
         return Ok(first);
     };
     let key = |compiled: &Compiled| {
         let words: u64 = compiled.layers.iter().map(|l| l.cost.traffic_words).sum();
-        match options.objective {
+        match ctx.options.objective {
             Objective::Cycles => (compiled.cycles, words),
             Objective::Traffic => (words, compiled.cycles),
         }
@@ -299,7 +338,7 @@ pub fn compile_with(
         ..first
     };
     for (at, mapped) in found.into_iter().enumerate().rev() {
-        match lowered(&ctx, mapped, &packs) {
+        match lowered(ctx, mapped, &packs) {
             Err(error @ MapError::Check(_)) => return Err(error),
             Ok(other) if key(&other) <= key(&best) => {
                 let taken = at == 0;
@@ -339,7 +378,10 @@ fn lowered(
         .collect();
     let mut depth_first = lower::runs(network, &lowering);
     depth_first.retain(|run| run.len() > 1);
-    let lowered = lower::lower(network, arch, &network.inputs, &lowering);
+    // Constant tensors come first: their values follow those of the other constants.
+    let constants = network.constants.iter().map(|constant| constant.tensor);
+    let first: Vec<TensorId> = constants.chain(network.inputs.iter().copied()).collect();
+    let lowered = lower::lower(network, arch, &first, &lowering);
     let program = assemble::program(network, arch, lowered)?;
     for (index, layer) in layers.iter_mut().enumerate() {
         layer.instructions = program
@@ -431,7 +473,13 @@ pub(crate) fn sums_of(network: &Network, index: usize) -> Option<Sums<'_>> {
     let sums = match &einsum.kind {
         Kind::Conv(op) => Sums::conv(op, input, output),
         Kind::AveragePool(op) => Sums::average_pool(op, input, output),
-        Kind::MaxPool(_) | Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => return None,
+        Kind::Select(op) => return Sums::select(op, input, output),
+        Kind::MaxPool(_)
+        | Kind::Add(_)
+        | Kind::Concat(_)
+        | Kind::Table(_)
+        | Kind::Mul(_)
+        | Kind::ConvAdd(_) => return None,
     };
     Some(sums.expect("a valid network has scales that the parameter word holds"))
 }

@@ -13,7 +13,7 @@ use ir::arch::{Arch, Dataflow};
 use ir::isa::{Opcode, Register};
 use ir::network::{Network, TensorId};
 use ir::numerics::{Clamp, FRACTION_BITS};
-use ir::op::{Concat, Window, table_index, table_values};
+use ir::op::{Concat, Select, Window, table_index, table_values};
 use ir::program::{Layout, TensorImage};
 
 use crate::mapspace::{Choice, PixelTile};
@@ -696,7 +696,7 @@ impl<'a> Lower<'a> {
             (Register::ExecStep, step_values(window)),
             (Register::ExecReduction, count[..3].to_vec()),
             (Register::ExecPixels, count[3..].to_vec()),
-            (Register::ExecPadding, vec![sums.input.zero_point.into()]),
+            (Register::ExecPadding, vec![sums.padding.into()]),
             (Register::ExecWeights, vec![first.into()]),
         ];
         registers.extend(
@@ -765,10 +765,7 @@ impl<'a> Lower<'a> {
                 Register::VecParameters,
                 vec![i64::from(first_channel / lanes)],
             ),
-            (
-                Register::VecClamp,
-                vec![sums.clamp.lo.into(), sums.clamp.hi.into()],
-            ),
+            (Register::VecClamp, clamp_values(sums.clamp, FRACTION_BITS)),
             (Register::VecZeroPoint, vec![sums.output.zero_point.into()]),
         ];
         if tile.rows.len() > 1 {
@@ -818,8 +815,9 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Adds or translates all words of `rows`, in pieces that the next layer can start on.
-    fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: Clamp) {
+    /// Adds or translates all words of `rows`, in pieces that the next layer can start on; `clamp` is what
+    /// [`clamp_values`] gives.
+    fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: &[i64]) {
         for piece in pieces(rows, result.row_words) {
             let per_row = if result.row_words <= 2047 {
                 result.row_words
@@ -842,7 +840,7 @@ impl<'a> Lower<'a> {
                     (Register::VecDestination, vec![to]),
                     (Register::VecPixels, vec![per_row, n_rows]),
                     (Register::VecDestinationDeltaY, vec![1]),
-                    (Register::VecClamp, vec![clamp.lo.into(), clamp.hi.into()]),
+                    (Register::VecClamp, clamp.to_vec()),
                     (Register::VecDeltaX, vec![1]),
                     (Register::VecDeltaY, vec![1]),
                 ];
@@ -953,6 +951,87 @@ impl<'a> Lower<'a> {
         self.push(Opcode::MaxPool, 0, registers, accesses);
     }
 
+    /// Writes every word of the source's rows as often as a selection repeats rows and columns: a maximum of one word.
+    fn repeat(&mut self, op: &Select, source: &View, result: &View, rows: &Range<usize>) {
+        const MOST_BLOCKS: i64 = 1023;
+        const MOST_ROWS: usize = 2047;
+        let [down, across] = [op.rows.repeat, op.columns.repeat];
+        for copy in 0..down {
+            // The source rows whose copy of this number is in the strip.
+            let first = (rows.start + down - 1 - copy) / down;
+            let end = (rows.end + down - 1 - copy) / down;
+            for start in (first..end).step_by(MOST_ROWS) {
+                let own = start..end.min(start + MOST_ROWS);
+                for word in (0..source.row_words).step_by(MOST_BLOCKS as usize) {
+                    let words = MOST_BLOCKS.min(source.row_words - word);
+                    self.repeat_words(
+                        source,
+                        result,
+                        (across, down),
+                        copy,
+                        &own,
+                        word..word + words,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Writes `words` of some source rows `across` times each to the rows that are their `copy` of `down`.
+    fn repeat_words(
+        &mut self,
+        source: &View,
+        result: &View,
+        (across, down): (usize, usize),
+        copy: usize,
+        rows: &Range<usize>,
+        words: Range<i64>,
+    ) {
+        let (across, n_words, n_rows) = (across as i64, words.end - words.start, rows.len() as i64);
+        let first = rows.start * down + copy;
+        let from = source.base + rows.start as i64 * source.row_words + words.start;
+        let to = result.base + first as i64 * result.row_words + words.start * across;
+        let count = [1, 1, across, n_words, n_rows];
+        let from_stride = [0, 0, 0, 1, source.row_words];
+        let to_stride = [0, 0, 1, across, down as i64 * result.row_words];
+        let mut registers = vec![
+            (Register::VecDestination, vec![self.wrap(to)]),
+            (Register::VecPixels, vec![across, n_rows]),
+            (Register::VecSource, vec![self.wrap(from)]),
+            (Register::VecOrigin, vec![0, 0]),
+            (Register::VecExtent, vec![1, 1]),
+            (Register::VecStep, vec![0, 0, 1, 1]),
+            (Register::VecWindow, vec![1, 1, n_words]),
+        ];
+        let from_registers = [
+            None,
+            None,
+            Some(Register::VecDeltaX),
+            Some(Register::VecDeltaBlock),
+            Some(Register::VecDeltaY),
+        ];
+        let to_registers = [
+            None,
+            None,
+            None,
+            Some(Register::VecDestinationDeltaBlock),
+            Some(Register::VecDestinationDeltaY),
+        ];
+        for (names, stride) in [(from_registers, from_stride), (to_registers, to_stride)] {
+            let changes = deltas(&[0, 1, 2, 3, 4], &count, &stride).into_iter();
+            registers
+                .extend(changes.filter_map(|(which, delta)| Some((names[which]?, vec![delta]))));
+        }
+        let last = (rows.end - 1) * down + copy + 1;
+        let (read, read_words) = source.rows(rows);
+        let (written, written_words) = result.rows(&(first..last));
+        let accesses = vec![
+            Access::read(Space::Banks, read, read_words),
+            Access::write(Space::Banks, written, written_words),
+        ];
+        self.push(Opcode::MaxPool, 0, registers, accesses);
+    }
+
     /// Copies each operand to its blocks, through its table where the scales differ.
     fn concat(
         &mut self,
@@ -1008,7 +1087,7 @@ impl<'a> Lower<'a> {
                 (Register::VecDestination, vec![self.wrap(to)]),
                 (Register::VecSource, vec![self.wrap(from)]),
                 (Register::VecPixels, vec![x, rows.len() as i64]),
-                (Register::VecClamp, vec![i8::MIN.into(), i8::MAX.into()]),
+                (Register::VecClamp, clamp_values(Clamp::FULL, FRACTION_BITS)),
                 (Register::VecDeltaX, vec![1]),
             ];
             if rows.len() > 1 {
@@ -1033,6 +1112,12 @@ impl<'a> Lower<'a> {
     fn wrap(&self, address: i64) -> i64 {
         address.rem_euclid(1 << self.arch.activation_addr_bits())
     }
+}
+
+/// The values of `vec.clamp` for tables with `fraction_bits`; requantise, which has none, keeps what most of them have.
+fn clamp_values(clamp: Clamp, fraction_bits: u32) -> Vec<i64> {
+    let dropped = FRACTION_BITS - fraction_bits;
+    vec![clamp.lo.into(), clamp.hi.into(), dropped.into()]
 }
 
 fn step_values(window: &Window) -> Vec<i64> {

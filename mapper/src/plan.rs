@@ -16,7 +16,7 @@ use ir::op::{Kind, Window};
 
 use crate::depth_first::{Run, Runs};
 use crate::error::MapError;
-use crate::sums::input_rows;
+use crate::sums::{input_rows, select_window};
 
 /// Words of the activation banks, in one bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +139,9 @@ pub(crate) fn window(kind: &Kind) -> Window {
         Kind::Conv(op) => op.window,
         Kind::AveragePool(op) => op.window,
         Kind::MaxPool(op) => op.window,
-        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => Window::dense([1, 1]),
+        Kind::ConvAdd(op) => op.conv.window,
+        Kind::Select(op) => select_window(op).map_or(Window::dense([1, 1]), |found| found.0),
+        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) | Kind::Mul(_) => Window::dense([1, 1]),
     }
 }
 
@@ -147,6 +149,11 @@ pub(crate) fn window(kind: &Kind) -> Window {
 pub(crate) fn operand_rows(network: &Network, einsum: usize, rows: &Range<usize>) -> Range<usize> {
     let einsum = &network.einsums[einsum];
     let height = network.tensor(einsum.inputs[0]).height;
+    if let Kind::Select(op) = &einsum.kind
+        && op.repeats()
+    {
+        return rows.start / op.rows.repeat..rows.end.div_ceil(op.rows.repeat);
+    }
     input_rows(&window(&einsum.kind), height, rows)
 }
 
@@ -344,6 +351,25 @@ pub(crate) fn plan(
             }
         };
     }
+}
+
+/// Every reason why `network` has no plan; none if it has one.
+pub(crate) fn problems(network: &Network, arch: &Arch) -> Vec<MapError> {
+    let given = Given::default();
+    let no_runs = vec![Vec::new(); network.einsums.len()];
+    let Err(stuck) = plan(network, arch, false, &no_runs, &given) else {
+        return Vec::new();
+    };
+    // Planning ends where it is stuck, but what is too large by itself is so behind that place, too.
+    let alone = |index| no_room(network, arch, &given, index, 0);
+    let mut problems: Vec<MapError> = (0..network.einsums.len())
+        .map(alone)
+        .filter(|problem| matches!(problem, MapError::Capacity { .. }))
+        .collect();
+    if problems.is_empty() {
+        problems.push(stuck);
+    }
+    problems
 }
 
 /// The least that an einsum needs: one strip of the output, and of each operand the rows for it, beside the words that

@@ -1,4 +1,4 @@
-//! Sums over a window: what convolution and average pooling ask of the array, in one form.
+//! Sums over a window: what convolution, average pooling and selection ask of the array, in one form.
 //!
 //! A column tile `n` is the output channels `n * cols ..`. It reads a range of input blocks; its weights are one tile of
 //! `cols` words for each block and window position, zero where an input channel does not belong to an output channel.
@@ -14,7 +14,7 @@ use ir::arch::Arch;
 use ir::mapping::RowMapping;
 use ir::network::Tensor;
 use ir::numerics::{Clamp, Requantise};
-use ir::op::{AveragePool, Conv, OpError, Window};
+use ir::op::{AveragePool, Conv, OpError, Select, Window};
 
 /// The largest coordinate of a pixel: coordinates are signed.
 const MAX_COORDINATE: usize = 1023;
@@ -26,6 +26,8 @@ enum Weights<'a> {
     Conv(&'a Conv),
     /// One where input and output channel are the same.
     Unit,
+    /// One for the channel, and the position of the window, that a selection takes.
+    Select(&'a Select, [usize; 2]),
 }
 
 /// Bias and scale of one output channel.
@@ -104,6 +106,8 @@ pub(crate) struct Sums<'a> {
     /// What EXEC reads: a tensor of the network, or its packed words.
     pub(crate) input: Cow<'a, Tensor>,
     pub(crate) taps: Option<Taps<'a>>,
+    /// The value around the image.
+    pub(crate) padding: i8,
     pub(crate) output: &'a Tensor,
     pub(crate) clamp: Clamp,
     pub(crate) regions: Vec<Region>,
@@ -137,6 +141,7 @@ impl<'a> Sums<'a> {
             window: simple(op.window, output),
             input: Cow::Borrowed(input),
             taps: None,
+            padding: input.zero_point,
             output,
             clamp: op.clamp,
             regions: vec![Region {
@@ -200,12 +205,24 @@ impl<'a> Sums<'a> {
     pub(crate) fn shape(&self) -> String {
         let weights = match self.weights {
             Weights::Conv(op) => Some((op.out_channels, op.groups, op.group_channels)),
-            Weights::Unit => None,
+            Weights::Unit | Weights::Select(..) => None,
+        };
+        let selected = match self.weights {
+            Weights::Select(op, _) => op.channels.as_slice(),
+            _ => &[],
         };
         let taps = self.taps.as_ref();
         let taps = taps.map(|taps| (taps.window, taps.image.shape(), taps.per_word));
         let (input, output) = (self.input.shape(), self.output.shape());
-        let parts = (weights, self.window, input, taps, output, self.sets.len());
+        let parts = (
+            weights,
+            selected,
+            self.window,
+            input,
+            taps,
+            output,
+            self.sets.len(),
+        );
         format!("{parts:?} {:?}", self.regions)
     }
 
@@ -253,10 +270,33 @@ impl<'a> Sums<'a> {
             window: simple(op.window, output),
             input: Cow::Borrowed(input),
             taps: None,
+            padding: input.zero_point,
             output,
             clamp: op.clamp,
             regions,
             sets: counts.iter().map(set).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// A selection of channels, rows and columns; none if the window of the array cannot walk over them.
+    pub(crate) fn select(op: &'a Select, input: &'a Tensor, output: &'a Tensor) -> Option<Self> {
+        let (window, tap) = select_window(op)?;
+        let requantise = Requantise::from_scale(1.0).expect("one is a scale");
+        let bias = i32::from(input.zero_point).wrapping_neg();
+        Some(Sums {
+            weights: Weights::Select(op, tap),
+            window: simple(window, output),
+            input: Cow::Borrowed(input),
+            taps: None,
+            padding: op.padding,
+            output,
+            clamp: Clamp::FULL,
+            regions: vec![Region {
+                rows: 0..output.height,
+                cols: 0..output.width,
+                set: 0,
+            }],
+            sets: vec![vec![Parameter { bias, requantise }; output.channels]],
         })
     }
 
@@ -280,6 +320,13 @@ impl<'a> Sums<'a> {
                     (last / per_group + 1) * op.group_channels,
                 )
             }
+            Weights::Select(op, _) => {
+                let own = op.channels[first..=last].iter();
+                (
+                    own.clone().copied().min().unwrap_or(0),
+                    own.copied().max().unwrap_or(0) + 1,
+                )
+            }
         };
         low / rows..high.div_ceil(rows)
     }
@@ -297,7 +344,7 @@ impl<'a> Sums<'a> {
     /// The first column tile that has the same weights as `n`.
     pub(crate) fn same_weights(&self, arch: &Arch, n: usize) -> usize {
         match self.weights {
-            Weights::Conv(_) => n,
+            Weights::Conv(_) | Weights::Select(..) => n,
             // A last tile with fewer channels may as well use all ones of the diagonal.
             Weights::Unit => n % (arch.array.rows / arch.array.cols) as usize,
         }
@@ -346,6 +393,10 @@ impl<'a> Sums<'a> {
                 }
             }
             Weights::Conv(_) => 0,
+            Weights::Select(op, tap) => {
+                let is_taken = op.channels.get(out) == Some(&channel);
+                i8::from(is_taken && [tap_row, tap_column] == tap)
+            }
         }
     }
 
@@ -376,6 +427,26 @@ pub(crate) fn input_rows(window: &Window, height: usize, out: &Range<usize>) -> 
     let first = window.row(out.start, 0).clamp(0, height as isize) as usize;
     let last = window.row(out.end - 1, window.kernel[0] - 1) + 1;
     first..(last.clamp(0, height as isize) as usize).max(first)
+}
+
+/// The window that walks over the positions of a selection, and the one position in it that is taken; none if positions
+/// repeat or go backwards.
+pub(crate) fn select_window(op: &Select) -> Option<(Window, [usize; 2])> {
+    let mut window = Window::dense([1, 1]);
+    let mut tap = [0, 0];
+    for (axis, positions) in [op.rows, op.columns].iter().enumerate() {
+        let step = usize::try_from(positions.step)
+            .ok()
+            .filter(|&step| step > 0);
+        if positions.repeat != 1 || (step.is_none() && positions.size > 1) {
+            return None;
+        }
+        window.stride[axis] = step.unwrap_or(1);
+        window.pads[axis] = usize::try_from(-positions.start).unwrap_or(0);
+        tap[axis] = usize::try_from(positions.start).unwrap_or(0);
+        window.kernel[axis] = tap[axis] + 1;
+    }
+    Some((window, tap))
 }
 
 /// The window with a stride and dilation of one where there is a single position.

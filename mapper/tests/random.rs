@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{compile_and_verify, number, random_arch, random_network};
-use mapper::{MapError, Options, compile};
+use mapper::{Hooks, MapError, Options, compile, compiles};
 
 #[test]
 fn random_networks_equal_the_reference_or_are_refused() {
@@ -61,6 +61,38 @@ fn random_networks_equal_the_reference_or_are_refused() {
         refused.values().sum::<u64>() < count / 2,
         "most cases must run"
     );
+}
+
+/// A check finds a problem exactly where compiling does, and the same; also what only the program shows.
+#[test]
+fn a_check_says_what_compiling_says() {
+    let mut n_memory = 0;
+    for seed in 0..40 {
+        let network = random_network(seed, 6, true);
+        let mut arch = random_arch(seed);
+        arch.memory.words = [64, 1 << 20][seed as usize % 2];
+        let checked = compiles(&network, &arch, &Hooks::default()).problems;
+        let compiled = compile(&network, &arch, &Options::default()).err();
+        assert_eq!(checked.first(), compiled.as_ref(), "seed {seed}");
+        n_memory += u32::from(matches!(compiled, Some(MapError::Memory { .. })));
+    }
+    assert!(n_memory > 5, "{n_memory} cases meet the limit of memory");
+}
+
+/// What is too large by itself is named for every layer, whatever stands in the way of the others.
+#[test]
+fn all_that_is_too_large_is_listed() {
+    let network = onnx::zoo::shapes("mobilenet_v2", 1).expect("the zoo has it");
+    let problems = mapper::fits(&network, &common::preset("both")).problems;
+    let too_large = problems
+        .iter()
+        .filter(|problem| matches!(problem, MapError::Capacity { .. }));
+    let layers: std::collections::BTreeSet<String> = too_large
+        .map(|problem| problem.to_string())
+        .map(|text| text.split(':').next().unwrap_or_default().to_owned())
+        .collect();
+    assert!(layers.contains("`conv0`"), "{layers:?}");
+    assert!(layers.contains("`average62`"), "{layers:?}");
 }
 
 /// Groups of column tiles load equal weights once each, so weights that fit once may not fit as often as there are groups.

@@ -1,5 +1,6 @@
 //! What can be wrong with a file.
 
+use crate::file::OPSETS;
 use ir::network::NetworkError;
 use miette::Diagnostic;
 use std::fmt::{self, Display};
@@ -35,15 +36,41 @@ pub enum ImportError {
         /// What the decoder said.
         reason: String,
     },
+    /// The file is of another format.
+    #[error("not an ONNX file but {what}")]
+    #[diagnostic(
+        code(onnx::format),
+        help(
+            "only ONNX is read: convert it, as tf2onnx does for TensorFlow Lite and Keras, and torch.onnx.export for PyTorch"
+        )
+    )]
+    Format {
+        /// What it is.
+        what: &'static str,
+    },
     /// The operator set is one that import does not know.
-    #[error("operator set is {version}, supported are 13 to 21")]
+    #[error("operator set is {version}, supported are {} to {}", OPSETS.start(), OPSETS.end())]
     #[diagnostic(
         code(onnx::opset),
-        help("export with `opset_version` 13 to 21, or use onnx.version_converter")
+        help("export with another `opset_version`, or use onnx.version_converter")
     )]
     Opset {
         /// The version in the file, 0 if there is none.
         version: i64,
+    },
+    /// A size is given to a dimension that is not there, or has one: the caller's fault.
+    #[error("the network has no open dimension `{name}`, {}", open(.known))]
+    #[diagnostic(
+        code(onnx::dimension),
+        help(
+            "name a dimension by its symbol, or as `INPUT.AXIS` where it has none, such as `image.2`"
+        )
+    )]
+    Dimension {
+        /// The name that was given.
+        name: String,
+        /// The dimensions without a size.
+        known: Vec<String>,
     },
     /// Nodes wait for each other.
     #[error("the graph has a cycle through node `{node}`")]
@@ -67,6 +94,13 @@ pub enum ImportError {
         help("this is a bug of the importer; please report the file")
     )]
     Invalid(#[from] NetworkError),
+}
+
+fn open(known: &[String]) -> String {
+    match known {
+        [] => "all its sizes are fixed".to_owned(),
+        known => format!("it has `{}`", known.join("`, `")),
+    }
 }
 
 /// One thing in a file that stands in the way, with the node, input or tensor that it belongs to.
@@ -187,5 +221,15 @@ impl Reason {
 impl From<ir::op::OpError> for Reason {
     fn from(error: ir::op::OpError) -> Self {
         Reason::dimensions(error.to_string())
+    }
+}
+
+impl From<ir::op::AddError> for Reason {
+    fn from(error: ir::op::AddError) -> Self {
+        Reason {
+            code: "onnx::addition_scales",
+            message: error.to_string(),
+            help: error.help().map(|help| help.to_string()),
+        }
     }
 }

@@ -22,27 +22,53 @@ pub(crate) fn read(path: &Path) -> Result<ModelProto, ImportError> {
             limit: MAX_BYTES,
         });
     }
-    decode(&std::fs::read(path).map_err(failed)?)
+    decode(std::fs::read(path).map_err(failed)?)
 }
 
+/// The versions of ONNX's own operators that import knows.
+pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+
+/// What other files begin with, at which byte, and what they are.
+const OTHERS: &[(usize, &[u8], &str)] = &[
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (0, b"\x89HDF", "an HDF5 file, as Keras writes it"),
+    (
+        0,
+        b"PK\x03\x04",
+        "a ZIP archive, as PyTorch and Keras write it",
+    ),
+    (0, b"GGUF", "a GGUF file"),
+];
+
 /// Decodes `bytes` and checks the operator set.
-pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
-    let model = ModelProto::decode(bytes).map_err(|error| ImportError::Decode {
-        reason: error.to_string(),
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<ModelProto, ImportError> {
+    let begins =
+        |(at, magic, _): &&(usize, &[u8], &str)| bytes.get(*at..at + magic.len()) == Some(*magic);
+    if let Some((_, _, what)) = OTHERS.iter().find(begins) {
+        return Err(ImportError::Format { what });
+    }
+    let model = ModelProto::decode(prost::bytes::Bytes::from(bytes)).map_err(|error| {
+        ImportError::Decode {
+            reason: error.to_string(),
+        }
     })?;
     if model.graph.is_none() {
         return Err(ImportError::Decode {
             reason: "there is no graph in it".into(),
         });
     }
-    let is_default = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let opset = model
-        .opset_import
-        .iter()
-        .find(|opset| is_default(opset.domain()));
-    let version = opset.map_or(0, |opset| opset.version());
-    if !(13..=21).contains(&version) {
+    let version = opset(&model);
+    if !OPSETS.contains(&version) {
         return Err(ImportError::Opset { version });
     }
     Ok(model)
+}
+
+/// The version of ONNX's own operators, 0 if the file does not say.
+pub(crate) fn opset(model: &ModelProto) -> i64 {
+    let is_default = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+    let mut imports = model.opset_import.iter();
+    imports
+        .find(|opset| is_default(opset.domain()))
+        .map_or(0, |opset| opset.version())
 }

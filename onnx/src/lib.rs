@@ -6,7 +6,9 @@
 //!
 //! - `proto`, `constant`: the file format, from the schema in `proto/onnx.proto`; external data stays in its folder.
 //! - `order`: address changes (reshape, transpose, flatten) as index arithmetic, so that they vanish.
+//! - `dims`: the sizes that the user gives to dimensions without one.
 //! - `walk`, `ops`: one pass over the nodes in topological order, one function per operator.
+//! - `fold`: einsums that another can do on its way.
 //! - [`zoo`]: the other direction, standard networks as QDQ ONNX with seeded weights.
 //! - [`dataset`]: images, labels and logits from `.npz` files.
 //!
@@ -22,8 +24,10 @@
 //! ```
 
 mod constant;
+mod dims;
 mod error;
 mod file;
+mod fold;
 mod node;
 mod ops;
 mod order;
@@ -45,7 +49,8 @@ use std::path::Path;
 /// What the user decides about an import.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The sizes of symbolic dimensions by name, such as `N`. A first dimension without a size here is 1.
+    /// The sizes of dimensions that the file leaves open, by symbol, such as `N`, or by input and axis, such as `image.2`,
+    /// where there is no symbol. A first dimension without a size here is 1.
     pub dims: BTreeMap<String, usize>,
 }
 
@@ -75,7 +80,7 @@ pub fn import(path: &Path, options: &Options) -> Result<Network, ImportError> {
 /// # Errors
 /// As [`import`].
 pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportError> {
-    into_network(walk::walk(&file::decode(bytes)?, None, options)?)
+    into_network(read(&file::decode(bytes.to_vec())?, None, options)?)
 }
 
 /// Lists everything that keeps the ONNX file at `path` from being imported.
@@ -83,7 +88,16 @@ pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportEr
 /// # Errors
 /// [`ImportError`] if the file cannot be read or is not ONNX.
 pub fn check(path: &Path, options: &Options) -> Result<Report, ImportError> {
-    walk::walk(&file::read(path)?, path.parent(), options)
+    read(&file::read(path)?, path.parent(), options)
+}
+
+fn read(
+    model: &proto::ModelProto,
+    folder: Option<&Path>,
+    options: &Options,
+) -> Result<Report, ImportError> {
+    dims::check(model, options)?;
+    walk::walk(model, folder, options)
 }
 
 fn into_network(report: Report) -> Result<Network, ImportError> {

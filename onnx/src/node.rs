@@ -73,6 +73,12 @@ impl<'a> Node<'a> {
             .map(|attribute| attribute.ints.as_slice())
     }
 
+    /// The list attribute `name` of floats; empty if it is left out.
+    pub(crate) fn floats(&self, name: &str) -> &'a [f32] {
+        self.attribute(name)
+            .map_or(&[], |attribute| attribute.floats.as_slice())
+    }
+
     /// The list attribute `name` as `[rows, columns]` or their doubles; one-dimensional lists get `fill` for the rows.
     pub(crate) fn sizes<const N: usize>(
         &self,

@@ -50,6 +50,21 @@ impl Order {
         Order(merged)
     }
 
+    /// Size and step of each digit, most significant first.
+    pub(crate) fn digits(&self) -> Vec<(usize, usize)> {
+        self.0
+            .iter()
+            .map(|digit| (digit.size, digit.step))
+            .collect()
+    }
+
+    /// The positions along each axis of a view of `shape`, from the start of that axis; `None` if digits and shape do not
+    /// share boundaries.
+    pub(crate) fn along(&self, shape: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let axes = self.split(shape)?.into_iter();
+        Some(axes.map(|digits| Order(digits).positions()).collect())
+    }
+
     /// Whether every value lies where its index says.
     pub(crate) fn is_identity(&self) -> bool {
         matches!(self.0.as_slice(), [] | [Digit { step: 1, .. }])
@@ -103,21 +118,6 @@ impl Order {
         }
         digits.reverse();
         Some(Order::new(digits))
-    }
-
-    /// The axes that lead from the tensor underneath back to this view.
-    pub(crate) fn inverse(&self) -> Vec<Axis> {
-        let mut to_step = 1;
-        let mut axes = Vec::with_capacity(self.0.len());
-        for digit in self.0.iter().rev() {
-            axes.push(Axis {
-                size: digit.size,
-                from_step: digit.step,
-                to_step,
-            });
-            to_step *= digit.size;
-        }
-        axes
     }
 
     /// The position of each value in the tensor underneath.
@@ -185,12 +185,6 @@ mod tests {
         assert_eq!(order.positions(), [0, 3, 1, 4, 2, 5]);
         assert_eq!(order.steps(&[3, 2]).unwrap(), [1, 3]);
         assert_eq!(order.steps(&[6]), None);
-    }
-
-    #[test]
-    fn through_its_own_inverse_is_the_identity() {
-        let order = nhwc_to_nchw();
-        assert!(order.through(&order.inverse()).unwrap().is_identity());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::constant::Constant;
 use crate::order::Order;
-use ir::network::TensorId;
+use ir::network::{HostId, HostType, TensorId};
 use ir::numerics::quantise;
-use ir::op::Window;
+use ir::op::{Positions, Window};
 use std::rc::Rc;
 
 /// Scale and zero point of an activation, rebased to int8.
@@ -34,7 +34,7 @@ pub(crate) struct View {
 /// Quantised constants with the scales of `axis`: one, or one for each index.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct QuantConstant {
-    pub(crate) integers: Constant,
+    pub(crate) integers: Rc<Constant>,
     pub(crate) scales: Vec<f32>,
     pub(crate) zero_points: Vec<i64>,
     pub(crate) axis: usize,
@@ -46,7 +46,6 @@ pub(crate) struct Pending {
     /// The node that computes it.
     pub(crate) label: String,
     pub(crate) op: PendingOp,
-    pub(crate) inputs: Vec<TensorId>,
     /// The shape `[channels, height, width]` of the tensor to come.
     pub(crate) image: [usize; 3],
     /// The view of the tensor to come.
@@ -56,32 +55,119 @@ pub(crate) struct Pending {
     pub(crate) range: (f32, f32),
 }
 
+/// The range of a result that nothing limits.
+pub(crate) const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
 /// The operation of a [`Pending`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum PendingOp {
     Conv(ConvDraft),
-    Add,
-    MaxPool(Window),
+    /// A convolution and a residual, which are rounded together.
+    ConvAdd(ConvDraft, TensorId),
+    /// A convolution and a constant that is not the same everywhere, in the tensor's order.
+    ConvAddConstant(ConvDraft, Rc<Vec<f64>>),
+    Add([TensorId; 2]),
+    /// Addition of a constant that is not the same everywhere, in the tensor's order.
+    AddConstant(TensorId, Rc<Vec<f64>>),
+    Mul([TensorId; 2]),
     AveragePool {
+        x: TensorId,
         window: Window,
-        count_include_pad: bool,
+        counted: [usize; 4],
     },
-    Concat,
+    MaxPool(Operand, Window),
+    Concat(Vec<Operand>),
+    Select {
+        x: Operand,
+        channels: Vec<usize>,
+        rows: Positions,
+        columns: Positions,
+        /// What lies around the image, a real value.
+        padding: f32,
+    },
+    /// A function that differs from channel to channel: values below zero times the slope of their channel.
+    Slopes(TensorId, Rc<Vec<f64>>),
     /// Nothing but a change of scale or range.
-    Copy,
+    Copy(TensorId),
+    /// Any function of one value, as its 256 real results.
+    Function(TensorId, Rc<Vec<f64>>),
+}
+
+/// What is moved without being changed: a tensor, or a result that has no scale yet. Rounding keeps order, so it may as
+/// well come first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Operand {
+    Tensor(TensorId),
+    Pending(Rc<Pending>),
 }
 
 /// A convolution before its output has a scale.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConvDraft {
+    pub(crate) input: TensorId,
     pub(crate) out_channels: usize,
     pub(crate) group_channels: usize,
     pub(crate) groups: usize,
     pub(crate) window: Window,
-    pub(crate) weights: Vec<i8>,
-    pub(crate) bias: Vec<i32>,
-    /// `f32(x_scale * w_scale)` of each output channel.
-    pub(crate) accumulator_scales: Vec<f32>,
+    pub(crate) stretch: [usize; 2],
+    /// The weights less their zero points, which has up to nine bits.
+    pub(crate) weights: Vec<i16>,
+    /// The bias of each output channel in steps of the accumulator.
+    pub(crate) bias_steps: Vec<f64>,
+    /// What is added to it, in real values.
+    pub(crate) bias: Vec<f64>,
+    /// One step of the accumulator, `f32(x_scale * w_scale)`, for each output channel.
+    pub(crate) scales: Vec<f64>,
+}
+
+impl Pending {
+    /// The same result, held in `range` as well.
+    pub(crate) fn limited(&self, (lo, hi): (f32, f32)) -> Pending {
+        Pending {
+            range: (self.range.0.clamp(lo, hi), self.range.1.clamp(lo, hi)),
+            ..self.clone()
+        }
+    }
+
+    /// Whether nothing limits it.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.range == UNLIMITED
+    }
+
+    /// A tensor that it is computed from.
+    pub(crate) fn first_tensor(&self) -> TensorId {
+        match &self.op {
+            PendingOp::Conv(draft)
+            | PendingOp::ConvAdd(draft, _)
+            | PendingOp::ConvAddConstant(draft, _) => draft.input,
+            PendingOp::Add([x, _])
+            | PendingOp::Mul([x, _])
+            | PendingOp::AddConstant(x, _)
+            | PendingOp::AveragePool { x, .. }
+            | PendingOp::Copy(x)
+            | PendingOp::Slopes(x, _)
+            | PendingOp::Function(x, _) => *x,
+            PendingOp::MaxPool(x, _) | PendingOp::Select { x, .. } => x.first_tensor(),
+            PendingOp::Concat(operands) => operands[0].first_tensor(),
+        }
+    }
+}
+
+impl Operand {
+    fn first_tensor(&self) -> TensorId {
+        match self {
+            Operand::Tensor(id) => *id,
+            Operand::Pending(pending) => pending.first_tensor(),
+        }
+    }
+}
+
+/// A value that the host computes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HostValue {
+    pub(crate) id: HostId,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) host_type: HostType,
 }
 
 /// What a name in the graph stands for.
@@ -96,8 +182,8 @@ pub(crate) enum Value {
     /// Activations behind a `DequantizeLinear`.
     Real(View),
     Pending(Rc<Pending>),
-    /// The tensor that a step left to the host would read.
-    Host(View),
+    /// What a step of the host gives.
+    Host(HostValue),
     /// The result of a node with a problem, which has been reported already.
     Broken,
 }
@@ -108,10 +194,8 @@ impl Value {
         match self {
             Value::Constant(constant) => Some(&constant.dims),
             Value::QuantConstant(constant) => Some(&constant.integers.dims),
-            Value::FloatInput(view)
-            | Value::Integer(view)
-            | Value::Real(view)
-            | Value::Host(view) => Some(&view.shape),
+            Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => Some(&view.shape),
+            Value::Host(value) => Some(&value.shape),
             Value::Pending(pending) => Some(&pending.shape),
             Value::Broken => None,
         }

@@ -6,17 +6,22 @@
 
 mod build;
 mod graph;
+mod host;
 
-pub(crate) use build::pending_image;
+pub(crate) use build::{identity_reals, pending, pending_image};
 
-use crate::constant::Constant;
+use crate::constant::{Constant, Data};
 use crate::error::{ImportError, Problem, Reason};
 use crate::node::Node;
+use crate::ops::Handler;
 use crate::order::{Axis, Order};
-use crate::proto::{ModelProto, TensorProto};
-use crate::value::{Quant, QuantConstant, Value, View};
+use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use crate::value::{Operand, Pending, PendingOp, Quant, QuantConstant, Value, View};
 use crate::{Options, Report, ops};
-use ir::network::{Einsum, HostStep, HostType, HostView, Network, TensorId};
+use ir::network::{
+    ConstantTensor, Einsum, GraphOutput, HostStep, HostType, HostView, Network, TensorId,
+};
+use ir::op::{Kind, Positions, Select, Table, table_values};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
@@ -38,13 +43,23 @@ pub(crate) struct Draft {
 pub(crate) struct Walk<'a> {
     pub(crate) folder: Option<&'a Path>,
     pub(crate) options: &'a Options,
+    /// The version of ONNX's own operators.
+    pub(crate) opset: i64,
+    /// The images that the file takes at once, where its inputs say more than one; shapes then say one.
+    pub(crate) batch: usize,
+    /// Names that some node reads, or that are outputs of the graph.
+    pub(crate) used: BTreeSet<&'a str>,
     pub(crate) initialisers: BTreeMap<&'a str, &'a TensorProto>,
     pub(crate) values: BTreeMap<String, Value>,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) einsums: Vec<Einsum>,
     pub(crate) einsum_names: BTreeSet<String>,
-    pub(crate) host_tail: Vec<HostStep>,
+    pub(crate) tensor_names: BTreeSet<String>,
+    pub(crate) constants: Vec<ConstantTensor>,
+    pub(crate) outputs: Vec<TensorId>,
+    pub(crate) host_steps: Vec<HostStep>,
+    pub(crate) results: Vec<GraphOutput>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -54,26 +69,37 @@ pub(crate) fn walk(
     folder: Option<&Path>,
     options: &Options,
 ) -> Result<Report, ImportError> {
-    let graph = model.graph.clone().unwrap_or_default();
+    let empty = GraphProto::default();
+    let graph = model.graph.as_ref().unwrap_or(&empty);
     let nodes: Vec<Node> = graph.node.iter().map(Node::new).collect();
+    let read = nodes.iter().flat_map(|node| &node.proto.input);
+    let outputs = graph.output.iter().map(ValueInfoProto::name);
     let mut walk = Walk {
         folder,
         options,
+        opset: crate::file::opset(model),
+        batch: 1,
+        used: read.map(String::as_str).chain(outputs).collect(),
         initialisers: BTreeMap::new(),
         values: BTreeMap::new(),
         drafts: Vec::new(),
         inputs: Vec::new(),
         einsums: Vec::new(),
         einsum_names: BTreeSet::new(),
-        host_tail: Vec::new(),
+        tensor_names: BTreeSet::new(),
+        constants: Vec::new(),
+        outputs: Vec::new(),
+        host_steps: Vec::new(),
+        results: Vec::new(),
         problems: Vec::new(),
     };
-    walk.read_initialisers(&graph);
-    walk.read_inputs(&graph);
+    walk.problems.extend(file_problem(&nodes));
+    walk.read_initialisers(graph);
+    walk.read_inputs(graph);
     for idx in walk.sorted(&nodes)? {
         walk.visit(&nodes[idx]);
     }
-    let outputs = walk.read_outputs(&graph);
+    walk.read_outputs(graph);
     let name = if graph.name().is_empty() {
         "network"
     } else {
@@ -84,7 +110,7 @@ pub(crate) fn walk(
         *operators.entry(node.operator()).or_insert(0) += 1;
     }
     let network = if walk.problems.is_empty() {
-        Some(walk.finish(name, outputs)?)
+        Some(walk.finish(name)?)
     } else {
         None
     };
@@ -96,43 +122,73 @@ pub(crate) fn walk(
     })
 }
 
+/// What keeps a whole file out, in one sentence: it is not quantised, or not before it runs.
+fn file_problem(nodes: &[Node]) -> Option<Problem> {
+    let has = |name: &str| nodes.iter().any(|node| node.proto.op_type() == name);
+    let is_dynamic = ["DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"]
+        .into_iter()
+        .any(has);
+    if is_dynamic {
+        let reason = Reason::unsupported("the network is quantised dynamically: its activations have no scales before it runs")
+            .help("quantise it statically, as `onnxruntime.quantization.quantize_static` does with a few images");
+        return Some(reason.at("graph"));
+    }
+    let computes = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+        .into_iter()
+        .any(has);
+    let is_quantised = nodes.iter().any(|node| {
+        let name = node.proto.op_type();
+        name.starts_with("QLinear")
+            || name.ends_with("quantizeLinear")
+            || name == "QuantizeLinear"
+            || name == "QGemm"
+    });
+    (computes && !is_quantised).then(|| {
+        Reason::unsupported("the network is not quantised: nothing in it is an int8 or uint8 tensor")
+            .help("quantise it statically, as `onnxruntime.quantization.quantize_static` does with a few images")
+            .at("graph")
+    })
+}
+
 impl Walk<'_> {
     fn visit(&mut self, node: &Node) {
-        let value = match self.handle(node) {
-            Ok(value) => value,
-            Err(reason) => {
-                self.problems.push(reason.at(format!(
-                    "node `{}` ({})",
-                    node.label,
-                    node.operator()
-                )));
-                Value::Broken
+        let values = self.handle(node).unwrap_or_else(|reason| {
+            let place = format!("node `{}` ({})", node.label, node.operator());
+            self.problems.push(reason.at(place));
+            Vec::new()
+        });
+        let mut values = values.into_iter();
+        for name in &node.proto.output {
+            let value = values.next().unwrap_or(Value::Broken);
+            if !name.is_empty() {
+                self.values.insert(name.clone(), value);
             }
-        };
-        let mut names = node.proto.output.iter().filter(|name| !name.is_empty());
-        if let Some(first) = names.next() {
-            self.values.insert(first.clone(), value);
-        }
-        for name in names {
-            self.values.insert(name.clone(), Value::Broken);
         }
     }
 
-    fn handle(&mut self, node: &Node) -> Result<Value, Reason> {
+    /// The values of the node's outputs, or none if an operand has been reported already.
+    fn handle(&mut self, node: &Node) -> Result<Vec<Value>, Reason> {
         let handler = ops::handler(node)?;
         for name in node.proto.input.iter().filter(|name| !name.is_empty()) {
             if matches!(self.lookup(name)?, Value::Broken) {
-                return Ok(Value::Broken);
+                // What is wrong with the constants shows all the same.
+                ops::check_constants(self, node)?;
+                return Ok(Vec::new());
             }
         }
-        if node.proto.output.len() > 1 && node.proto.output[1..].iter().any(|name| !name.is_empty())
-        {
-            return Err(Reason::unsupported(format!(
-                "{} outputs, only the first is supported",
-                node.proto.output.len()
-            )));
+        let n_used = node
+            .proto
+            .output
+            .iter()
+            .rposition(|name| self.used.contains(name.as_str()))
+            .map_or(0, |last| last + 1);
+        match handler {
+            Handler::One(handler) if n_used <= 1 => Ok(vec![handler(self, node)?]),
+            Handler::One(_) => Err(Reason::unsupported(format!(
+                "{n_used} of its outputs are used, only the first is supported"
+            ))),
+            Handler::Many(handler) => handler(self, node),
         }
-        handler(self, node)
     }
 
     /// The value of `name`; initialisers are read when they are first asked for.
@@ -165,13 +221,90 @@ impl Walk<'_> {
         }
     }
 
-    /// The dequantised activations at input `i` of `node`.
+    /// The dequantised activations at input `i` of `node`; also those of a result that keeps the scale of its operand.
     pub(crate) fn real(&mut self, node: &Node, i: usize) -> Result<View, Reason> {
-        match self.value(node, i)? {
-            Value::Real(view) => Ok(view),
-            other => Err(unexpected(i, "a dequantised tensor", &other)
-                .help("only the quantised form runs: put QuantizeLinear and DequantizeLinear in front, as static quantisation does")),
+        let value = self.value(node, i)?;
+        match &value {
+            Value::Real(view) => return Ok(view.clone()),
+            Value::Pending(pending) => {
+                if let Some(view) = self.realise(pending) {
+                    let view = view?;
+                    if let Some(name) = node.input(i) {
+                        self.values
+                            .insert(name.to_string(), Value::Real(view.clone()));
+                    }
+                    return Ok(view);
+                }
+            }
+            _ => {}
         }
+        if let Value::Pending(result) = &value
+            && let PendingOp::Copy(x) = result.op
+            && let Some(quant) = self.drafts[x.index()].quant
+        {
+            return Err(Reason::unsupported(format!(
+                "input {i} is limited to {} and {}, which are no whole steps of its scale {:e}",
+                result.range.0, result.range.1, quant.scale
+            ))
+            .help("put a QuantizeLinear and DequantizeLinear behind the Clip"));
+        }
+        Err(unexpected(i, "a dequantised tensor", &value).help(
+            "only the quantised form runs: put QuantizeLinear and DequantizeLinear in front, as static quantisation does",
+        ))
+    }
+
+    /// Makes a tensor of a result whose values are whole steps of a scale that is known, such as that of a pooling's
+    /// operand; none if there is no such scale.
+    pub(crate) fn realise(&mut self, pending: &Pending) -> Option<Result<View, Reason>> {
+        let quant = self.grid(pending)?;
+        let name = format!("{}.result", pending.label);
+        Some(self.emit(pending, &name, quant))
+    }
+
+    /// What a node that only moves values reads: an image of a tensor, or of a result that has no scale yet.
+    pub(crate) fn moved(
+        &mut self,
+        node: &Node,
+        i: usize,
+    ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
+        let value = self.value(node, i)?;
+        match &value {
+            Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => {
+                let (tensor, image) = self.image(view)?;
+                Ok((Operand::Tensor(tensor), view.shape.clone(), image))
+            }
+            Value::Pending(pending) => {
+                let [channels, height, width] = pending.image;
+                let is_image = match *pending.shape.as_slice() {
+                    [1, c, h, w] => [c, h, w] == pending.image,
+                    [1, c, w] => [c, w] == [channels, width] && height == 1,
+                    _ => false,
+                };
+                if !is_image || !pending.order.is_identity() {
+                    let view = self.real(node, i)?;
+                    let (tensor, image) = self.image(&view)?;
+                    return Ok((Operand::Tensor(tensor), view.shape, image));
+                }
+                Ok((
+                    Operand::Pending(Rc::clone(pending)),
+                    pending.shape.clone(),
+                    pending.image,
+                ))
+            }
+            other => Err(unexpected(i, "a tensor of activations", other)),
+        }
+    }
+
+    /// The value of a node that only moves what is at its first input: integers stay integers of the same scale.
+    pub(crate) fn moved_value(&mut self, node: &Node, result: Pending) -> Result<Value, Reason> {
+        if !matches!(self.value(node, 0)?, Value::Integer(_)) {
+            return Ok(pending(result));
+        }
+        let quant = self.grid(&result).ok_or_else(|| {
+            Reason::unsupported("it works on integers of which no node says the scale")
+        })?;
+        let name = node.proto.output.first().map_or("", String::as_str);
+        Ok(Value::Integer(self.emit(&result, name, quant)?))
     }
 
     /// The activations at input `i` of `node`, in the integer spelling, whose scale and zero point are the next two inputs.
@@ -179,11 +312,84 @@ impl Walk<'_> {
         match self.value(node, i)? {
             Value::Integer(view) => {
                 let quant = self.quant(node, i + 1, self.is_unsigned(view.tensor))?;
-                self.set_quant(view.tensor, quant)?;
-                Ok(view)
+                self.with_quant(&view, quant)
             }
             other => Err(unexpected(i, "a quantised tensor", &other)),
         }
+    }
+
+    /// `view` read with the scale of `quant`, which need not be the one that it was written with.
+    pub(crate) fn with_quant(&mut self, view: &View, quant: Quant) -> Result<View, Reason> {
+        let draft = &self.drafts[view.tensor.index()];
+        let known = match draft.quant {
+            Some(known) if known != quant => known,
+            _ => {
+                self.set_quant(view.tensor, quant)?;
+                return Ok(view.clone());
+            }
+        };
+        if known.unsigned != quant.unsigned && draft.host.is_none() {
+            return Err(Reason::constant(format!(
+                "`{}` is read as int8 in one place and as uint8 in another",
+                draft.name
+            )));
+        }
+        let tensor = if self.inputs.contains(&view.tensor) {
+            self.input_again(view.tensor, quant)?
+        } else {
+            // The same integers with another meaning.
+            let name = draft.name.clone();
+            let image = draft.image.unwrap_or_default();
+            let same = Kind::Table(Table {
+                values: table_values().collect(),
+            });
+            self.push(&name, same, vec![view.tensor], &name, (image, quant))?
+        };
+        Ok(View {
+            tensor,
+            ..view.clone()
+        })
+    }
+
+    /// The graph input of `tensor` as another tensor, with another scale.
+    fn input_again(&mut self, tensor: TensorId, quant: Quant) -> Result<TensorId, Reason> {
+        let host = self.drafts[tensor.index()].host.clone();
+        let same = |id: &&TensorId| {
+            let draft = &self.drafts[id.index()];
+            draft.host.as_ref().map(|view| &view.name) == host.as_ref().map(|view| &view.name)
+                && draft.quant == Some(quant)
+        };
+        if let Some(known) = self.inputs.iter().find(same) {
+            return Ok(*known);
+        }
+        let id = self.next_tensor();
+        let name = self.unique_tensor(&self.drafts[tensor.index()].name.clone());
+        self.drafts.push(Draft {
+            name,
+            quant: Some(quant),
+            ..self.drafts[tensor.index()].clone()
+        });
+        self.inputs.push(id);
+        Ok(id)
+    }
+
+    /// The tensor of which `tensor` is a table, and the table.
+    pub(crate) fn table_of(&self, tensor: TensorId) -> Option<(TensorId, &Table)> {
+        let einsum = self.einsums.iter().find(|einsum| einsum.output == tensor)?;
+        match &einsum.kind {
+            Kind::Table(table) => Some((einsum.inputs[0], table)),
+            _ => None,
+        }
+    }
+
+    /// The id of the next draft.
+    pub(crate) fn next_tensor(&self) -> TensorId {
+        TensorId(u32::try_from(self.drafts.len()).expect("a file has fewer tensors"))
+    }
+
+    /// `name`, or what makes it unlike the names of all other tensors.
+    pub(crate) fn unique_tensor(&mut self, name: &str) -> String {
+        unique(&mut self.tensor_names, name)
     }
 
     /// The quantised constants at input `i` of `node`, in the integer spelling, whose scale and zero point are the next
@@ -197,11 +403,11 @@ impl Walk<'_> {
         let integers = self.constant(node, i)?;
         let scales = self.constant(node, i + 1)?.floats()?.to_vec();
         let zero_points = match node.input(i + 2) {
-            Some(_) => self.constant(node, i + 2)?.integers()?.0.to_vec(),
+            Some(_) => self.constant(node, i + 2)?.integers()?,
             None => vec![0],
         };
         Ok(Rc::new(QuantConstant {
-            integers: integers.as_ref().clone(),
+            integers,
             scales,
             zero_points,
             axis,
@@ -230,24 +436,20 @@ impl Walk<'_> {
             });
         };
         let zero_point = self.constant(node, i + 1)?;
-        let (&[zero_point], width) = zero_point.integers()? else {
-            return Err(Reason::unsupported(
-                "activations with a zero point for each channel",
-            ));
-        };
-        let rebased = match width {
-            crate::constant::Width::Uint8 => zero_point - 128,
-            crate::constant::Width::Int8 => zero_point,
-            other => {
+        let (zero_point, unsigned) = match &zero_point.data {
+            Data::Uint8(values) => (rebased(Constant::single(values)?), true),
+            Data::Int8(values) => (Constant::single(values)?, false),
+            _ => {
                 return Err(Reason::unsupported(format!(
-                    "activations of {other:?}, only int8 and uint8 are supported"
+                    "activations of {:?}, only int8 and uint8 are supported",
+                    zero_point.width()?
                 )));
             }
         };
         Ok(Quant {
             scale,
-            zero_point: rebased as i8,
-            unsigned: width == crate::constant::Width::Uint8,
+            zero_point,
+            unsigned,
         })
     }
 
@@ -293,14 +495,18 @@ impl Walk<'_> {
             .ok_or_else(|| Reason::unsupported(format!("`{}` has no scale", draft.name)))
     }
 
-    /// Reads `view` as one image and gives `[channels, height, width]`; three dimensions are an image of one row.
-    pub(crate) fn image(&mut self, view: &View) -> Result<[usize; 3], Reason> {
+    /// Reads `view` as one image and gives its tensor and `[channels, height, width]`; three dimensions are an image of
+    /// one row. Channels in another order are brought into order.
+    pub(crate) fn image(&mut self, view: &View) -> Result<(TensorId, [usize; 3]), Reason> {
         let image = match *view.shape.as_slice() {
             [1, channels, height, width] => [channels, height, width],
             [1, channels, width] => [channels, 1, width],
             [batch, _, _, _] => {
-                return Err(Reason::dimensions(format!("batch size is {batch}, only 1 is supported"))
-                    .help("export with batch size 1 or a symbolic batch dimension; images run one after the other"));
+                return Err(Reason::dimensions(format!(
+                    "batch size is {batch} here, that of the inputs is {}",
+                    self.batch
+                ))
+                .help("keep the batch as the first dimension of every tensor"));
             }
             _ => {
                 return Err(Reason::dimensions(format!(
@@ -312,14 +518,45 @@ impl Walk<'_> {
         if self.drafts[view.tensor.index()].image.is_none() {
             self.decide(view, image)?;
         }
-        if self.order(view)?.is_identity() && self.drafts[view.tensor.index()].image == Some(image)
-        {
-            return Ok(image);
+        let order = self.order(view)?;
+        if order.is_identity() && self.drafts[view.tensor.index()].image == Some(image) {
+            return Ok((view.tensor, image));
         }
-        Err(Reason::unsupported(
-            "its input is a reshaped or transposed image, which would have to be moved in memory",
-        )
-        .help("keep images as [N, C, H, W] between operators"))
+        let Some(channels) = self.channels_of(view.tensor, image, &order) else {
+            return Err(Reason::unsupported(
+                "its input is a reshaped or transposed image, which would have to be moved in memory",
+            )
+            .help("keep images as [N, C, H, W] between operators"));
+        };
+        let quant = self.quant_of(view.tensor)?;
+        let select = Kind::Select(Select {
+            channels,
+            rows: Positions::all(image[1]),
+            columns: Positions::all(image[2]),
+            padding: quant.zero_point,
+        });
+        let name = format!("{}.reordered", self.drafts[view.tensor.index()].name);
+        let tensor = self.push(&name, select, vec![view.tensor], &name, (image, quant))?;
+        Ok((tensor, image))
+    }
+
+    /// The channel of the tensor for each channel of `image`, if nothing else than channels is in another order.
+    fn channels_of(
+        &self,
+        tensor: TensorId,
+        image: [usize; 3],
+        order: &Order,
+    ) -> Option<Vec<usize>> {
+        let [_, height, width] = self.drafts[tensor.index()].image?;
+        let along = order.along(&image)?;
+        let [channels, rows, columns] = along.as_slice() else {
+            return None;
+        };
+        let is_same = image[1..] == [height, width]
+            && rows.iter().copied().eq((0..height).map(|row| row * width))
+            && columns.iter().copied().eq(0..width)
+            && channels.iter().all(|at| at.is_multiple_of(height * width));
+        is_same.then(|| channels.iter().map(|at| at / (height * width)).collect())
     }
 
     /// Fixes the layout of a graph input, from the first view that an operator reads as `image`.
@@ -394,20 +631,40 @@ impl Walk<'_> {
         })
     }
 
-    fn finish(&mut self, name: &str, outputs: Vec<TensorId>) -> Result<Network, ImportError> {
+    fn finish(&mut self, name: &str) -> Result<Network, ImportError> {
+        let ids =
+            (0..self.drafts.len()).map(|i| TensorId(u32::try_from(i).expect("counted before")));
         let network = Network {
             name: name.to_string(),
-            tensors: (0..self.drafts.len() as u32)
-                .map(|i| self.tensor(TensorId(i)))
-                .collect(),
+            tensors: ids.map(|id| self.tensor(id)).collect(),
             einsums: std::mem::take(&mut self.einsums),
             inputs: self.inputs.clone(),
-            outputs,
-            host_tail: std::mem::take(&mut self.host_tail),
+            constants: std::mem::take(&mut self.constants),
+            outputs: self.outputs.clone(),
+            host_steps: std::mem::take(&mut self.host_steps),
+            results: std::mem::take(&mut self.results),
+            batch: self.batch,
         };
+        let network = crate::fold::fold(network);
         network.validate()?;
         Ok(network)
     }
+}
+
+/// A uint8 value as the int8 value 128 below.
+pub(crate) fn rebased(value: u8) -> i8 {
+    (value ^ 0x80).cast_signed()
+}
+
+/// `name`, or what makes it unlike all `names`, to which it is added.
+pub(crate) fn unique(names: &mut BTreeSet<String>, name: &str) -> String {
+    let mut unique = name.to_string();
+    let mut n_same = 1;
+    while !names.insert(unique.clone()) {
+        n_same += 1;
+        unique = format!("{name}.{n_same}");
+    }
+    unique
 }
 
 /// The reason that input `i` is `found`, where `expected` is needed.

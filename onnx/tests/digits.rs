@@ -20,16 +20,14 @@ fn run_all() -> (Vec<f32>, usize) {
     let labels = read_npz(&npz, "labels").unwrap().to_f32();
     assert_eq!(images.shape, [360, 1, 8, 8]);
     let input = network.tensor(network.inputs[0]);
-    let output = network.tensor(network.outputs[0]);
     let (mut all, mut n_right) = (Vec::new(), 0);
     for (image, &label) in images.to_f32().chunks(64).zip(&labels) {
         let floats = image.iter().map(|pixel| pixel / 16.0).collect();
         let values = input.from_host(&HostValues::Float32(floats)).unwrap();
         let tensors = network.reference(&[values]).unwrap();
-        let logits = output
-            .to_host(&tensors[network.outputs[0].index()])
-            .unwrap();
-        let HostValues::Float32(logits) = logits else {
+        let outputs = network.outputs.iter().map(|id| tensors[id.index()].clone());
+        let results = network.results(&[outputs.collect()]).unwrap();
+        let HostValues::Float32(logits) = results[0].1.values.clone() else {
             panic!("digits has float logits")
         };
         let class = (0..10).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)));

@@ -4,7 +4,7 @@
 
 use ir::arch::{Arch, Dataflow};
 use ir::isa::{Opcode, Register, Run};
-use ir::numerics::Clamp;
+use ir::numerics::{Clamp, FRACTION_BITS};
 
 use crate::registers::Registers;
 
@@ -76,6 +76,8 @@ pub(crate) struct Lookup {
     /// Address change of both sources per `x` and per `y`, from the start of the loop.
     pub(crate) strides: [i64; 2],
     pub(crate) destination: Destination,
+    /// Of the table entries.
+    pub(crate) fraction_bits: u32,
     pub(crate) clamp: Clamp,
 }
 
@@ -350,6 +352,13 @@ fn decode_lookup(registers: &Registers, two_operands: bool) -> Result<Operation,
     let field = |register| registers.fields::<1>(register)[0];
     let destination = destination_rows(registers)?;
     let [x, y] = destination.pixels;
+    let [_, _, dropped] = registers.fields(Register::VecClamp);
+    let fraction_bits = FRACTION_BITS
+        .checked_sub(dropped as u32)
+        .filter(|bits| *bits >= 1)
+        .ok_or_else(|| {
+            format!("`dropped` is {dropped}, tables have {FRACTION_BITS} bits of fraction and keep at least 1")
+        })?;
     Ok(Operation::Lookup(Lookup {
         source: field(Register::VecSource) as u32,
         source_b: two_operands.then(|| field(Register::VecSourceB) as u32),
@@ -358,6 +367,7 @@ fn decode_lookup(registers: &Registers, two_operands: bool) -> Result<Operation,
             (y, field(Register::VecDeltaY)),
         ]),
         destination,
+        fraction_bits,
         clamp: clamp(registers)?,
     }))
 }
@@ -435,7 +445,7 @@ fn destination_rows(registers: &Registers) -> Result<Destination, String> {
 }
 
 fn clamp(registers: &Registers) -> Result<Clamp, String> {
-    let [low, high] = registers.fields(Register::VecClamp);
+    let [low, high, _] = registers.fields(Register::VecClamp);
     if low > high {
         return Err(format!("`clamp` is empty: {low} is above {high}"));
     }

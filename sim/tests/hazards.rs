@@ -195,6 +195,11 @@ fn other_faults() {
     );
     fails(
         &[],
+        "vec.pixels x=1 y=1\nvec.clamp low=0 high=0 dropped=20\nlookup",
+        "instruction 2 `lookup`: `dropped` is 20, tables have 20 bits of fraction and keep at least 1",
+    );
+    fails(
+        &[],
         "load.length words=1\nload.destination address=12288 space=0\nload",
         "instruction 2 `load`: address 12288 is in a bank that does not exist",
     );

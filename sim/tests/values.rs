@@ -103,7 +103,7 @@ impl Conv<'_> {
              vec.pixels x={nx} y={ny}
              vec.destination_delta_y address=2
              vec.parameters group={}
-             vec.clamp low={} high={}
+             vec.clamp low={} high={} dropped=0
              vec.zero_point value={ZERO_POINT}
              requantise wait=1:1 signal=2 +half
              store.source address={}
@@ -275,7 +275,7 @@ fn vector_operations() {
              vec.delta_x address=1
              vec.delta_y address=1
              vec.destination address=4096
-             vec.clamp low=-120 high=119
+             vec.clamp low=-120 high=119 dropped=3
              lookup +pair
              vec.pixels x=4 y=3
              vec.source address=4096
@@ -313,11 +313,12 @@ fn vector_operations() {
     };
     let add = Add {
         tables: [tables[..256].to_vec(), tables[256..].to_vec()].map(signed_order),
+        fraction_bits: 17,
         clamp: Clamp { lo: -120, hi: 119 },
     };
     let zero = Add {
         tables: [add.tables[0].clone(), vec![0; 256]],
-        clamp: add.clamp,
+        ..add
     };
     let output_word = i64::from(input_word) + HEIGHT * row + 128;
     for (y, word, lane) in positions(2, 6, rows) {

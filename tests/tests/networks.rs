@@ -17,7 +17,7 @@ use host_runtime::Error;
 use host_runtime::verify::{Options, Variant, verify};
 use ir::Arch;
 use ir::memory::MemoryModel;
-use ir::network::{HostType, HostValues, Network};
+use ir::network::{HostTensor, HostValues, Network};
 use miette::Diagnostic;
 use onnx::ImportError;
 use onnx::dataset::{Values, read_npz};
@@ -152,35 +152,30 @@ fn given(network: &Network, images: &Images) -> Vec<Given> {
         .iter()
         .map(|image| network.reference(image).expect("the inputs fit"))
         .collect();
-    let output = |id: &ir::network::TensorId| {
-        let tensor = network.tensor(*id);
-        let view = tensor.host.as_ref().expect("an output has a view");
-        let values = runs.iter().flat_map(|run| {
-            match tensor
-                .to_host(&run[id.index()])
-                .expect("values of the tensor")
-            {
-                HostValues::Float32(v) => v.into_iter().map(f64::from).collect::<Vec<_>>(),
-                HostValues::Int8(v) => v.into_iter().map(f64::from).collect(),
-                HostValues::Uint8(v) => v.into_iter().map(f64::from).collect(),
-            }
-        });
-        let mut shape = view.shape.clone();
-        if images.len() > 1 {
-            shape[0] *= images.len();
-        }
+    let outputs = runs.iter().map(|run| {
+        let of = |id: &ir::network::TensorId| run[id.index()].clone();
+        network.outputs.iter().map(of).collect()
+    });
+    let results = network.results(&outputs.collect::<Vec<_>>());
+    let output = |(name, tensor): (String, HostTensor)| {
+        let (host_type, values) = match tensor.values {
+            HostValues::Float32(v) => ("float32", v.into_iter().map(f64::from).collect()),
+            HostValues::Int8(v) => ("int8", v.into_iter().map(f64::from).collect()),
+            HostValues::Uint8(v) => ("uint8", v.into_iter().map(f64::from).collect()),
+            HostValues::Int64(v) => ("int64", v.into_iter().map(|v| v as f64).collect()),
+        };
         Given {
-            name: view.name.clone(),
-            host_type: match view.host_type {
-                HostType::Float32 => "float32",
-                HostType::Int8 => "int8",
-                HostType::Uint8 => "uint8",
-            },
-            shape,
-            values: values.collect(),
+            name,
+            host_type,
+            shape: tensor.shape,
+            values,
         }
     };
-    network.outputs.iter().map(output).collect()
+    results
+        .expect("the outputs fit the network")
+        .into_iter()
+        .map(output)
+        .collect()
 }
 
 /// Compares all outputs; one that is absent, or of another type or shape, differs in all values.

@@ -149,7 +149,10 @@ fn start_of(network: &Network, n: usize) -> Network {
     Network {
         outputs: vec![einsums[n - 1].output],
         einsums,
-        host_tail: Vec::new(),
+        constants: Vec::new(),
+        host_steps: Vec::new(),
+        results: Vec::new(),
+        batch: 1,
         ..network.clone()
     }
 }

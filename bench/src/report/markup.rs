@@ -38,6 +38,13 @@ pub(super) fn id(text: &str) -> String {
     format!("<span class=\"id\">{}</span>", escape(text))
 }
 
+/// Text that starts a sentence, without its end.
+pub(super) fn sentence(text: &str) -> String {
+    let mut rest = text.trim_end_matches('.').chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    id(&first.chain(rest).collect::<String>())
+}
+
 /// Text in a fixed-width face.
 pub(super) fn code(text: &str) -> String {
     format!("<code>{}</code>", escape(text))

@@ -4,7 +4,7 @@
 //! from outside is escaped. Charts are drawn twice, for wide and for narrow screens.
 
 use super::markup::{
-    Cell, Table, class, code, escape, figure, id, mhz, number, percent, short, whole,
+    Cell, Table, class, code, escape, figure, id, mhz, number, percent, sentence, short, whole,
 };
 use super::{Cycles, Part, PerEngine, Provenance, Report, chart};
 
@@ -89,7 +89,7 @@ impl Page<'_> {
     fn absent(&mut self, what: &str, reason: &str) {
         let html = format!(
             "<p class=\"absent\">{what}: not stated. {}.</p>",
-            id(reason.trim_end_matches('.'))
+            sentence(reason)
         );
         self.put(&html);
     }
@@ -165,7 +165,7 @@ impl Page<'_> {
             }
             Part::Absent { reason } => format!(
                 "<p class=\"absent\">Accuracy: not stated. {}.</p>\n",
-                id(reason.trim_end_matches('.'))
+                sentence(reason)
             ),
         };
         html += &self.agreement();
@@ -243,7 +243,7 @@ impl Page<'_> {
             }
             Part::Absent { reason } => format!(
                 "<p class=\"absent\">Agreement of devices: not stated. {}.</p>\n",
-                id(reason.trim_end_matches('.'))
+                sentence(reason)
             ),
         }
     }

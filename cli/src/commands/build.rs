@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         )
     })?;
     let loaded = Source::find(&args.network)?.load(&onnx::Options::default())?;
-    let images = loaded.images(&DataArgs::default(), args.images)?;
+    let images = loaded.images(&DataArgs::default(), args.images, console)?;
     if let Some(parent) = args.output.parent() {
         output::folder(parent)?;
     }

@@ -2,25 +2,31 @@
 
 use std::fmt::Write as _;
 
+use ir::arch::Arch;
 use ir::network::{HostType, Network, TensorId};
 use ir::op::Kind;
-use mapper::LayerFit;
+use mapper::{Fits, Hooks, LayerFit, MapError};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::additions::{self, Addition};
+use crate::cache::CacheArgs;
 use crate::console::{Console, Table, count, diagnostic_json, thousands};
 use crate::failure::{Failure, Outcome};
-use crate::input::{self, NetworkArgs, Source};
+use crate::input::{self, NetworkArgs, PRESETS, Source};
+use crate::interrupt;
 
 /// Show a network's layers, and everything that keeps it from running
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Also check that the network fits this arch: `nano`, `edge`, `both`, or a file
+    /// The arch that the network has to fit: `nano`, `edge`, `both`, or a file; without one, whichever preset it fits
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 #[derive(Serialize)]
@@ -41,6 +47,13 @@ struct Boundary {
     shape: Vec<usize>,
     #[serde(rename = "type")]
     host_type: &'static str,
+    /// Scale and zero point of an input; outputs are as the file states them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quant: Option<Quant>,
+}
+
+#[derive(Serialize)]
+struct Quant {
     scale: f32,
     zero_point: i8,
 }
@@ -51,25 +64,43 @@ struct Checked {
     network_hash: String,
     arch: Option<String>,
     supported: bool,
+    /// Without an arch: which presets the network fits.
+    presets: Vec<Preset>,
     inputs: Vec<Boundary>,
     outputs: Vec<Boundary>,
     layers: Vec<Layer>,
     macs: u64,
     weight_bytes: u64,
+    additions: Vec<Addition>,
     host_steps: Vec<String>,
     operators: Value,
     problems: Vec<Value>,
+}
+
+/// Whether the network fits an arch that comes with the program.
+#[derive(Serialize)]
+struct Preset {
+    arch: &'static str,
+    fits: bool,
+    problems: Vec<Value>,
+    /// The first problem, for people.
+    #[serde(skip)]
+    reason: String,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.arch.as_deref().map(input::arch).transpose()?;
     let source = Source::find(&args.network.network)?;
     let report = source.check(&args.network.options())?;
-    let fits = report
-        .network
-        .as_ref()
-        .zip(arch.as_ref())
-        .map(|(network, arch)| mapper::fits(network, arch));
+    let network = report.network.as_ref();
+    let fits = match (network, &arch) {
+        (Some(network), Some(arch)) => Some(fits(network, arch, &args.cache, console)?),
+        _ => None,
+    };
+    let presets = match (network, &arch) {
+        (Some(network), None) => presets(network, &args.cache, console)?,
+        _ => Vec::new(),
+    };
     let problems: Vec<&(dyn Diagnostic + 'static)> = report
         .problems
         .iter()
@@ -83,28 +114,29 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let layers = report.network.as_ref().map_or_else(Vec::new, |network| {
         layers(network, fits.as_ref().map(|fits| fits.layers.as_slice()))
     });
-    let boundary = |ids: fn(&Network) -> &Vec<TensorId>| {
-        report.network.as_ref().map_or_else(Vec::new, |network| {
-            ids(network)
-                .iter()
-                .map(|id| self::boundary(network, *id))
-                .collect()
-        })
-    };
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    if let Some(network) = &report.network {
+        inputs.extend(network.inputs.iter().map(|id| input(network, *id)));
+        outputs.extend(self::outputs(network)?);
+    }
+    let additions = report.network.as_ref().map(additions::of).transpose()?;
     let checked = Checked {
         network: report.name.clone(),
         network_hash: source.hash()?,
         arch: arch.as_ref().map(|arch| arch.name.clone()),
-        supported: problems.is_empty(),
-        inputs: boundary(|network| &network.inputs),
-        outputs: boundary(|network| &network.outputs),
+        supported: problems.is_empty()
+            && (presets.is_empty() || presets.iter().any(|preset| preset.fits)),
+        presets,
+        inputs,
+        outputs,
         macs: layers.iter().map(|layer| layer.macs).sum(),
         weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
+        additions: additions.unwrap_or_default(),
         host_steps: report
             .network
             .iter()
-            .flat_map(|network| &network.host_tail)
-            .map(|step| step.operator.clone())
+            .flat_map(|network| network.left_to_host())
+            .map(|step| format!("{} (`{}`)", step.operator.name(), step.name))
             .collect(),
         layers,
         operators: json!(report.operators),
@@ -117,19 +149,83 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(Outcome::good_if(checked.supported))
 }
 
-fn boundary(network: &Network, id: TensorId) -> Boundary {
+fn fits(
+    network: &Network,
+    arch: &Arch,
+    cache: &CacheArgs,
+    console: &Console,
+) -> Result<Fits, Failure> {
+    let spinner = console.spinner(&format!("checking {} on {}", network.name, arch.name));
+    let cache = cache.open(console);
+    let hooks = Hooks {
+        cache: &*cache,
+        stop: &interrupt::requested,
+        ..Hooks::default()
+    };
+    let fits = mapper::compiles(network, arch, &hooks);
+    spinner.finish_and_clear();
+    if fits.problems.contains(&MapError::Stopped) {
+        return Err(Failure::interrupted());
+    }
+    Ok(fits)
+}
+
+fn presets(
+    network: &Network,
+    cache: &CacheArgs,
+    console: &Console,
+) -> Result<Vec<Preset>, Failure> {
+    let preset = |&(name, _): &(&'static str, _)| {
+        let problems = fits(network, &input::arch(name)?, cache, console)?.problems;
+        let reason = match problems.as_slice() {
+            [] => String::new(),
+            [only] => only.to_string(),
+            [first, more @ ..] => format!("{first} (and {} more)", more.len()),
+        };
+        Ok(Preset {
+            arch: name,
+            fits: problems.is_empty(),
+            problems: problems
+                .iter()
+                .map(|problem| diagnostic_json(problem))
+                .collect(),
+            reason,
+        })
+    };
+    PRESETS.iter().map(preset).collect()
+}
+
+fn input(network: &Network, id: TensorId) -> Boundary {
     let tensor = network.tensor(id);
     let view = tensor.host.as_ref();
     Boundary {
         name: view.map_or_else(|| tensor.name.clone(), |view| view.name.clone()),
         shape: view.map_or_else(|| tensor.shape().to_vec(), |view| view.shape.clone()),
-        host_type: match view.map(|view| view.host_type) {
-            Some(HostType::Float32) => "float32",
-            Some(HostType::Uint8) => "uint8",
-            Some(HostType::Int8) | None => "int8",
-        },
-        scale: tensor.scale,
-        zero_point: tensor.zero_point,
+        host_type: type_name(view.map_or(HostType::Int8, |view| view.host_type)),
+        quant: Some(Quant {
+            scale: tensor.scale,
+            zero_point: tensor.zero_point,
+        }),
+    }
+}
+
+fn outputs(network: &Network) -> Result<Vec<Boundary>, Failure> {
+    let types = network.result_types()?.into_iter();
+    let boundary = |(name, shape, host_type)| Boundary {
+        name,
+        shape,
+        host_type: type_name(host_type),
+        quant: None,
+    };
+    Ok(types.map(boundary).collect())
+}
+
+fn type_name(host_type: HostType) -> &'static str {
+    match host_type {
+        HostType::Float32 => "float32",
+        HostType::Int8 => "int8",
+        HostType::Uint8 => "uint8",
+        HostType::Int64 => "int64",
     }
 }
 
@@ -185,13 +281,13 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
                 name,
                 shape,
                 host_type,
-                scale,
-                zero_point,
+                quant,
             } = tensor;
-            let _ = writeln!(
-                text,
-                "{what} `{name}`: {host_type} {shape:?}, scale {scale}, zero point {zero_point}"
-            );
+            let _ = write!(text, "{what} `{name}`: {host_type} {shape:?}");
+            if let Some(Quant { scale, zero_point }) = quant {
+                let _ = write!(text, ", scale {scale}, zero point {zero_point}");
+            }
+            text.push('\n');
         }
     }
     if !checked.layers.is_empty() {
@@ -203,6 +299,7 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
             thousands(checked.macs),
             thousands(checked.weight_bytes)
         );
+        text += &additions::text(&checked.additions);
     } else if let Some(operators) = checked.operators.as_object() {
         let list = operators
             .iter()
@@ -214,7 +311,24 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
         let _ = writeln!(text, "left to the host: {step}");
     }
     match (problems.len() as u64, &checked.arch) {
-        (0, None) => text += "supported: every operator\n",
+        (0, None) => {
+            text += if checked.supported {
+                "supported: every operator\n"
+            } else {
+                "every operator is known, but no preset is large enough or has all units\n"
+            };
+            for Preset {
+                arch, fits, reason, ..
+            } in &checked.presets
+            {
+                let fits = if *fits { "fits" } else { "does not fit" };
+                let colon = if reason.is_empty() { "" } else { ": " };
+                let _ = writeln!(text, "  arch `{arch}`: {fits}{colon}{reason}");
+            }
+            if !checked.supported {
+                text += "`tilewright check --arch` says all that is in the way, and what to change in an arch of your own\n";
+            }
+        }
         (0, Some(arch)) => {
             text += &format!("supported: every operator, and it fits arch `{arch}`\n")
         }

@@ -6,6 +6,7 @@ use host_runtime::Artifact;
 use serde_json::json;
 
 use super::map::MappingArgs;
+use crate::additions;
 use crate::console::{Console, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::NetworkArgs;
@@ -19,10 +20,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     mapping: MappingArgs,
     /// The artifact to write
-    #[arg(short, long, value_name = "ART")]
+    #[arg(short, long, value_name = "ART", value_parser = output::file)]
     output: PathBuf,
     /// Also write the instructions as text
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::file)]
     listing: Option<PathBuf>,
     /// Also store every tensor between layers to memory, so that devices can be compared
     #[arg(long)]
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     if let Some(path) = &args.listing {
         output::write(path, artifact.program.disassembly())?;
     }
+    let additions = additions::of(&artifact.network)?;
     let result = json!({
         "network": artifact.network.name,
         "network_hash": loaded.hash,
@@ -57,12 +59,13 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         "bytes": bytes.len(),
         "instructions": artifact.program.instructions.len(),
         "memory_words": artifact.program.memory_words,
+        "additions": additions,
         "directives": directed.json,
     });
     console.result("compile", &result, || {
         let program = &artifact.program;
         format!(
-            "wrote `{}`: {} B, `{}` on `{}`, {} instructions, {} of {} words of memory\n",
+            "wrote `{}`: {} B, `{}` on `{}`, {} instructions, {} of {} words of memory\n{}",
             args.output.display(),
             thousands(bytes.len() as u64),
             artifact.network.name,
@@ -70,6 +73,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             thousands(program.instructions.len() as u64),
             thousands(program.memory_words.into()),
             thousands(artifact.arch.memory.words.into()),
+            additions::text(&additions),
         )
     })?;
     Ok(Outcome::Good)

@@ -190,7 +190,9 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             traced: &on_arch.traced,
             verification: Part::Present(&on_arch.verified.parts[0]),
             fpga,
-            exploration: Part::absent("`tilewright explore digits` makes one"),
+            exploration: Part::absent(
+                "`tilewright explore digits -o FILE` and `tilewright report --points FILE` make one",
+            ),
             command: "tilewright demo".to_owned(),
         });
         reports.push(write_report(
@@ -332,7 +334,7 @@ fn on_arch(
         )?;
     }
 
-    let verify_images = loaded.images(&DataArgs::default(), args.verify_images)?;
+    let verify_images = loaded.images(&DataArgs::default(), args.verify_images, console)?;
     let job = Job {
         network,
         network_hash: &loaded.hash,
@@ -431,7 +433,7 @@ fn bitstream(
         "           bitstream  synthesis, then placing and routing beside a simulation of the netlist: some minutes\n",
     )?;
     let board = Board::named(board).expect("the board is part of the program");
-    let first = loaded.images(&DataArgs::default(), Count::First(1))?;
+    let first = loaded.images(&DataArgs::default(), Count::First(1), log.console)?;
     let folder = args.output.join("bitstream");
     crate::output::folder(&args.output)?;
     match build::build(

@@ -53,7 +53,14 @@ fn text(tools: &[ToolStatus], devices: &[(&str, &str, Option<String>)]) -> Strin
     let mut table = Table::new(["tool", "state", "where"]);
     for status in tools {
         let (state, place) = match &status.state {
-            ToolState::Found { version, path } => (version.clone(), path.display().to_string()),
+            ToolState::Found { version, path } => {
+                // A tool that cannot say its version is known by its contents.
+                let shown = match version.strip_prefix("blake3:") {
+                    Some(hash) => format!("no version; hash {hash}"),
+                    None => version.clone(),
+                };
+                (shown, path.display().to_string())
+            }
             ToolState::Missing => ("missing".to_owned(), String::new()),
             ToolState::Broken { path, .. } => ("broken".to_owned(), path.display().to_string()),
         };

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
     memory: MemoryModel,
     /// Also write every point, one JSON object a line; `report --points` reads it
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = output::file)]
     output: Option<PathBuf>,
 }
 
@@ -121,7 +121,7 @@ impl SpaceArgs {
             })
             .map_err(|error| Box::new(error).into());
         }
-        Ok(if space.len() == 1 {
+        Ok(if space.is_base() {
             Space::standard()
         } else {
             space
@@ -153,6 +153,15 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         &interrupt::requested,
     );
     bar.finish_and_clear();
+    if points
+        .iter()
+        .all(|point| matches!(point.outcome, PointOutcome::Illegal { .. }))
+    {
+        let reasons = print::rejected(&points).into_iter();
+        let reasons = reasons.map(|(_, reason, _)| reason).collect::<Vec<_>>();
+        let reasons = reasons.join("; ");
+        return Err(Box::new(explore::SpaceError::Illegal { reasons }).into());
+    }
     if let Some(path) = &args.output {
         output::write(path, print::to_jsonl(&points))?;
         if interrupt::requested() {
@@ -186,7 +195,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             print::table(&points)
         )
     })?;
-    Ok(Outcome::Good)
+    let runs = |point: &Point| point.metrics().is_some();
+    Ok(Outcome::good_if(points.iter().any(runs)))
 }
 
 fn rejected(points: &[Point]) -> Vec<Value> {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::map_tree;
+use crate::additions::{self, Addition};
 use crate::cache::CacheArgs;
 use crate::console::{Console, thousands};
 use crate::directives::{Directed, DirectiveArgs};
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     tree: map_tree::TreeArgs,
     /// Also write the loop nests to a schedule file
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = output::file)]
     output: Option<PathBuf>,
 }
 
@@ -165,6 +166,7 @@ struct Mapped<'a> {
     instructions: usize,
     memory_words: u32,
     directives: Value,
+    additions: Vec<Addition>,
     /// What is proven of where activations lie; none if nothing is.
     residency: Option<Value>,
     /// The layers of each run that goes depth first.
@@ -229,6 +231,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         instructions: compiled.program.instructions.len(),
         memory_words: compiled.program.memory_words,
         directives: directed.json,
+        additions: additions::of(&loaded.network)?,
         residency: compiled.residency.as_ref().map(residency_json),
         depth_first: compiled.depth_first.iter().map(names).collect(),
         layers: compiled
@@ -323,6 +326,7 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
     for run in &mapped.depth_first {
         let _ = writeln!(text, "depth first: {}", run.join(", "));
     }
+    text += &additions::text(&mapped.additions);
     let instructions = thousands(mapped.instructions as u64);
     let words = thousands(mapped.memory_words.into());
     let _ = writeln!(

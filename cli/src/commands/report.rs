@@ -45,8 +45,20 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.mapping.arch()?;
     let loaded = args.network.load()?;
-    let images = loaded.images(&args.data, args.images)?;
-    let verify_images = loaded.images(&args.data, args.verify_images)?;
+    let images = loaded.images(&args.data, args.images, console)?;
+    let verify_images = loaded.images(&args.data, args.verify_images, console)?;
+    let fpga = match &args.bitstream {
+        None => Part::absent("no bitstream was given with `--bitstream`"),
+        Some(folder) => Part::Present(build::for_report(&build::read(folder)?)),
+    };
+    let exploration = match &args.points {
+        None => Part::absent("no exploration was given with `--points`"),
+        Some(path) => {
+            let points = print::from_jsonl(&input::text(path, POINTS_BYTES)?)
+                .map_err(|reason| Failure::read(path, reason))?;
+            Part::Present(explore_command::for_report("given", &points))
+        }
+    };
     let directed = args.mapping.directed(&loaded.network, console)?;
     let compiled = args
         .mapping
@@ -76,18 +88,6 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         cycle_limit: settings.cycle_limit,
     };
     let verified = verify_all(&job, console)?;
-    let fpga = match &args.bitstream {
-        None => Part::absent("no bitstream was given"),
-        Some(folder) => Part::Present(build::for_report(&build::read(folder)?)),
-    };
-    let exploration = match &args.points {
-        None => Part::absent("no exploration was given"),
-        Some(path) => {
-            let points = print::from_jsonl(&input::text(path, POINTS_BYTES)?)
-                .map_err(|reason| Failure::read(path, reason))?;
-            Part::Present(explore_command::for_report("given", &points))
-        }
-    };
     let report = gather::report(Subject {
         loaded: &loaded,
         arch: &arch,

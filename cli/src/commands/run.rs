@@ -9,7 +9,7 @@ use host_runtime::machine::memory_image;
 use host_runtime::{Artifact, Error, Outcome as RunOutcome, Settings};
 use ir::isa::Engine;
 use ir::memory::MemoryModel;
-use ir::network::{HostValues, Network};
+use ir::network::{HostTensor, HostType, HostValues, Network};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sim::{LayerCycles, MemoryTiming, Mode};
@@ -17,7 +17,7 @@ use sim::{LayerCycles, MemoryTiming, Mode};
 use crate::console::{Console, Table, count, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{
-    Count, DataArgs, Images, Loaded, class, hash_of, image_count, memory_model, n_right,
+    self, Count, DataArgs, Images, Loaded, class, hash_of, image_count, memory_model, n_right,
 };
 use crate::{interrupt, output};
 
@@ -32,22 +32,25 @@ pub(crate) struct Args {
     device: String,
     #[command(flatten)]
     data: DataArgs,
-    /// How many images, or `all`
-    #[arg(long, value_name = "N", default_value = "1", value_parser = image_count)]
-    images: Count,
+    /// How many images, or `all`; the first 20 of data, or one random image, unless given
+    #[arg(long, value_name = "N", value_parser = image_count)]
+    images: Option<Count>,
     /// The memory behind the port: `m0`, `m1` or `m2`
     #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
     memory: MemoryModel,
     /// Also write what every unit did for the first image, for Perfetto; from the simulator
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::file)]
     trace: Option<PathBuf>,
     /// Also write every output as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::file)]
     outputs: Option<PathBuf>,
     /// Stop a run after this many cycles
     #[arg(long, value_name = "CYCLES", default_value_t = 1 << 32)]
     cycle_limit: u64,
 }
+
+/// Images of data that run unless the user says how many: one says nothing of accuracy.
+const IMAGES: usize = 20;
 
 #[derive(Serialize)]
 struct Ran {
@@ -65,9 +68,19 @@ struct Ran {
     images_per_second: Option<f64>,
     wall_seconds: f64,
     accuracy: Option<Accuracy>,
-    first_output: Vec<Value>,
+    /// The outputs of the file for the first image, or the first batch, by name.
+    first_output: Vec<Output>,
     counters: Option<Vec<(String, u64)>>,
     stalls: Option<Vec<Value>>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    name: String,
+    #[serde(rename = "type")]
+    kind: HostType,
+    shape: Vec<usize>,
+    values: Value,
 }
 
 #[derive(Serialize)]
@@ -77,9 +90,9 @@ struct Accuracy {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
-    let artifact = Artifact::read(&args.artifact)?;
+    let artifact = input::artifact(&args.artifact)?;
     let artifact_hash = hash_of(&artifact.to_bytes());
-    let images = images(args, &artifact)?;
+    let images = images(args, &artifact, console)?;
     let settings = Settings {
         memory: args.memory,
         cycle_limit: args.cycle_limit,
@@ -93,10 +106,17 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let outcomes = run_images(&artifact, &args.device, settings, &images, console)?;
     let wall_seconds = begin.elapsed().as_secs_f64();
     if let Some(path) = &args.outputs {
-        let all: Vec<Value> = outcomes
-            .iter()
-            .map(|outcome| json!(host_outputs(&artifact.network, outcome)))
-            .collect();
+        let all = outcomes
+            .chunks(artifact.network.batch)
+            .map(|batch| {
+                let results = results(&artifact.network, batch)?;
+                let values: Vec<Value> = results
+                    .iter()
+                    .map(|(_, x)| values_json(&x.values))
+                    .collect();
+                Ok(json!(values))
+            })
+            .collect::<Result<Vec<Value>, Failure>>()?;
         output::write(path, serde_json::to_string(&all).expect("numbers") + "\n")?;
     }
     let simulated = match (&args.trace, args.device.as_str()) {
@@ -112,6 +132,10 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         .filter(|_| args.device != "reference")
         .map(|outcome| outcome.layers.as_slice());
     let first = &outcomes[0];
+    let first_results = results(
+        &artifact.network,
+        &outcomes[..artifact.network.batch.min(outcomes.len())],
+    )?;
     let classes: Vec<usize> = outcomes
         .iter()
         .map(|outcome| class(&outcome.outputs[0]))
@@ -144,7 +168,15 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             right: n_right(&classes, labels),
             of: labels.len(),
         }),
-        first_output: host_outputs(&artifact.network, first),
+        first_output: first_results
+            .into_iter()
+            .map(|(name, tensor)| Output {
+                name,
+                kind: tensor.values.host_type(),
+                values: values_json(&tensor.values),
+                shape: tensor.shape,
+            })
+            .collect(),
         counters: first.counters.clone(),
         stalls: layers.map(|layers| {
             stall_rows(&artifact, layers)
@@ -158,7 +190,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(Outcome::Good)
 }
 
-fn images(args: &Args, artifact: &Artifact) -> Result<Images, Failure> {
+fn images(args: &Args, artifact: &Artifact, console: &Console) -> Result<Images, Failure> {
     // An artifact does not hold the hash of its file, but digits is known by its network.
     let digits = onnx::import_bytes(crate::input::DIGITS, &onnx::Options::default())?;
     let hash = if digits == artifact.network {
@@ -166,11 +198,12 @@ fn images(args: &Args, artifact: &Artifact) -> Result<Images, Failure> {
     } else {
         String::new()
     };
-    Loaded {
+    let loaded = Loaded {
         network: artifact.network.clone(),
         hash,
-    }
-    .images(&args.data, args.images)
+    };
+    let count = args.images.unwrap_or(Count::UpTo(IMAGES));
+    loaded.images(&args.data, count.times(artifact.network.batch), console)
 }
 
 /// Runs all images on the device, with progress.
@@ -230,19 +263,19 @@ pub(crate) fn simulate(
     Ok(outcome.map_err(|error| Error::Simulation(Box::new(error)))?)
 }
 
-fn host_outputs(network: &Network, outcome: &RunOutcome) -> Vec<Value> {
-    let host = network
-        .outputs
-        .iter()
-        .zip(&outcome.outputs)
-        .map(|(id, values)| network.tensor(*id).to_host(values));
-    host.map(|values| match values {
-        Ok(HostValues::Float32(values)) => json!(values),
-        Ok(HostValues::Int8(values)) => json!(values),
-        Ok(HostValues::Uint8(values)) => json!(values),
-        Err(_) => Value::Null,
-    })
-    .collect()
+/// The outputs of the file for the images of one batch.
+fn results(network: &Network, batch: &[RunOutcome]) -> Result<Vec<(String, HostTensor)>, Failure> {
+    let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
+    Ok(network.results(&outputs)?)
+}
+
+fn values_json(values: &HostValues) -> Value {
+    match values {
+        HostValues::Float32(values) => json!(values),
+        HostValues::Int8(values) => json!(values),
+        HostValues::Uint8(values) => json!(values),
+        HostValues::Int64(values) => json!(values),
+    }
 }
 
 /// Where the cycles of one engine went at one layer.
@@ -334,16 +367,19 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         "wall time of the device: {:.2} s (measured)",
         ran.wall_seconds
     );
-    for (id, values) in artifact.network.outputs.iter().zip(&ran.first_output) {
-        let values = values.to_string();
+    for output in &ran.first_output {
+        let values = output.values.to_string();
         let shown = if values.len() > 300 {
             format!("{}..", &values[..300])
         } else {
             values
         };
-        let tensor = artifact.network.tensor(*id);
-        let name = tensor.host.as_ref().map_or(&tensor.name, |view| &view.name);
-        let _ = writeln!(text, "output `{name}` of the first image: {shown}");
+        let of = if artifact.network.batch > 1 {
+            "batch"
+        } else {
+            "image"
+        };
+        let _ = writeln!(text, "output `{}` of the first {of}: {shown}", output.name);
     }
     if let Some(counters) = &ran.counters {
         let mut table = Table::new(["counter", "cycles"]);

@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = input::arch(&args.arch)?;
     let loaded = args.network.load()?;
     let directed = args.directives.read(&loaded.network, console)?;
-    let images = loaded.images(&args.data, args.images)?;
+    let images = loaded.images(&args.data, args.images, console)?;
     let verified = verify_all(
         &Job {
             network: &loaded.network,

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["name", "output", "ranges"])]
     list: bool,
     /// The ONNX file to write
-    #[arg(short, long, value_name = "NET", required_unless_present_any = ["list", "ranges"])]
+    #[arg(short, long, value_name = "NET", required_unless_present_any = ["list", "ranges"], value_parser = output::file)]
     output: Option<PathBuf>,
     /// The seed of the weights
     #[arg(long, default_value_t = input::SEED)]

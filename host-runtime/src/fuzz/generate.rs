@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
 use ir::isa::{Engine, Register};
+use ir::numerics::FRACTION_BITS;
 use ir::program::{Program, instruction_words};
 
 use super::emit::{Emitter, Item};
@@ -216,7 +217,7 @@ impl Case {
         )
     }
 
-    /// Random data, parameters that a compiler could write, and table entries whose sums fit.
+    /// Random data, parameters that a compiler could write, and table entries.
     fn constants(&self, arch: &Arch) -> Vec<u8> {
         let mut random = Random::new(!self.seed);
         let word = arch.word_bytes();
@@ -236,11 +237,12 @@ impl Case {
             constants.push(shift as u8);
         }
         for _ in 0..bytes(&self.layout.tables) / 4 {
-            let bits = random.between(16, 30) as u32;
+            let fraction = table_fraction(&mut random);
+            let bits = (fraction + random.between(-4, 11)).clamp(0, 31);
             let value = random.between(-(1 << bits) + 1, (1 << bits) - 1);
-            // Halves with 20 fraction bits, so that there are ties.
+            // Halves, so that there are ties.
             let value = if random.chance(30) {
-                random.between(-200, 200) << 19
+                random.between(-200, 200) << (fraction - 1)
             } else {
                 value
             };
@@ -578,7 +580,18 @@ fn lookup(arch: &Arch, random: &mut Random) -> Option<Op> {
         destination: bank_range(arch, (row * pixels[1]) as u32, random)?,
         row,
         clamp: clamp(random),
+        dropped: i64::from(FRACTION_BITS) - table_fraction(random),
     })
+}
+
+/// The bits of fraction of a table, of which 20 are by far the most usual.
+fn table_fraction(random: &mut Random) -> i64 {
+    let most = i64::from(FRACTION_BITS);
+    if random.chance(40) {
+        most
+    } else {
+        random.between(1, most)
+    }
 }
 
 /// Rows of plain bytes as a compiler would lay them, most of them longer than a word.

@@ -101,6 +101,7 @@ pub(super) enum Op {
         destination: u32,
         row: i64,
         clamp: [i64; 2],
+        dropped: i64,
     },
     Pack {
         image: Image,
@@ -485,7 +486,7 @@ impl Op {
                 destination_rows(*destination, *pixels, *row, &mut list);
                 list.push((Register::VecGroup, vec![i64::from(*group)]));
                 list.push((Register::VecParameters, vec![i64::from(*parameters)]));
-                list.push((Register::VecClamp, clamp.to_vec()));
+                list.push((Register::VecClamp, vec![clamp[0], clamp[1], 0]));
                 list.push((Register::VecZeroPoint, vec![*zero_point]));
             }
             Op::MaxPool {
@@ -529,6 +530,7 @@ impl Op {
                 destination,
                 row,
                 clamp,
+                dropped,
             } => {
                 destination_rows(*destination, *pixels, *row, &mut list);
                 list.push((Register::VecSource, vec![i64::from(*source)]));
@@ -540,7 +542,7 @@ impl Op {
                     Register::VecDeltaY,
                     vec![strides[1] - strides[0] * (pixels[0] - 1)],
                 ));
-                list.push((Register::VecClamp, clamp.to_vec()));
+                list.push((Register::VecClamp, vec![clamp[0], clamp[1], *dropped]));
             }
             Op::Pack {
                 image,

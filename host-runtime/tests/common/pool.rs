@@ -58,7 +58,10 @@ pub(crate) fn artifact(arch: &Arch) -> Artifact {
         }],
         inputs: vec![TensorId(0)],
         outputs: vec![TensorId(1)],
-        host_tail: Vec::new(),
+        constants: Vec::new(),
+        host_steps: Vec::new(),
+        results: Vec::new(),
+        batch: 1,
     };
     let instructions: Vec<_> = TEXT
         .trim()

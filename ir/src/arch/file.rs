@@ -175,9 +175,7 @@ fn violations(arch: &Arch) -> Vec<Violation> {
         "array.rows",
         &rows,
         "must be 8, 16 or 32",
-        Some(
-            "rows are the channels of one activation word; other heights come with the taps row mapping",
-        ),
+        Some("rows are the channels of one activation word, whose width memory and buses share"),
     );
     rule(
         pow2(cols) && cols <= rows,

@@ -2,7 +2,7 @@
 
 use super::{Directive, Operator, Relation, Selector, Size};
 use crate::network::{Einsum, Network};
-use crate::op::{Kind, Window};
+use crate::op::{ConvAdd, Kind, Window};
 
 impl Directive {
     /// Whether every selector selects `einsum` of `network`.
@@ -39,13 +39,15 @@ fn is_of(operator: Operator, kind: &Kind) -> bool {
 fn sizes(size: Size, network: &Network, einsum: &Einsum) -> Vec<usize> {
     let output = network.tensor(einsum.output);
     let window = match &einsum.kind {
-        Kind::Conv(op) => op.window,
+        Kind::Conv(op) | Kind::ConvAdd(ConvAdd { conv: op, .. }) => op.window,
         Kind::MaxPool(op) => op.window,
         Kind::AveragePool(op) => op.window,
-        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) => Window::dense([1, 1]),
+        Kind::Add(_) | Kind::Concat(_) | Kind::Table(_) | Kind::Select(_) | Kind::Mul(_) => {
+            Window::dense([1, 1])
+        }
     };
     let conv = match &einsum.kind {
-        Kind::Conv(op) => Some(op),
+        Kind::Conv(op) | Kind::ConvAdd(ConvAdd { conv: op, .. }) => Some(op),
         _ => None,
     };
     match size {

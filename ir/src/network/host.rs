@@ -1,7 +1,7 @@
-//! How the host sees the tensors at the boundary of a network.
+//! How the host sees the inputs of a network, and the types of its values.
 
 use super::{NetworkError, Tensor};
-use crate::numerics::{dequantise, quantise};
+use crate::numerics::quantise;
 use serde::{Deserialize, Serialize};
 
 /// The type of the values that the host hands over or reads back.
@@ -13,12 +13,14 @@ pub enum HostType {
     Int8,
     /// uint8 values, 128 above the int8 ones.
     Uint8,
+    /// Positions; only outputs have them.
+    Int64,
 }
 
-/// The host's name, shape, order and type of a boundary tensor.
+/// The host's name, shape, order and type of an input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostView {
-    /// The name of the graph input or output in the file.
+    /// The name of the graph input in the file.
     pub name: String,
     /// The shape in the file, such as `[1, 32, 32, 3]`.
     pub shape: Vec<usize>,
@@ -37,6 +39,8 @@ pub enum HostValues {
     Int8(Vec<i8>),
     /// uint8 values.
     Uint8(Vec<u8>),
+    /// Positions.
+    Int64(Vec<i64>),
 }
 
 impl HostValues {
@@ -46,6 +50,7 @@ impl HostValues {
             HostValues::Float32(v) => v.len(),
             HostValues::Int8(v) => v.len(),
             HostValues::Uint8(v) => v.len(),
+            HostValues::Int64(v) => v.len(),
         }
     }
 
@@ -60,6 +65,31 @@ impl HostValues {
             HostValues::Float32(_) => HostType::Float32,
             HostValues::Int8(_) => HostType::Int8,
             HostValues::Uint8(_) => HostType::Uint8,
+            HostValues::Int64(_) => HostType::Int64,
+        }
+    }
+
+    /// The values at `positions`, which must be there.
+    pub(super) fn picked(&self, positions: &[usize]) -> HostValues {
+        fn pick<T: Copy>(values: &[T], positions: &[usize]) -> Vec<T> {
+            positions.iter().map(|&i| values[i]).collect()
+        }
+        match self {
+            HostValues::Float32(v) => HostValues::Float32(pick(v, positions)),
+            HostValues::Int8(v) => HostValues::Int8(pick(v, positions)),
+            HostValues::Uint8(v) => HostValues::Uint8(pick(v, positions)),
+            HostValues::Int64(v) => HostValues::Int64(pick(v, positions)),
+        }
+    }
+
+    /// Puts the values of `other`, which are of the same type, behind these.
+    pub(super) fn append(&mut self, other: HostValues) {
+        match (self, other) {
+            (HostValues::Float32(all), HostValues::Float32(more)) => all.extend(more),
+            (HostValues::Int8(all), HostValues::Int8(more)) => all.extend(more),
+            (HostValues::Uint8(all), HostValues::Uint8(more)) => all.extend(more),
+            (HostValues::Int64(all), HostValues::Int64(more)) => all.extend(more),
+            _ => unreachable!("a step gives every image the same type"),
         }
     }
 }
@@ -78,33 +108,16 @@ impl Tensor {
                 .collect(),
             HostValues::Int8(v) => v.clone(),
             HostValues::Uint8(v) => v.iter().map(|&x| (x ^ 0x80) as i8).collect(),
+            // No input of a network has this type.
+            HostValues::Int64(_) => {
+                return Err(NetworkError::Boundary {
+                    tensor: self.name.clone(),
+                    expected: "int8 values".into(),
+                    given: format!("{} int64 values", values.len()),
+                });
+            }
         };
         Ok(self.host_indices(view).map(|i| int8[i]).collect())
-    }
-
-    /// Turns the tensor's values into the host's.
-    ///
-    /// # Errors
-    /// [`NetworkError::Boundary`] if the tensor is not at the boundary, or the number of values does not fit.
-    pub fn to_host(&self, values: &[i8]) -> Result<HostValues, NetworkError> {
-        let host_type = self
-            .host
-            .as_ref()
-            .map_or(HostType::Int8, |view| view.host_type);
-        let view = self.view_of(host_type, values.len())?;
-        let mut int8 = vec![0_i8; values.len()];
-        for (i, &value) in self.host_indices(view).zip(values) {
-            int8[i] = value;
-        }
-        Ok(match view.host_type {
-            HostType::Float32 => HostValues::Float32(
-                int8.iter()
-                    .map(|&q| dequantise(q, self.scale, self.zero_point))
-                    .collect(),
-            ),
-            HostType::Int8 => HostValues::Int8(int8),
-            HostType::Uint8 => HostValues::Uint8(int8.iter().map(|&q| (q as u8) ^ 0x80).collect()),
-        })
     }
 
     fn view_of(&self, host_type: HostType, n_values: usize) -> Result<&HostView, NetworkError> {

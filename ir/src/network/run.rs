@@ -31,6 +31,9 @@ impl Network {
             }
             values[id.index()] = given.clone();
         }
+        for constant in &self.constants {
+            values[constant.tensor.index()] = constant.values.clone();
+        }
         for einsum in &self.einsums {
             let operands: Vec<Value> = einsum
                 .inputs

@@ -1,6 +1,6 @@
 //! What makes a network valid.
 
-use super::{Einsum, Network, TensorId};
+use super::{Einsum, HostFault, Network, TensorId};
 use crate::op::OpError;
 
 /// Why a network, or what is given to it, does not fit together.
@@ -45,6 +45,18 @@ pub enum NetworkError {
         /// The inputs given.
         given: usize,
     },
+    /// What the host is to compute contradicts itself: a bug of whoever built the network.
+    #[error("host step `{step}` {fault}")]
+    #[diagnostic(
+        code(network::host),
+        help("a network from a file should never have this; please report the file")
+    )]
+    Host {
+        /// The step, or the output of the file.
+        step: String,
+        /// What is wrong with it.
+        fault: HostFault,
+    },
     /// Values do not fit a tensor: the caller's fault.
     #[error("tensor `{tensor}` takes {expected}, {given} were given")]
     #[diagnostic(
@@ -70,6 +82,17 @@ impl Network {
         let mut written = vec![false; self.tensors.len()];
         for &id in &self.inputs {
             write(&mut written, id, &self.name)?;
+        }
+        for constant in &self.constants {
+            write(&mut written, constant.tensor, &self.name)?;
+            let tensor = self.tensor(constant.tensor);
+            if constant.values.len() != tensor.n_values() {
+                return Err(NetworkError::Boundary {
+                    tensor: tensor.name.clone(),
+                    expected: format!("{} int8 values", tensor.n_values()),
+                    given: constant.values.len().to_string(),
+                });
+            }
         }
         for einsum in &self.einsums {
             for &id in &einsum.inputs {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct AveragePool {
     /// The window; a global pool has the whole image.
     pub window: Window,
-    /// Whether padding counts as zeros, rather than not at all.
-    pub count_include_pad: bool,
+    /// The padding `[top, left, bottom, right]` that counts as zeros; what a window reaches beyond it does not count.
+    pub counted: [usize; 4],
     /// The range of the output; ReLU and clip are in it.
     pub clamp: Clamp,
 }
@@ -25,15 +25,15 @@ impl AveragePool {
 
     /// The number of values that count at an output position of an image of the shape `x`.
     pub fn window_count(&self, x: [usize; 3], row: usize, column: usize) -> usize {
-        if self.count_include_pad {
-            return self.window.n_taps();
-        }
-        let inside = |at: isize, size: usize| (0..size as isize).contains(&at);
+        let inside = |at: isize, axis: usize| {
+            let (before, after) = (self.counted[axis], self.counted[axis + 2]);
+            (-(before as isize)..(x[axis + 1] + after) as isize).contains(&at)
+        };
         let rows = (0..self.window.kernel[0])
-            .filter(|&tap| inside(self.window.row(row, tap), x[1]))
+            .filter(|&tap| inside(self.window.row(row, tap), 0))
             .count();
         let columns = (0..self.window.kernel[1])
-            .filter(|&tap| inside(self.window.column(column, tap), x[2]))
+            .filter(|&tap| inside(self.window.column(column, tap), 1))
             .count();
         rows * columns
     }

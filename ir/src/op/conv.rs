@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// `y[o, r, c] = clamp(rint(f32(acc) * scales[o]) + y_zero_point)` with
 /// `acc = bias[o] + sum((x - x_zero_point) * w)` in int32 that wraps around. Padding has the value zero, that is the
-/// zero point of the input. Weights have no zero point.
+/// zero point of the input. Weights have no zero point. A transposed convolution is one over the image with
+/// `stretch - 1` zeros between its pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conv {
     /// The number of output channels.
@@ -23,6 +24,8 @@ pub struct Conv {
     pub groups: usize,
     /// The window.
     pub window: Window,
+    /// The distance `[rows, columns]` at which the pixels of the input are set apart; 1 means that they are not.
+    pub stretch: [usize; 2],
     /// The weights, `[out_channels, group_channels, kernel rows, kernel columns]`.
     pub weights: Vec<i8>,
     /// The bias of each output channel, in steps of the accumulator.
@@ -74,8 +77,28 @@ impl Conv {
         check_length("bias", self.out_channels, self.bias.len())?;
         check_length("scales", self.out_channels, self.scales.len())?;
         self.requantise()?;
-        let [rows, columns] = self.window.output_size([height, width])?;
+        let [rows, columns] = self.window.output_size(self.stretched([height, width])?)?;
         Ok([self.out_channels, rows, columns])
+    }
+
+    /// The size `[rows, columns]` of an `image` whose pixels are set apart.
+    ///
+    /// # Errors
+    /// [`OpError::Window`] if a stretch is 0, or the stretched image is absurdly large.
+    pub fn stretched(&self, image: [usize; 2]) -> Result<[usize; 2], OpError> {
+        let along = |axis: usize| {
+            let gaps = image[axis].checked_sub(1)?;
+            (self.stretch[axis] > 0).then_some(())?;
+            gaps.checked_mul(self.stretch[axis])?.checked_add(1)
+        };
+        match (along(0), along(1)) {
+            (Some(rows), Some(columns)) => Ok([rows, columns]),
+            _ => Err(OpError::Window {
+                kernel: self.window.kernel,
+                stride: self.window.stride,
+                image,
+            }),
+        }
     }
 
     /// The requantise scale of each output channel as the hardware holds it.
@@ -124,10 +147,13 @@ impl Conv {
         for channel in 0..self.group_channels {
             for tap_row in 0..self.window.kernel[0] {
                 for tap_column in 0..self.window.kernel[1] {
-                    let (at_row, at_column) = (
+                    let at = [
                         self.window.row(row, tap_row),
                         self.window.column(column, tap_column),
-                    );
+                    ];
+                    let Some([at_row, at_column]) = self.pixel(at) else {
+                        continue;
+                    };
                     if let Some(value) = x.at(first_channel + channel, at_row, at_column) {
                         let weight = i32::from(self.weight(out, channel, tap_row, tap_column));
                         acc = acc.wrapping_add((i32::from(value) - zero_point) * weight);
@@ -136,5 +162,11 @@ impl Conv {
             }
         }
         acc
+    }
+
+    /// The pixel of the input at a position of the stretched image, or none where there is a zero between pixels.
+    fn pixel(&self, at: [isize; 2]) -> Option<[isize; 2]> {
+        let [rows, columns] = self.stretch.map(|stretch| stretch as isize);
+        (at[0] % rows == 0 && at[1] % columns == 0).then(|| [at[0] / rows, at[1] / columns])
     }
 }

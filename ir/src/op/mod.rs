@@ -11,22 +11,31 @@
 //! | [`MaxPool`], [`AveragePool`] | pooling, global pooling included |
 //! | [`Concat`] | joining along channels |
 //! | [`Table`] | any function of one int8 value, such as a lone ReLU or a change of scale |
+//! | [`Select`] | slices, splits, shuffles, explicit padding, nearest resizing |
+//! | [`Mul`] | the product of two activations |
+//! | [`ConvAdd`] | a convolution and a residual addition with one rounding |
 
 mod add;
 mod average_pool;
 mod concat;
 mod conv;
+mod conv_add;
 mod max_pool;
+mod mul;
+mod select;
 mod table;
 #[cfg(test)]
 mod tests;
 mod window;
 
-pub use add::Add;
+pub use add::{Add, AddError, Difference};
 pub use average_pool::AveragePool;
 pub use concat::Concat;
 pub use conv::Conv;
+pub use conv_add::ConvAdd;
 pub use max_pool::MaxPool;
+pub use mul::Mul;
+pub use select::{Positions, Select};
 pub use table::Table;
 pub use window::Window;
 
@@ -48,6 +57,12 @@ pub enum Kind {
     Concat(Concat),
     /// A function of each value.
     Table(Table),
+    /// Copies of channels, rows and columns.
+    Select(Select),
+    /// The product of two activations.
+    Mul(Mul),
+    /// Convolution and residual addition with one rounding.
+    ConvAdd(ConvAdd),
 }
 
 /// An operand of a reference: the values and the tensor they belong to.
@@ -113,6 +128,14 @@ pub enum OpError {
         /// The length given.
         given: usize,
     },
+    /// The tables of an addition have bits of fraction that no machine can shift away.
+    #[error("addition tables have {given} bits of fraction, 1 to {limit} are possible")]
+    FractionBits {
+        /// The bits given.
+        given: u32,
+        /// The most that are possible.
+        limit: u32,
+    },
     /// The window does not fit the image.
     #[error(
         "window {kernel:?} with stride {stride:?} has no place in an image of {image:?} with its padding"
@@ -124,6 +147,12 @@ pub enum OpError {
         stride: [usize; 2],
         /// Rows and columns of the image.
         image: [usize; 2],
+    },
+    /// A selection names channels that the operand does not have, or positions far outside it.
+    #[error("the selection names channels or positions that an image of {image:?} does not have")]
+    Positions {
+        /// The shape of the operand, `[channels, height, width]`.
+        image: [usize; 3],
     },
     /// A scale that the hardware cannot hold.
     #[error(transparent)]
@@ -140,6 +169,9 @@ impl Kind {
             Kind::AveragePool(_) => "average_pool",
             Kind::Concat(_) => "concat",
             Kind::Table(_) => "table",
+            Kind::Select(_) => "select",
+            Kind::Mul(_) => "mul",
+            Kind::ConvAdd(_) => "conv_add",
         }
     }
 
@@ -155,6 +187,9 @@ impl Kind {
             Kind::AveragePool(op) => op.output_shape(one(inputs)?),
             Kind::Concat(op) => op.output_shape(inputs),
             Kind::Table(op) => op.output_shape(one(inputs)?),
+            Kind::Select(op) => op.output_shape(one(inputs)?),
+            Kind::Mul(op) => op.output_shape(two(inputs)?),
+            Kind::ConvAdd(op) => op.output_shape(two(inputs)?),
         }
     }
 
@@ -162,11 +197,14 @@ impl Kind {
     pub fn macs(&self, output: [usize; 3]) -> u64 {
         match self {
             Kind::Conv(op) => op.macs(output),
+            Kind::ConvAdd(op) => op.conv.macs(output),
             Kind::Add(_)
             | Kind::MaxPool(_)
             | Kind::AveragePool(_)
             | Kind::Concat(_)
-            | Kind::Table(_) => 0,
+            | Kind::Table(_)
+            | Kind::Select(_)
+            | Kind::Mul(_) => 0,
         }
     }
 
@@ -179,6 +217,9 @@ impl Kind {
             Kind::AveragePool(op) => op.reference(inputs[0], output),
             Kind::Concat(op) => op.reference(inputs),
             Kind::Table(op) => op.reference(inputs[0]),
+            Kind::Select(op) => op.reference(inputs[0]),
+            Kind::Mul(op) => op.reference([inputs[0], inputs[1]], output),
+            Kind::ConvAdd(op) => op.reference([inputs[0], inputs[1]], output),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{OpError, Value};
 use serde::{Deserialize, Serialize};
 
 /// The largest number of rows or columns of an image with its padding.
-const MAX_PADDED: usize = 1 << 24;
+pub(super) const MAX_PADDED: usize = 1 << 24;
 
 /// A sliding window over rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::{Einsum, Operand, Role, Unit, Workload};
 use crate::mapping::{Dimension, Rank};
 use crate::network::{self, Network};
-use crate::op::{Kind, Window};
+use crate::op::{ConvAdd, Kind, Window};
 
 impl Workload {
     /// The einsums of `network`, in its order.
@@ -30,7 +30,7 @@ fn einsum(network: &Network, einsum: &network::Einsum) -> Einsum {
     let mut unit = Unit::Vector;
     let mut operands = Vec::new();
     match &einsum.kind {
-        Kind::Conv(op) => {
+        Kind::Conv(op) | Kind::ConvAdd(ConvAdd { conv: op, .. }) => {
             unit = Unit::Mac;
             let [rows, cols] = op.window.kernel.map(|n| n as u64);
             let groups = op.groups as u64;
@@ -48,6 +48,9 @@ fn einsum(network: &Network, einsum: &network::Einsum) -> Einsum {
                 Role::Weights,
                 plain(&["g", "m", "c", "r", "s"]),
             ));
+            if let Some(id) = einsum.inputs.get(1) {
+                operands.push((name(*id), Role::Input, plain(&["g", "m", "p", "q"])));
+            }
             operands.push((
                 name(einsum.output),
                 Role::Output,
@@ -66,12 +69,20 @@ fn einsum(network: &Network, einsum: &network::Einsum) -> Einsum {
             ]);
             operands.push((name(einsum.inputs[0]), Role::Input, image(&["m"], &window)));
         }
-        Kind::Add(_) | Kind::Table(_) | Kind::Concat(_) => {
-            let sum = matches!(einsum.kind, Kind::Add(_));
-            for id in einsum.inputs.iter().take(if sum { 2 } else { 1 }) {
-                // A tensor that is added to itself is read once.
+        Kind::Add(_) | Kind::Mul(_) | Kind::Table(_) | Kind::Concat(_) | Kind::Select(_) => {
+            let n_operands = match einsum.kind {
+                Kind::Add(_) | Kind::Mul(_) => 2,
+                _ => 1,
+            };
+            for id in einsum.inputs.iter().take(n_operands) {
+                // A tensor that is combined with itself is read once.
                 if !operands.iter().any(|(tensor, ..)| *tensor == name(*id)) {
-                    operands.push((name(*id), Role::Input, plain(&["m", "p", "q"])));
+                    // A factor may have one value for many channels, rows or columns.
+                    let sizes = network.tensor(*id).shape();
+                    let sides = ["m", "p", "q"].into_iter().zip(sizes).zip(output.shape());
+                    let own = sides.filter(|((_, size), whole)| *size == *whole || *size > 1);
+                    let own: Vec<&str> = own.map(|((rank, _), _)| rank).collect();
+                    operands.push((name(*id), Role::Input, plain(&own)));
                 }
             }
         }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use ir::mapping::Order;
-use ir::numerics::Clamp;
+use ir::numerics::{Clamp, FRACTION_BITS};
 use ir::op::Kind;
 
-use super::{Constant, Group, Layer, Lower, Packing, Span, View, Work};
+use super::{Constant, Group, Layer, Lower, Packing, Span, View, Work, clamp_values};
 use crate::mapspace::{Choice, chunks, is_whole, max_steps, pack_pieces, pixel_tiles, stays};
 use crate::op::Space;
 use crate::plan::EinsumPlan;
@@ -293,18 +293,22 @@ impl<'a> Lower<'a> {
         match &einsum.kind {
             Kind::Add(op) => {
                 self.use_table(&tables[0]);
-                self.lookup(&views, &result, strip, op.clamp);
+                let clamp = clamp_values(op.clamp, op.fraction_bits);
+                self.lookup(&views, &result, strip, &clamp);
             }
             Kind::Table(_) => {
                 self.use_table(&tables[0]);
-                self.lookup(&views, &result, strip, Clamp::FULL);
+                let clamp = clamp_values(Clamp::FULL, FRACTION_BITS);
+                self.lookup(&views, &result, strip, &clamp);
             }
             Kind::Concat(op) => self.concat(op, tables, &views, &result, strip),
             Kind::MaxPool(op) => {
                 let height = self.network.tensor(einsum.inputs[0]).height;
                 self.max_pool(&op.window, &views[0], height, &result, strip);
             }
+            Kind::Select(op) => self.repeat(op, &views[0], &result, strip),
             Kind::Conv(_) | Kind::AveragePool(_) => unreachable!("sums run on the array"),
+            Kind::Mul(_) | Kind::ConvAdd(_) => unreachable!("what fits has been checked"),
         }
         if plan.stored {
             self.store_rows(einsum.output, &result, strip);

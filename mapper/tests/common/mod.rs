@@ -249,7 +249,10 @@ impl Build {
                 einsums: Vec::new(),
                 inputs: Vec::new(),
                 outputs: Vec::new(),
-                host_tail: Vec::new(),
+                constants: Vec::new(),
+                host_steps: Vec::new(),
+                results: Vec::new(),
+                batch: 1,
             },
             random: Random(seed),
         };
@@ -393,9 +396,14 @@ impl Build {
                     window = Window::dense([shape[1], shape[2]]);
                 }
                 let clamp = self.clamp();
+                let counted = if self.random.chance(50) {
+                    window.pads
+                } else {
+                    [0; 4]
+                };
                 let op = AveragePool {
                     window,
-                    count_include_pad: self.random.chance(50),
+                    counted,
                     clamp,
                 };
                 if let Ok(shape) = op.output_shape(shape) {
@@ -426,8 +434,12 @@ impl Build {
                 let other = self.random.pick(&same);
                 let clamp = self.clamp();
                 let output = self.tensor(shape);
+                // Some outputs have steps far below those of the operands.
+                let finer = 4_f32.powi(self.network.einsums.len() as i32 % 9);
+                self.network.tensors[output.index()].scale /= finer;
                 let tensor = |id| self.network.tensor(id);
-                let op = Add::new(tensor(input), tensor(other), tensor(output), clamp);
+                let op = Add::new(tensor(input), tensor(other), tensor(output), clamp)
+                    .expect("the scales of the generator are near each other");
                 self.push(Kind::Add(op), &[input, other], output);
             }
             _ if self.random.chance(50) => {

@@ -1,14 +1,15 @@
 //! Operators that only change addresses: they change the view and leave nothing in the network.
 
-use crate::constant::{Constant, Data};
+use crate::constant::Constant;
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
+use crate::order::Order;
 use crate::value::{Pending, QuantConstant, Value, View};
-use crate::walk::Walk;
+use crate::walk::{Walk, pending};
 use std::rc::Rc;
 
-/// `Identity`.
+/// `Identity`, and `Dropout`, which does nothing after training.
 pub(crate) fn identity(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     walk.value(node, 0)
 }
@@ -16,9 +17,13 @@ pub(crate) fn identity(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 /// `Reshape` to a constant shape.
 pub(crate) fn reshape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let value = walk.value(node, 0)?;
-    let target = walk.constant(node, 1)?;
-    let (target, _) = target.integers()?;
+    let mut target = walk.constant(node, 1)?.integers()?;
     let given = value.shape().unwrap_or_default().to_vec();
+    let batch = i64::try_from(walk.batch).unwrap_or(i64::MAX);
+    if walk.batch > 1 && given.first() == Some(&1) && target.first() == Some(&batch) {
+        // One image of the batch.
+        target[0] = 1;
+    }
     let n_values: usize = given.iter().product();
     let keeps_zero = node.int("allowzero", 0) == 0;
     let mut shape = Vec::with_capacity(target.len());
@@ -36,7 +41,7 @@ pub(crate) fn reshape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             .unwrap_or(0);
         shape[open] = n_values.checked_div(rest).unwrap_or(0);
     }
-    with_shape(value, shape)
+    with_shape(walk, node, value, shape)
 }
 
 /// `Flatten`.
@@ -51,6 +56,8 @@ pub(crate) fn flatten(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         axis_of(axis, shape.len())?
     };
     with_shape(
+        walk,
+        node,
         value,
         vec![
             shape[..axis].iter().product(),
@@ -77,7 +84,7 @@ pub(crate) fn squeeze(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         .enumerate()
         .filter(|(axis, _)| !axes.contains(axis))
         .map(|(_, &size)| size);
-    with_shape(value, kept.collect())
+    with_shape(walk, node, value, kept.collect())
 }
 
 /// `Unsqueeze`.
@@ -97,7 +104,7 @@ pub(crate) fn unsqueeze(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         }
         shape.insert(axis, 1);
     }
-    with_shape(value, shape)
+    with_shape(walk, node, value, shape)
 }
 
 /// `Transpose`.
@@ -120,56 +127,68 @@ pub(crate) fn transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         )));
     }
     let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
-    let reorder = |view: View| -> Result<View, Reason> {
-        let order = view
-            .order
+    let turn = |order: &Order| {
+        order
             .transpose(&shape, &permutation)
-            .ok_or_else(no_fixed_order)?;
+            .ok_or_else(no_fixed_order)
+    };
+    let reorder = |view: View| -> Result<View, Reason> {
         Ok(View {
-            order,
+            order: turn(&view.order)?,
             shape: moved.clone(),
             ..view
         })
     };
+    let identity = Order::identity(shape.iter().product());
     Ok(match value {
         Value::FloatInput(view) => Value::FloatInput(reorder(view)?),
         Value::Integer(view) => Value::Integer(reorder(view)?),
         Value::Real(view) => Value::Real(reorder(view)?),
-        Value::Host(view) => Value::Host(reorder(view)?),
-        Value::Pending(pending) => {
-            let order = pending
-                .order
-                .transpose(&shape, &permutation)
-                .ok_or_else(no_fixed_order)?;
-            Value::Pending(Rc::new(Pending {
-                order,
-                shape: moved,
-                ..pending.as_ref().clone()
-            }))
+        Value::Host(value) => {
+            let order = turn(&identity)?;
+            Value::Host(walk.arrange(&node.label, &value, moved, &order))
         }
-        Value::Constant(constant) if permutation == [1, 0] => {
-            Value::Constant(Rc::new(turn(&constant)))
+        Value::Pending(result) => pending(Pending {
+            order: turn(&result.order)?,
+            shape: moved,
+            ..result.as_ref().clone()
+        }),
+        Value::Constant(constant) => {
+            Value::Constant(Rc::new(constant.arranged(moved, &turn(&identity)?)))
         }
-        Value::QuantConstant(constant) if permutation == [1, 0] => {
-            let integers = turn(&constant.integers);
-            let axis = 1 - constant.axis.min(1);
+        Value::QuantConstant(constant) => {
+            let axis = permutation.iter().position(|&axis| axis == constant.axis);
             Value::QuantConstant(Rc::new(QuantConstant {
-                integers,
-                axis,
+                integers: Rc::new(constant.integers.arranged(moved, &turn(&identity)?)),
+                axis: axis.unwrap_or(constant.axis),
                 ..constant.as_ref().clone()
             }))
         }
-        _ => {
-            return Err(Reason::unsupported(
-                "transposed constant of more than two dimensions",
-            ));
-        }
+        Value::Broken => Value::Broken,
+    })
+}
+
+/// The view with its two dimensions exchanged.
+pub(crate) fn transposed(view: &View) -> Result<View, Reason> {
+    let &[rows, columns] = view.shape.as_slice() else {
+        return Err(Reason::dimensions(format!("{:?} is no matrix", view.shape)));
+    };
+    let turned = view.order.transpose(&[rows, columns], &[1, 0]);
+    Ok(View {
+        order: turned.ok_or_else(no_fixed_order)?,
+        shape: vec![columns, rows],
+        ..view.clone()
     })
 }
 
 /// The value with another shape of as many elements.
-pub(crate) fn with_shape(value: Value, shape: Vec<usize>) -> Result<Value, Reason> {
-    let given = value.shape().unwrap_or_default();
+pub(crate) fn with_shape(
+    walk: &mut Walk,
+    node: &Node,
+    value: Value,
+    shape: Vec<usize>,
+) -> Result<Value, Reason> {
+    let given = value.shape().unwrap_or_default().to_vec();
     let n_values = shape
         .iter()
         .try_fold(1_usize, |product, &size| product.checked_mul(size));
@@ -182,32 +201,44 @@ pub(crate) fn with_shape(value: Value, shape: Vec<usize>) -> Result<Value, Reaso
         Value::FloatInput(view) => Value::FloatInput(View { shape, ..view }),
         Value::Integer(view) => Value::Integer(View { shape, ..view }),
         Value::Real(view) => Value::Real(View { shape, ..view }),
-        Value::Host(view) => Value::Host(View { shape, ..view }),
-        Value::Pending(pending) => Value::Pending(Rc::new(Pending {
+        Value::Host(value) => {
+            let order = Order::identity(shape.iter().product());
+            Value::Host(walk.arrange(&node.label, &value, shape, &order))
+        }
+        Value::Pending(result) => pending(Pending {
             shape,
-            ..pending.as_ref().clone()
-        })),
+            ..result.as_ref().clone()
+        }),
         Value::Constant(constant) => Value::Constant(Rc::new(Constant {
             dims: shape,
             ..constant.as_ref().clone()
         })),
-        Value::QuantConstant(constant) if constant.scales.len() <= 1 => {
-            let integers = Constant {
-                dims: shape,
-                ..constant.integers.clone()
-            };
+        Value::QuantConstant(constant) => {
+            let axis = same_axis(&given, constant.axis, &shape);
+            if constant.scales.len() > 1 && axis.is_none() {
+                return Err(Reason::unsupported(
+                    "the axis with a scale for each channel is split or joined",
+                ));
+            }
             Value::QuantConstant(Rc::new(QuantConstant {
-                integers,
+                integers: Rc::new(Constant {
+                    dims: shape,
+                    ..constant.integers.as_ref().clone()
+                }),
+                axis: axis.unwrap_or(0),
                 ..constant.as_ref().clone()
             }))
         }
-        Value::QuantConstant(_) => {
-            return Err(Reason::unsupported(
-                "reshaped constant with a scale for each channel",
-            ));
-        }
         Value::Broken => Value::Broken,
     })
+}
+
+/// The axis of `new` that is `axis` of `old`, if a reshape leaves it whole.
+fn same_axis(old: &[usize], axis: usize, new: &[usize]) -> Option<usize> {
+    let before: usize = old.get(..axis)?.iter().product();
+    let size = *old.get(axis)?;
+    let fits = |&at: &usize| new[at] == size && new[..at].iter().product::<usize>() == before;
+    (0..new.len()).find(fits)
 }
 
 fn no_fixed_order() -> Reason {
@@ -216,24 +247,7 @@ fn no_fixed_order() -> Reason {
 
 fn axes(walk: &mut Walk, node: &Node) -> Result<Option<Vec<i64>>, Reason> {
     match node.input(1) {
-        Some(_) => Ok(Some(walk.constant(node, 1)?.integers()?.0.to_vec())),
+        Some(_) => Ok(Some(walk.constant(node, 1)?.integers()?)),
         None => Ok(node.ints("axes").map(<[i64]>::to_vec)),
-    }
-}
-
-/// The transpose of a constant matrix.
-fn turn(constant: &Constant) -> Constant {
-    let [rows, columns] = [constant.dims[0], constant.dims[1]];
-    let sources =
-        || (0..columns).flat_map(move |column| (0..rows).map(move |row| row * columns + column));
-    let data = match &constant.data {
-        Data::Float(values) => Data::Float(sources().map(|i| values[i]).collect()),
-        Data::Integer(values, width) => {
-            Data::Integer(sources().map(|i| values[i]).collect(), *width)
-        }
-    };
-    Constant {
-        dims: vec![columns, rows],
-        data,
     }
 }

@@ -1,96 +1,135 @@
 //! `Concat` and `QLinearConcat` along channels.
 
-use crate::constant::Constant;
+use crate::constant::{Constant, Data};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
 use crate::ops::conv::emit;
 use crate::order::Order;
-use crate::value::{Pending, PendingOp, Value, View};
-use crate::walk::Walk;
+use crate::value::{Operand, Pending, PendingOp, UNLIMITED, Value};
+use crate::walk::{Walk, pending};
 use std::rc::Rc;
 
 /// Joins dequantised or quantised tensors along channels, or constant lists.
 pub(crate) fn concat(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    if matches!(walk.value(node, 0)?, Value::Constant(_)) {
-        return constants(walk, node);
-    }
-    let n = node.proto.input.len();
-    if let Value::Integer(first) = walk.value(node, 0)? {
-        let quant = walk.quant_of(first.tensor)?;
-        let mut views = Vec::with_capacity(n);
-        for i in 0..n {
-            match walk.value(node, i)? {
-                Value::Integer(view) if walk.quant_of(view.tensor)? == quant => views.push(view),
-                other => {
-                    return Err(Reason::unsupported(format!(
-                        "input {i}, {}, has another scale",
-                        other.describe()
-                    )));
+    match walk.value(node, 0)? {
+        Value::Constant(_) => constants(walk, node),
+        Value::Integer(first) => {
+            let quant = walk.quant_of(first.tensor)?;
+            for i in 0..node.proto.input.len() {
+                match walk.value(node, i)? {
+                    Value::Integer(view) if walk.quant_of(view.tensor)? == quant => {}
+                    other => {
+                        return Err(Reason::unsupported(format!(
+                            "input {i}, {}, has another scale",
+                            other.describe()
+                        )));
+                    }
                 }
             }
+            let result = join(walk, node, 0..node.proto.input.len())?;
+            walk.moved_value(node, result)
         }
-        let pending = join(walk, node, &views)?;
-        let name = node.proto.output.first().map_or("", String::as_str);
-        return Ok(Value::Integer(walk.emit(&pending, name, quant)?));
+        _ => Ok(pending(join(walk, node, 0..node.proto.input.len())?)),
     }
-    let views = (0..n)
-        .map(|i| walk.real(node, i))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Value::Pending(Rc::new(join(walk, node, &views)?)))
 }
 
 /// onnxruntime's `QLinearConcat`: output scale first, then each input with its own.
 pub(crate) fn qlinear_concat(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let starts = (2..node.proto.input.len()).step_by(3);
-    let views = starts
-        .map(|i| walk.integer(node, i))
-        .collect::<Result<Vec<_>, _>>()?;
-    let pending = Value::Pending(Rc::new(join(walk, node, &views)?));
-    emit(walk, node, &pending, 0)
+    for i in starts.clone() {
+        let view = walk.integer(node, i)?;
+        if let Some(name) = node.input(i) {
+            walk.values.insert(name.to_string(), Value::Integer(view));
+        }
+    }
+    let result = join(walk, node, starts)?;
+    emit(walk, node, &pending(result), 0)
 }
 
-fn join(walk: &mut Walk, node: &Node, views: &[View]) -> Result<Pending, Reason> {
-    let Some(first) = views.first() else {
-        return Err(Reason::dimensions("it has no inputs"));
-    };
-    let rank = first.shape.len();
-    if axis_of(node.int("axis", 1), rank)? != 1 || first.shape[0] != 1 {
-        return Err(Reason::unsupported("it does not join channels (axis 1)"));
-    }
+fn join(
+    walk: &mut Walk,
+    node: &Node,
+    inputs: impl Iterator<Item = usize>,
+) -> Result<Pending, Reason> {
+    let mut operands: Vec<Operand> = Vec::new();
+    let mut first: Vec<usize> = Vec::new();
     let mut image = [0; 3];
-    for view in views {
-        walk.decide_by_rank(view)?;
-        let shape = walk.tensor(view.tensor).shape();
-        let is_plain = view.shape.len() == rank
-            && shape[0] == view.shape[1]
-            && walk.order(view)?.is_identity();
-        if !is_plain || (image[0] > 0 && shape[1..] != image[1..]) {
+    for i in inputs {
+        let (operand, shape, own) = joined(walk, node, i)?;
+        if operands.is_empty() {
+            first.clone_from(&shape);
+        }
+        if axis_of(node.int("axis", 1), shape.len())? != 1 || shape[0] != 1 {
+            return Err(Reason::unsupported("it does not join channels (axis 1)"));
+        }
+        if shape.len() != first.len() || (!operands.is_empty() && own[1..] != image[1..]) {
             return Err(Reason::unsupported(format!(
-                "inputs of the shapes {:?} and {:?} do not join along channels",
-                first.shape, view.shape
+                "inputs of the shapes {first:?} and {shape:?} do not join along channels"
             )));
         }
-        image = [image[0] + shape[0], shape[1], shape[2]];
+        image = [image[0] + own[0], own[1], own[2]];
+        operands.push(operand);
     }
-    let mut shape = first.shape.clone();
+    if operands.is_empty() {
+        return Err(Reason::dimensions("it has no inputs"));
+    }
+    let mut shape = first;
     shape[1] = image[0];
     Ok(Pending {
         label: node.label.clone(),
-        op: PendingOp::Concat,
-        inputs: views.iter().map(|view| view.tensor).collect(),
+        op: PendingOp::Concat(operands),
         image,
         shape,
         order: Order::identity(image.iter().product()),
-        range: (f32::NEG_INFINITY, f32::INFINITY),
+        range: UNLIMITED,
     })
 }
 
-/// Joins lists of sizes, from which exporters build the shape of a `Reshape`.
-fn constants(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    let mut joined = Vec::new();
-    for i in 0..node.proto.input.len() {
-        joined.extend_from_slice(walk.constant(node, i)?.integers()?.0);
+/// One of the tensors that are joined: an image, or a row of channels `[1, C]`.
+fn joined(
+    walk: &mut Walk,
+    node: &Node,
+    i: usize,
+) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
+    let value = walk.value(node, i)?;
+    let &[1, channels] = value.shape().unwrap_or_default() else {
+        return walk.moved(node, i);
+    };
+    let view = match &value {
+        Value::Integer(view) => view.clone(),
+        _ => walk.real(node, i)?,
+    };
+    walk.decide_by_rank(&view)?;
+    let image = walk.tensor(view.tensor).shape();
+    if image != [channels, 1, 1] || !walk.order(&view)?.is_identity() {
+        return Err(Reason::unsupported(format!(
+            "input {i} is a flattened image of {image:?}, whose values would have to be moved in memory"
+        )));
     }
-    Ok(Value::Constant(Rc::new(Constant::list(joined))))
+    Ok((Operand::Tensor(view.tensor), view.shape, image))
+}
+
+/// Joins constants of one type, such as the lists from which exporters build the shape of a `Reshape`.
+fn constants(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let parts = (0..node.proto.input.len())
+        .map(|i| walk.constant(node, i))
+        .collect::<Result<Vec<_>, _>>()?;
+    let dims = &parts[0].dims;
+    let axis = axis_of(node.int("axis", 0), dims.len())?;
+    let is_line = parts.iter().all(|part| part.dims.len() == 1);
+    if axis != 0 || !is_line {
+        return Err(Reason::unsupported("only lists of constants are joined"));
+    }
+    let width = parts[0].width()?;
+    let mut values = Vec::new();
+    for part in &parts {
+        values.extend(part.integers()?);
+    }
+    let data = Data::of_integers(&values, width)
+        .ok_or_else(|| Reason::constant("the lists have different types"))?;
+    Ok(Value::Constant(Rc::new(Constant {
+        dims: vec![values.len()],
+        data,
+    })))
 }

@@ -1,11 +1,13 @@
 //! Constants, and the arithmetic on shapes that exporters leave in the graph.
 
-use crate::constant::{Constant, Data};
+use crate::constant::{Constant, Data, Width, count};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
-use crate::value::Value;
+use crate::proto::tensor_proto::DataType;
+use crate::value::{Quant, Value};
 use crate::walk::Walk;
+use ir::network::HostType;
 use std::rc::Rc;
 
 /// `Constant` with a tensor or numbers in it.
@@ -15,10 +17,7 @@ pub(crate) fn constant(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     } else if let Some(list) = node.ints("value_ints") {
         Constant::list(list.to_vec())
     } else if node.has("value_float") {
-        Constant {
-            dims: Vec::new(),
-            data: Data::Float(vec![node.float("value_float", 0.0)]),
-        }
+        Constant::scalar(node.float("value_float", 0.0))
     } else if node.has("value_int") {
         Constant {
             dims: Vec::new(),
@@ -52,24 +51,130 @@ pub(crate) fn shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     Ok(Value::Constant(Rc::new(Constant::list(sizes))))
 }
 
-/// `Gather` from a constant list.
+/// `Gather` along the first axis of a constant.
 pub(crate) fn gather(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let (list, indices) = (walk.constant(node, 0)?, walk.constant(node, 1)?);
-    let (&[n], 0) = (list.dims.as_slice(), node.int("axis", 0)) else {
+    let (Some((&n, inner)), 0) = (list.dims.split_first(), node.int("axis", 0)) else {
         return Err(Reason::unsupported(
-            "only elements of a constant list can be gathered",
+            "only entries of the first axis of a constant can be gathered",
         ));
     };
-    let (values, width) = list.integers()?;
-    let pick = |&index: &i64| axis_of(index, n).map(|i| values[i]);
-    let picked = indices
+    let n_inner: usize = inner.iter().product();
+    let at = indices
         .integers()?
-        .0
-        .iter()
-        .map(pick)
-        .collect::<Result<_, _>>()?;
+        .into_iter()
+        .map(|index| axis_of(index, n));
+    let at = at.collect::<Result<Vec<_>, _>>()?;
+    let positions = at.iter().flat_map(|&i| i * n_inner..(i + 1) * n_inner);
     Ok(Value::Constant(Rc::new(Constant {
-        dims: indices.dims.clone(),
-        data: Data::Integer(picked, width),
+        dims: [indices.dims.as_slice(), inner].concat(),
+        data: list.data.picked(positions),
+    })))
+}
+
+/// `ReduceProd` of a constant list, as exporters compute the size of a flattened shape.
+pub(crate) fn reduce_prod(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let list = walk.constant(node, 0)?;
+    if list.dims.len() > 1 {
+        return Err(Reason::unsupported("only constant lists are multiplied"));
+    }
+    let product = list
+        .integers()?
+        .into_iter()
+        .try_fold(1_i64, i64::checked_mul)
+        .and_then(|product| Data::of_integers(&[product], list.width().ok()?))
+        .ok_or_else(|| Reason::constant("the product does not fit its type"))?;
+    let dims = vec![1; usize::from(node.int("keepdims", 1) != 0)];
+    Ok(Value::Constant(Rc::new(Constant {
+        dims,
+        data: product,
+    })))
+}
+
+/// `ConstantOfShape`.
+pub(crate) fn constant_of_shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let shape = walk.constant(node, 0)?.integers()?;
+    let dims = shape.iter().map(|&size| usize::try_from(size).ok());
+    let dims: Option<Vec<usize>> = dims.collect();
+    let dims = dims.ok_or_else(|| Reason::dimensions(format!("the shape is {shape:?}")))?;
+    let n_values = count(&dims)?;
+    let value = match node.tensor("value") {
+        Some(proto) => Constant::read(proto, walk.folder)?,
+        None => Constant::scalar(0.0),
+    };
+    if value.data.len() != 1 {
+        return Err(Reason::constant("`value` is no single value"));
+    }
+    Ok(Value::Constant(Rc::new(Constant {
+        dims,
+        data: value.data.picked(std::iter::repeat_n(0, n_values)),
+    })))
+}
+
+/// `Cast` of constants, and of real values to the type that they have.
+pub(crate) fn cast(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let value = walk.value(node, 0)?;
+    let to = node.int("to", 0);
+    let constant = match &value {
+        Value::Constant(constant) => constant,
+        Value::QuantConstant(_) | Value::FloatInput(_) | Value::Real(_) | Value::Pending(_)
+            if to == DataType::Float as i64 =>
+        {
+            return Ok(value);
+        }
+        Value::Host(host)
+            if to == DataType::Float as i64 && host.host_type == HostType::Float32 =>
+        {
+            return Ok(value);
+        }
+        Value::Integer(view) if to == DataType::Float as i64 => {
+            // The integers themselves are the real values.
+            let unsigned = walk.is_unsigned(view.tensor);
+            let quant = Quant {
+                scale: 1.0,
+                zero_point: if unsigned { i8::MIN } else { 0 },
+                unsigned,
+            };
+            return Ok(Value::Real(walk.with_quant(view, quant)?));
+        }
+        other => {
+            return Err(Reason::unsupported(format!(
+                "{} becomes {}",
+                other.describe(),
+                i32::try_from(to)
+                    .ok()
+                    .and_then(|to| DataType::try_from(to).ok())
+                    .map_or("an unknown type", |to| to.as_str_name())
+            )));
+        }
+    };
+    let width = match to {
+        to if to == DataType::Float as i64 => None,
+        to if to == DataType::Int8 as i64 => Some(Width::Int8),
+        to if to == DataType::Uint8 as i64 || to == DataType::Bool as i64 => Some(Width::Uint8),
+        to if to == DataType::Int32 as i64 => Some(Width::Int32),
+        to if to == DataType::Int64 as i64 => Some(Width::Int64),
+        _ => return Err(Reason::unsupported(format!("constants cast to type {to}"))),
+    };
+    let data = match (width, constant.floats()) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float is what is asked for"
+        )]
+        (None, _) => Some(Data::Float(
+            constant.reals().iter().map(|&v| v as f32).collect(),
+        )),
+        (Some(width), Err(_)) => Data::of_integers(&constant.integers()?, width),
+        (Some(width), Ok(floats)) => {
+            #[expect(clippy::cast_possible_truncation, reason = "a cast drops the fraction")]
+            let whole: Vec<i64> = floats.iter().map(|&v| v as i64).collect();
+            Data::of_integers(&whole, width)
+        }
+    };
+    let data =
+        data.ok_or_else(|| Reason::constant("a value does not fit the type it is cast to"))?;
+    Ok(Value::Constant(Rc::new(Constant {
+        dims: constant.dims.clone(),
+        data,
     })))
 }

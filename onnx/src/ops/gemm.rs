@@ -6,10 +6,11 @@
 use crate::constant::Constant;
 use crate::error::Reason;
 use crate::node::Node;
-use crate::ops::conv::{bias, emit, quant_constant};
+use crate::ops::address;
+use crate::ops::conv::{Affine, affine, bias, emit, quant_constant};
 use crate::order::{Digit, Order};
-use crate::value::{ConvDraft, Pending, PendingOp, QuantConstant, Value, View};
-use crate::walk::Walk;
+use crate::value::{ConvDraft, Pending, PendingOp, QuantConstant, UNLIMITED, Value, View};
+use crate::walk::{Walk, pending};
 use ir::op::Window;
 use std::rc::Rc;
 
@@ -36,15 +37,12 @@ pub(crate) fn matmul(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 pub(crate) fn qlinear_matmul(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let a = walk.integer(node, 0)?;
     let b = walk.integer_constant(node, 3, 1)?;
-    let pending = product(walk, node, &a, &b, None)?;
-    emit(walk, node, &pending, 6)
+    let result = product(walk, node, &a, &b, None)?;
+    emit(walk, node, &result, 6)
 }
 
-/// onnxruntime's `QGemm` with an int8 result.
+/// onnxruntime's `QGemm`, whose result is float where it has no output scale.
 pub(crate) fn qgemm(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    if node.input(7).is_none() {
-        return Err(Reason::unsupported("its result is float").help("give it an output scale"));
-    }
     let a = walk.integer(node, 0)?;
     let axis = if node.int("transB", 0) != 0 { 0 } else { 1 };
     let b = walk.integer_constant(node, 3, axis)?;
@@ -53,8 +51,11 @@ pub(crate) fn qgemm(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     } else {
         None
     };
-    let pending = product(walk, node, &a, &b, c)?;
-    emit(walk, node, &pending, 7)
+    let result = product(walk, node, &a, &b, c)?;
+    if node.input(7).is_none() {
+        return Ok(result);
+    }
+    emit(walk, node, &result, 7)
 }
 
 fn product(
@@ -64,25 +65,23 @@ fn product(
     b: &QuantConstant,
     c: Option<Value>,
 ) -> Result<Value, Reason> {
-    if node.int("transA", 0) != 0
-        || node.float("alpha", 1.0) != 1.0
-        || (c.is_some() && node.float("beta", 1.0) != 1.0)
-    {
-        return Err(Reason::unsupported(
-            "`transA`, `alpha` or `beta` differ from 0, 1 and 1",
-        ));
-    }
-    let transposed = node.int("transB", 0) != 0;
-    let &[first, second] = b.integers.dims.as_slice() else {
-        return Err(Reason::dimensions(format!(
-            "weights have the shape {:?}, two dimensions are needed",
-            b.integers.dims
-        )));
-    };
-    let (n, k) = if transposed {
-        (first, second)
+    let a = &if node.int("transA", 0) == 0 {
+        a.clone()
     } else {
-        (second, first)
+        address::transposed(a)?
+    };
+    let transposed = node.int("transB", 0) != 0;
+    let (n, k) = match *b.integers.dims.as_slice() {
+        [n, k] if transposed => (n, k),
+        [k, n] => (n, k),
+        // A batch of one.
+        [1, k, n] | [1, 1, k, n] => (n, k),
+        _ => {
+            return Err(Reason::dimensions(format!(
+                "weights have the shape {:?}, two dimensions are needed",
+                b.integers.dims
+            )));
+        }
     };
     let Some((&columns, rows)) = a
         .shape
@@ -95,7 +94,8 @@ fn product(
         )));
     };
     let m: usize = rows.iter().product();
-    let (mut weights, scales) = b.weights(if transposed { 0 } else { 1 }, n)?;
+    let axis = b.integers.dims.len() - if transposed { 2 } else { 1 };
+    let (mut weights, scales) = b.weights(axis, n)?;
     if !transposed {
         weights = (0..n)
             .flat_map(|out| (0..k).map(move |i| (out, i)))
@@ -108,32 +108,52 @@ fn product(
         pixels(walk, a, [m, k])?
     };
     let x_scale = walk.quant_of(a.tensor)?.scale;
-    let accumulator_scales: Vec<f32> = scales.iter().map(|&scale| x_scale * scale).collect();
-    let bias = bias(c.map(squeeze_bias), &accumulator_scales)?;
+    let alpha = f64::from(node.float("alpha", 1.0));
+    let scale = |&scale: &f32| f64::from(x_scale * scale);
+    let scales: Vec<f64> = scales.iter().map(scale).collect();
+    let is_scaled = alpha != 1.0 || (c.is_some() && node.float("beta", 1.0) != 1.0);
+    let plain = if is_scaled { None } else { c.clone() };
+    let bias = bias(squeeze_bias(plain, n)?, &scales)?;
     let draft = ConvDraft {
+        input: a.tensor,
         out_channels: n,
         group_channels: image[0],
         groups: 1,
         window: Window::dense(kernel),
+        stretch: [1, 1],
         weights,
-        bias,
-        accumulator_scales,
+        bias_steps: bias.steps,
+        bias: bias.real,
+        scales,
     };
     let output = if m == 1 {
         [n, 1, 1]
     } else {
         [n, image[1], image[2]]
     };
-    let pending = Pending {
+    let result = Pending {
         label: node.label.clone(),
-        op: PendingOp::Conv(draft),
-        inputs: vec![a.tensor],
+        op: PendingOp::Conv(draft.clone()),
         image: output,
         shape: [rows, &[n]].concat(),
         order: Order::new(vec![Digit { size: m, step: 1 }, Digit { size: n, step: m }]),
-        range: (f32::NEG_INFINITY, f32::INFINITY),
+        range: UNLIMITED,
     };
-    Ok(Value::Pending(Rc::new(pending)))
+    if !is_scaled {
+        return Ok(pending(result));
+    }
+    // With `alpha` and `beta` the sum is one of real numbers.
+    let beta = f64::from(node.float("beta", 1.0));
+    let added = match squeeze_bias(c, n)? {
+        Some(value) => crate::ops::conv::bias(Some(value), &draft.scales)?,
+        None => crate::ops::conv::bias(None, &draft.scales)?,
+    };
+    let term = |channel: usize| Affine {
+        factor: alpha,
+        added: beta * (added.steps[channel] * draft.scales[channel] + added.real[channel]),
+    };
+    let terms: Vec<Affine> = (0..n).map(term).collect();
+    affine(&result, &draft, &terms)
 }
 
 /// One row: the window is the whole image, and each row of `weights` is put in the image's order.
@@ -141,7 +161,7 @@ fn whole_image(
     walk: &mut Walk,
     a: &View,
     k: usize,
-    weights: &mut [i8],
+    weights: &mut [i16],
 ) -> Result<([usize; 2], [usize; 3]), Reason> {
     if walk.drafts[a.tensor.index()].image.is_none() {
         let image = match *walk.host_shape(a.tensor) {
@@ -200,20 +220,28 @@ fn pixels(
     Ok(([1, 1], image))
 }
 
-/// A bias may come as `[1, N]`.
-fn squeeze_bias(value: Value) -> Value {
-    match value {
-        Value::QuantConstant(constant) if constant.integers.dims.len() > 1 => {
-            let n = constant.integers.dims.iter().product();
-            let integers = Constant {
-                dims: vec![n],
-                data: constant.integers.data.clone(),
-            };
-            Value::QuantConstant(Rc::new(QuantConstant {
-                integers,
-                ..constant.as_ref().clone()
-            }))
-        }
-        other => other,
+/// A bias may come as `[1, N]`, or as one value for all.
+fn squeeze_bias(value: Option<Value>, n: usize) -> Result<Option<Value>, Reason> {
+    let Some(value) = value else { return Ok(None) };
+    let dims = value.shape().unwrap_or_default();
+    let n_values: usize = dims.iter().product();
+    let (last, before) = dims.split_last().unwrap_or((&1, &[]));
+    if before.iter().any(|&size| size != 1) || (*last != n && *last != 1) {
+        return Err(Reason::unsupported(format!(
+            "a bias of the shape {dims:?}, one value for each of {n} columns is supported"
+        )));
     }
+    let spread = |constant: &Constant| Constant {
+        dims: vec![n],
+        data: constant.data.picked((0..n).map(|i| i % n_values)),
+    };
+    Ok(Some(match &value {
+        Value::Constant(constant) => Value::Constant(Rc::new(spread(constant))),
+        Value::QuantConstant(constant) => Value::QuantConstant(Rc::new(QuantConstant {
+            integers: Rc::new(spread(&constant.integers)),
+            axis: 0,
+            ..constant.as_ref().clone()
+        })),
+        _ => value,
+    }))
 }

@@ -3,26 +3,38 @@
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::emit;
-use crate::ops::window::window;
+use crate::ops::window::{line_pads, window};
 use crate::ops::{address, axis_of};
 use crate::value::{PendingOp, Value, View};
-use crate::walk::{Walk, pending_image, unexpected};
+use crate::walk::{Walk, pending, pending_image};
+use ir::network::{HostOperator, HostType, TensorId};
 use ir::op::Window;
-use std::rc::Rc;
 
 /// `MaxPool`, on dequantised or on quantised values.
 pub(crate) fn max_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    let value = walk.value(node, 0)?;
-    let (Value::Real(view) | Value::Integer(view)) = &value else {
-        return Err(unexpected(0, "a quantised or dequantised tensor", &value));
-    };
-    let pending = pool(walk, node, view, PendingOp::MaxPool)?;
-    if let (Value::Integer(view), Value::Pending(pending)) = (&value, &pending) {
-        let quant = walk.quant_of(view.tensor)?;
-        let name = node.proto.output.first().map_or("", String::as_str);
-        return Ok(Value::Integer(walk.emit(pending, name, quant)?));
-    }
-    Ok(pending)
+    refuse_column_major(node)?;
+    let (operand, shape, image) = walk.moved(node, 0)?;
+    let window = window(node, kernel(node)?, [image[1], image[2]])?;
+    let output = window.pooled_shape(image)?;
+    let op = PendingOp::MaxPool(operand, window);
+    let result = pending_image(&node.label, op, output, shape.len());
+    walk.moved_value(node, result)
+}
+
+/// `GlobalMaxPool`.
+pub(crate) fn global_max_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let (operand, shape, image) = walk.moved(node, 0)?;
+    let op = PendingOp::MaxPool(operand, Window::dense([image[1], image[2]]));
+    let result = pending_image(&node.label, op, [image[0], 1, 1], shape.len());
+    walk.moved_value(node, result)
+}
+
+/// `ReduceMax` over rows and columns, as some exporters spell the global maximum.
+pub(crate) fn reduce_max(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let rank = walk.value(node, 0)?.shape().unwrap_or_default().len();
+    refuse_other_axes(walk, node, rank)?;
+    let result = global_max_pool(walk, node)?;
+    without_kept(walk, node, result)
 }
 
 /// `AveragePool` between `DequantizeLinear` and `QuantizeLinear`.
@@ -35,12 +47,19 @@ pub(crate) fn average_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason
 pub(crate) fn qlinear_average_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     refuse_channels_last(node)?;
     let view = walk.integer(node, 0)?;
-    let pending = average(walk, node, &view)?;
-    emit(walk, node, &pending, 3)
+    let result = average(walk, node, &view)?;
+    emit(walk, node, &result, 3)
 }
 
 /// `GlobalAveragePool` between `DequantizeLinear` and `QuantizeLinear`.
 pub(crate) fn global_average_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let value = walk.value(node, 0)?;
+    if let Value::Pending(result) = &value
+        && let PendingOp::Conv(_) = result.op
+        && result.shape.len() > 2
+    {
+        return on_host(walk, node, &value);
+    }
     let view = walk.real(node, 0)?;
     global(walk, node, &view)
 }
@@ -49,33 +68,44 @@ pub(crate) fn global_average_pool(walk: &mut Walk, node: &Node) -> Result<Value,
 pub(crate) fn qlinear_global_average_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     refuse_channels_last(node)?;
     let view = walk.integer(node, 0)?;
-    let pending = global(walk, node, &view)?;
-    emit(walk, node, &pending, 3)
+    let result = global(walk, node, &view)?;
+    emit(walk, node, &result, 3)
 }
 
 /// `ReduceMean` over rows and columns, as some exporters spell the global average.
 pub(crate) fn reduce_mean(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let view = walk.real(node, 0)?;
+    refuse_other_axes(walk, node, view.shape.len())?;
+    let result = global(walk, node, &view)?;
+    without_kept(walk, node, result)
+}
+
+fn refuse_other_axes(walk: &mut Walk, node: &Node, rank: usize) -> Result<(), Reason> {
     let given = match node.input(1) {
-        Some(_) => walk.constant(node, 1)?.integers()?.0.to_vec(),
+        Some(_) => walk.constant(node, 1)?.integers()?,
         None => node.ints("axes").unwrap_or_default().to_vec(),
     };
-    let rank = view.shape.len();
     let mut axes = given
         .iter()
         .map(|&axis| axis_of(axis, rank))
         .collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
-    if rank != 4 || axes != [2, 3] {
+    let spatial: Vec<usize> = (2..rank).collect();
+    if rank < 3 || axes != spatial {
         return Err(Reason::unsupported(format!(
-            "it reduces axes {axes:?} of {rank}, only rows and columns are supported"
+            "it reduces axes {axes:?} of {rank}, only all behind the channels are supported"
         )));
     }
-    let pending = global(walk, node, &view)?;
+    Ok(())
+}
+
+/// The result with or without the dimensions of size 1 that are left of those reduced.
+fn without_kept(walk: &mut Walk, node: &Node, result: Value) -> Result<Value, Reason> {
     if node.int("keepdims", 1) != 0 {
-        return Ok(pending);
+        return Ok(result);
     }
-    address::with_shape(pending, vec![1, view.shape[1]])
+    let shape = result.shape().unwrap_or_default()[..2].to_vec();
+    address::with_shape(walk, node, result, shape)
 }
 
 fn refuse_channels_last(node: &Node) -> Result<(), Reason> {
@@ -87,66 +117,69 @@ fn refuse_channels_last(node: &Node) -> Result<(), Reason> {
 }
 
 fn average(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason> {
-    let count_include_pad = node.int("count_include_pad", 0) != 0;
-    if count_include_pad && node.int("ceil_mode", 0) != 0 {
-        return Err(Reason::unsupported(
-            "`ceil_mode` together with `count_include_pad`",
-        ));
-    }
-    pool(walk, node, view, |window| PendingOp::AveragePool {
-        window,
-        count_include_pad,
-    })
+    refuse_column_major(node)?;
+    let (x, image) = walk.image(view)?;
+    let window = window(node, kernel(node)?, [image[1], image[2]])?;
+    // What `ceil_mode` adds behind the padding does not count, which is the rule of ONNX since operator set 19.
+    let counted = if node.int("count_include_pad", 0) == 0 {
+        [0; 4]
+    } else if node.int("ceil_mode", 0) != 0 && node.ints("pads").is_some() {
+        line_pads(node, node.sizes("pads", 0)?)
+    } else if node.int("ceil_mode", 0) != 0 && node.text("auto_pad", "NOTSET") == "NOTSET" {
+        [0; 4]
+    } else {
+        window.pads
+    };
+    let output = window.pooled_shape(image)?;
+    finish(node, view, x, output, window, counted)
 }
 
-fn pool(
-    walk: &mut Walk,
-    node: &Node,
-    view: &View,
-    op: impl Fn(Window) -> PendingOp,
-) -> Result<Value, Reason> {
+fn refuse_column_major(node: &Node) -> Result<(), Reason> {
     if node.int("storage_order", 0) != 0 {
         return Err(Reason::unsupported("`storage_order` 1"));
     }
+    Ok(())
+}
+
+fn kernel(node: &Node) -> Result<[usize; 2], Reason> {
     if node.ints("kernel_shape").is_none() {
         return Err(Reason::dimensions("it has no `kernel_shape`"));
     }
-    let image = walk.image(view)?;
-    let window = window(node, node.sizes("kernel_shape", 1)?, [image[1], image[2]])?;
-    finish(walk, node, view, image, window, op)
+    node.sizes("kernel_shape", 1)
 }
 
 fn global(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason> {
-    let image = walk.image(view)?;
-    let op = |window| PendingOp::AveragePool {
-        window,
-        count_include_pad: false,
+    let (x, image) = walk.image(view)?;
+    let window = Window::dense([image[1], image[2]]);
+    finish(node, view, x, [image[0], 1, 1], window, [0; 4])
+}
+
+/// The average of a float result that has no scale: the host computes it, if it is the last thing to be computed.
+fn on_host(walk: &mut Walk, node: &Node, value: &Value) -> Result<Value, Reason> {
+    let x = walk.to_host(&node.label, value)?;
+    let mean = HostOperator::Mean {
+        axis: 2,
+        end: x.shape.len(),
     };
-    finish(
-        walk,
-        node,
-        view,
-        image,
-        Window::dense([image[1], image[2]]),
-        op,
-    )
+    let mut shape = x.shape;
+    shape[2..].fill(1);
+    let mean = walk.host_step(&node.label, mean, vec![x.id], shape, HostType::Float32);
+    Ok(Value::Host(mean))
 }
 
 fn finish(
-    walk: &mut Walk,
     node: &Node,
     view: &View,
-    image: [usize; 3],
+    x: TensorId,
+    output: [usize; 3],
     window: Window,
-    op: impl Fn(Window) -> PendingOp,
+    counted: [usize; 4],
 ) -> Result<Value, Reason> {
-    let output = window.pooled_shape(image)?;
-    walk.quant_of(view.tensor)?;
-    Ok(Value::Pending(Rc::new(pending_image(
+    let op = PendingOp::AveragePool { x, window, counted };
+    Ok(pending(pending_image(
         &node.label,
-        op(window),
-        vec![view.tensor],
+        op,
         output,
         view.shape.len(),
-    ))))
+    )))
 }

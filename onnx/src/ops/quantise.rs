@@ -1,12 +1,14 @@
 //! `QuantizeLinear` and `DequantizeLinear`.
 
-use crate::constant::{Constant, Data, Width};
+use crate::constant::{Constant, Data};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
 use crate::proto::tensor_proto::DataType;
-use crate::value::{Pending, PendingOp, QuantConstant, Value, View};
-use crate::walk::{Walk, unexpected};
+use crate::value::{Pending, PendingOp, Quant, QuantConstant, UNLIMITED, Value, View};
+use crate::walk::{Walk, rebased, unexpected};
+use ir::network::HostType;
+use ir::numerics::quantise;
 use std::rc::Rc;
 
 /// Gives a pending result its scale, or marks a float input as quantised.
@@ -16,9 +18,6 @@ pub(crate) fn quantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, Rea
     if let Value::Constant(constant) = &input {
         return quantise_constant(walk, node, constant);
     }
-    if let Value::Host(view) = input {
-        return Ok(Value::Host(view));
-    }
     let quant = walk.quant(
         node,
         1,
@@ -26,10 +25,12 @@ pub(crate) fn quantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, Rea
     )?;
     let name = node.proto.output.first().map_or("", String::as_str);
     match input {
-        Value::FloatInput(view) => {
-            walk.set_quant(view.tensor, quant)?;
-            Ok(Value::Integer(view))
-        }
+        Value::FloatInput(view) => Ok(Value::Integer(walk.with_quant(&view, quant)?)),
+        Value::Host(value) => Ok(Value::Host(walk.quantise_on_host(
+            &node.label,
+            &value,
+            quant,
+        ))),
         Value::Real(view) if walk.quant_of(view.tensor)? == quant => Ok(Value::Integer(view)),
         Value::Real(view) => {
             let pending = copy(walk, &node.label, &view)?;
@@ -46,14 +47,20 @@ pub(crate) fn dequantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, R
     match walk.value(node, 0)? {
         Value::Integer(view) => {
             let quant = walk.quant(node, 1, walk.is_unsigned(view.tensor))?;
-            walk.set_quant(view.tensor, quant)?;
-            Ok(Value::Real(view))
+            Ok(Value::Real(walk.with_quant(&view, quant)?))
         }
         Value::Constant(constant) => {
             let axis = scale_axis(node, constant.dims.len())?;
             Ok(Value::QuantConstant(walk.integer_constant(node, 0, axis)?))
         }
-        Value::Host(view) => Ok(Value::Host(view)),
+        Value::Host(value) => {
+            let quant = walk.quant(node, 1, value.host_type == HostType::Uint8)?;
+            Ok(Value::Host(walk.dequantise_on_host(
+                &node.label,
+                &value,
+                quant,
+            )))
+        }
         other => Err(unexpected(0, "a quantised tensor", &other)),
     }
 }
@@ -64,12 +71,11 @@ pub(crate) fn copy(walk: &mut Walk, label: &str, view: &View) -> Result<Pending,
     let image = walk.tensor(view.tensor).shape();
     Ok(Pending {
         label: label.to_string(),
-        op: PendingOp::Copy,
-        inputs: vec![view.tensor],
+        op: PendingOp::Copy(view.tensor),
         image,
         shape: view.shape.clone(),
         order: walk.order(view)?,
-        range: (f32::NEG_INFINITY, f32::INFINITY),
+        range: UNLIMITED,
     })
 }
 
@@ -93,121 +99,157 @@ fn quantise_constant(walk: &mut Walk, node: &Node, constant: &Constant) -> Resul
     let scales = walk.constant(node, 1)?;
     let scales = scales.floats()?;
     let axis = scale_axis(node, constant.dims.len())?;
-    if node.input(2).is_some()
-        && walk
-            .constant(node, 2)?
-            .integers()?
-            .0
-            .iter()
-            .any(|&zero_point| zero_point != 0)
-    {
-        return Err(Reason::unsupported("constants quantised with a zero point")
-            .help("quantise weights symmetrically"));
-    }
+    let int8 = node.int("output_dtype", 0) == DataType::Int8 as i64;
+    let default = if int8 {
+        Data::Int8(vec![0])
+    } else {
+        Data::Uint8(vec![0])
+    };
+    let zero_points = match node.input(2) {
+        Some(_) => walk.constant(node, 2)?.data.clone(),
+        None => default,
+    };
     let n_inner: usize = constant.dims.iter().skip(axis + 1).product();
     let n_scales = scales.len();
-    if n_scales == 0 || (n_scales > 1 && constant.dims.get(axis) != Some(&n_scales)) {
+    let is_per_axis = n_scales == 1 || constant.dims.get(axis) == Some(&n_scales);
+    if n_scales == 0 || !is_per_axis || ![1, n_scales].contains(&zero_points.len()) {
         return Err(Reason::constant(format!(
-            "{n_scales} scales for shape {:?}, axis {axis}",
+            "{n_scales} scales and {} zero points for shape {:?}, axis {axis}",
+            zero_points.len(),
             constant.dims
         )));
     }
-    let steps = |(i, &value): (usize, &f32)| {
-        i64::from(ir::numerics::quantise(
-            value,
-            scales[i / n_inner % n_scales],
-            0,
-        ))
+    let code =
+        |i: usize, zero_point: i8| quantise(values[i], scales[i / n_inner % n_scales], zero_point);
+    let positions = 0..values.len();
+    let data = match &zero_points {
+        Data::Int8(zeros) => {
+            let zero = |i: usize| zeros[i / n_inner % zeros.len()];
+            Data::Int8(positions.map(|i| code(i, zero(i))).collect())
+        }
+        Data::Uint8(zeros) => {
+            let zero = |i: usize| rebased(zeros[i / n_inner % zeros.len()]);
+            Data::Uint8(
+                positions
+                    .map(|i| code(i, zero(i)).cast_unsigned() ^ 0x80)
+                    .collect(),
+            )
+        }
+        _ => {
+            return Err(Reason::unsupported(
+                "constants quantised to another type than int8 or uint8",
+            ));
+        }
     };
-    let integers = values.iter().enumerate().map(steps).collect();
     Ok(Value::Constant(Rc::new(Constant {
         dims: constant.dims.clone(),
-        data: Data::Integer(integers, Width::Int8),
+        data,
     })))
 }
 
 impl QuantConstant {
-    /// The symmetric int8 values with one scale for each of `n` indices of `axis`.
-    pub(crate) fn weights(&self, axis: usize, n: usize) -> Result<(Vec<i8>, Vec<f32>), Reason> {
-        let (values, width) = self.integers.integers()?;
-        let rebase = match width {
-            Width::Int8 => 0,
-            Width::Uint8 => 128,
-            other => {
-                return Err(Reason::unsupported(format!(
-                    "weights of {other:?}, only int8 and uint8 are supported"
-                )));
-            }
-        };
-        let default_zero = |zero_points: &[i64]| {
-            zero_points
-                .iter()
-                .find(|&&zero_point| zero_point != rebase)
-                .copied()
-        };
-        if let Some(zero_point) = default_zero(&self.zero_points) {
-            return Err(Reason::unsupported(format!(
-                "weights have the zero point {}, only 0 is supported",
-                zero_point - rebase
-            ))
-            .help("quantise weights symmetrically (`WeightSymmetric` in onnxruntime)"));
-        }
-        if self.scales.is_empty() {
+    /// The weights less their zero points, in up to nine bits, with one scale for each of `n` indices of `axis`.
+    pub(crate) fn weights(&self, axis: usize, n: usize) -> Result<(Vec<i16>, Vec<f32>), Reason> {
+        let n_scales = self.scales.len();
+        if n_scales == 0 {
             return Err(Reason::constant("weights have no scale"));
         }
-        if self.scales.len() > 1 && (self.axis != axis || self.scales.len() != n) {
+        if n_scales > 1 && (self.axis != axis || n_scales != n) {
             return Err(Reason::unsupported(format!(
-                "weights have {} scales along axis {}, one scale or {n} along axis {axis} are supported",
-                self.scales.len(),
+                "weights have {n_scales} scales along axis {}, one scale or {n} along axis {axis} are supported",
                 self.axis
             )));
         }
-        if let Some(scale) = self
-            .scales
-            .iter()
-            .find(|scale| !scale.is_finite() || **scale < 0.0)
-        {
+        let invalid = |scale: &&f32| !scale.is_finite() || **scale < 0.0;
+        if let Some(scale) = self.scales.iter().find(invalid) {
             return Err(Reason::constant(format!(
                 "weight scale {scale:e} is not a finite positive number"
             )));
         }
-        let scales = self.scales.iter().copied().cycle().take(n).collect();
+        let zeros = self.zero_points.iter().map(|&zero| i16::try_from(zero));
+        let zeros: Vec<i16> = zeros
+            .collect::<Result<_, _>>()
+            .map_err(|_| Reason::constant("a zero point of weights is no int8 or uint8"))?;
+        if ![1, n].contains(&zeros.len()) {
+            return Err(Reason::constant(format!(
+                "weights have {} zero points for {n} channels",
+                zeros.len()
+            )));
+        }
+        let n_inner: usize = self.integers.dims.iter().skip(axis + 1).product();
+        let zero = |i: usize| zeros[i / n_inner % zeros.len()];
+        let weights = match &self.integers.data {
+            Data::Int8(values) => {
+                let values = values.iter().enumerate();
+                values.map(|(i, &w)| i16::from(w) - zero(i)).collect()
+            }
+            Data::Uint8(values) => {
+                let values = values.iter().enumerate();
+                values.map(|(i, &w)| i16::from(w) - zero(i)).collect()
+            }
+            _ => {
+                return Err(Reason::unsupported(format!(
+                    "weights of {:?}, only int8 and uint8 are supported",
+                    self.integers.width()?
+                )));
+            }
+        };
         Ok((
-            values.iter().map(|&value| (value - rebase) as i8).collect(),
-            scales,
+            weights,
+            self.scales.iter().copied().cycle().take(n).collect(),
         ))
     }
 
-    /// The int32 values of a bias with the scales of the accumulator, brought to these where they differ.
-    pub(crate) fn bias(&self, accumulator_scales: &[f32]) -> Result<Vec<i32>, Reason> {
-        let (values, _) = self.integers.integers()?;
-        let n = accumulator_scales.len();
-        if values.len() != n
-            || self.scales.is_empty()
-            || (self.scales.len() > 1 && self.scales.len() != n)
-        {
+    /// Scale, zero point and int8 values, where they are quantised as a tensor of activations is.
+    pub(crate) fn codes(&self) -> Option<(Quant, Vec<i8>)> {
+        let (&[scale], &[zero_point]) = (self.scales.as_slice(), self.zero_points.as_slice())
+        else {
+            return None;
+        };
+        let (zero_point, unsigned, codes) = match &self.integers.data {
+            Data::Int8(codes) => (i8::try_from(zero_point).ok()?, false, codes.clone()),
+            Data::Uint8(codes) => {
+                let zero_point = u8::try_from(zero_point).ok()?;
+                (
+                    rebased(zero_point),
+                    true,
+                    codes.iter().map(|&code| rebased(code)).collect(),
+                )
+            }
+            _ => return None,
+        };
+        let quant = Quant {
+            scale,
+            zero_point,
+            unsigned,
+        };
+        (scale.is_normal() && scale > 0.0).then_some((quant, codes))
+    }
+
+    /// The integers less their zero points.
+    pub(crate) fn steps(&self) -> Vec<f64> {
+        let zeros = &self.zero_points;
+        let n_inner: usize = self.integers.dims.iter().skip(self.axis + 1).product();
+        let zero = |i: usize| zeros.get(i / n_inner.max(1) % zeros.len().max(1)).copied();
+        let values = self.integers.reals().into_iter().enumerate();
+        values
+            .map(|(i, value)| value - zero(i).unwrap_or(0) as f64)
+            .collect()
+    }
+
+    /// The real numbers that the integers stand for.
+    pub(crate) fn reals(&self) -> Result<Vec<f64>, Reason> {
+        let n_inner: usize = self.integers.dims.iter().skip(self.axis + 1).product();
+        let n_scales = self.scales.len();
+        let along = self.integers.dims.get(self.axis).copied().unwrap_or(1);
+        if n_scales == 0 || (n_scales > 1 && n_scales != along) {
             return Err(Reason::constant(format!(
-                "bias has {} values and {} scales for {n} channels",
-                values.len(),
-                self.scales.len()
+                "{n_scales} scales for shape {:?}, axis {}",
+                self.integers.dims, self.axis
             )));
         }
-        if self.zero_points.iter().any(|&zero_point| zero_point != 0) {
-            return Err(Reason::unsupported("bias with a zero point"));
-        }
-        let scales = self.scales.iter().cycle();
-        let entry = |((&value, &scale), &target): ((&i64, &f32), &f32)| {
-            let ratio = f64::from(scale) / f64::from(target);
-            if (ratio - 1.0).abs() < 1e-4 {
-                return value as i32;
-            }
-            (value as f64 * ratio).round_ties_even() as i32
-        };
-        Ok(values
-            .iter()
-            .zip(scales)
-            .zip(accumulator_scales)
-            .map(entry)
-            .collect())
+        let scale = |i: usize| f64::from(self.scales[i / n_inner.max(1) % n_scales]);
+        let steps = self.steps().into_iter().enumerate();
+        Ok(steps.map(|(i, step)| step * scale(i)).collect())
     }
 }

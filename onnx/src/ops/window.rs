@@ -11,11 +11,7 @@ pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Resu
     if stride.contains(&0) || dilation.contains(&0) || kernel.contains(&0) {
         return Err(Reason::dimensions("a kernel size, stride or dilation is 0"));
     }
-    let mut pads = node.sizes("pads", 0)?;
-    let is_line = node.ints("pads").is_some_and(|pads| pads.len() == 2);
-    if is_line {
-        pads = [0, pads[1], 0, pads[3]];
-    }
+    let pads = line_pads(node, node.sizes("pads", 0)?);
     let mut window = Window {
         kernel,
         stride,
@@ -33,6 +29,16 @@ pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Resu
         widen(&mut window, image);
     }
     Ok(window)
+}
+
+/// Padding of one spatial dimension, which [`Node::sizes`] reads as that of rows too, is that of columns.
+pub(crate) fn line_pads(node: &Node, pads: [usize; 4]) -> [usize; 4] {
+    let is_line = node.ints("pads").is_some_and(|pads| pads.len() == 2);
+    if is_line {
+        [0, pads[1], 0, pads[3]]
+    } else {
+        pads
+    }
 }
 
 /// The padding for which the output has `image / stride` rows and columns, rounded up.

@@ -90,12 +90,32 @@ fn an_empty_file_is_no_model() {
 }
 
 #[test]
-fn an_operator_set_outside_13_to_21_is_refused() {
+fn an_operator_set_that_is_not_known_is_refused() {
     let mut model = digits_model();
-    model.opset_import[0].version = Some(12);
-    check(&model, &["onnx::opset"]);
+    for version in [6, 29] {
+        model.opset_import[0].version = Some(version);
+        check(&model, &["onnx::opset"]);
+    }
     model.opset_import.clear();
     check(&model, &["onnx::opset"]);
+}
+
+#[test]
+fn files_of_other_formats_are_named() {
+    let message = |bytes: &[u8]| {
+        let error = crate::import_bytes(bytes, &Options::default()).unwrap_err();
+        error.to_string()
+    };
+    let tflite = b"\x1c\0\0\0TFL3\0\0\0\0";
+    assert_eq!(
+        message(tflite),
+        "not an ONNX file but a TensorFlow Lite model"
+    );
+    let zip = b"PK\x03\x04\0\0";
+    assert_eq!(
+        message(zip),
+        "not an ONNX file but a ZIP archive, as PyTorch and Keras write it"
+    );
 }
 
 #[test]
@@ -201,6 +221,35 @@ fn huge_and_unknown_input_dimensions_are_refused() {
     check(&model, &["onnx::dimensions"]);
     let dims = [("height".to_string(), 8)].into();
     crate::import_bytes(&model.encode_to_vec(), &Options { dims }).unwrap();
+}
+
+#[test]
+fn a_size_belongs_to_a_dimension_without_one() {
+    let check = |model: &ModelProto, name: &str, expected: &str| {
+        let dims = [(name.to_string(), 8)].into();
+        let message = match crate::import_bytes(&model.encode_to_vec(), &Options { dims }) {
+            Ok(_) => "imported".to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(message, expected, "{name}");
+    };
+    let mut model = digits_model();
+    let known = "the network has no open dimension `H`, it has `N`";
+    check(&model, "H", known);
+    set_dim(&mut model, 2, dimension::Value::DimParam(String::new()));
+    check(&model, "image.2", "imported");
+    check(
+        &model,
+        "H",
+        "the network has no open dimension `H`, it has `N`, `image.2`",
+    );
+    set_dim(&mut model, 0, dimension::Value::DimValue(1));
+    set_dim(&mut model, 2, dimension::Value::DimValue(8));
+    check(
+        &model,
+        "H",
+        "the network has no open dimension `H`, all its sizes are fixed",
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Draft, Walk};
 use crate::constant::count;
+use crate::dims;
 use crate::error::{ImportError, Reason};
 use crate::node::Node;
 use crate::order::Order;
@@ -9,7 +10,7 @@ use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension::Value as Dim;
 use crate::proto::{GraphProto, TypeProto, ValueInfoProto, type_proto};
 use crate::value::{Value, View};
-use ir::network::{HostType, HostView, TensorId};
+use ir::network::{GraphOutput, HostType, HostView};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -27,10 +28,17 @@ impl<'a> Walk<'a> {
 
     /// Makes a tensor of each graph input that is no initialiser.
     pub(super) fn read_inputs(&mut self, graph: &GraphProto) {
-        for info in &graph.input {
-            if self.initialisers.contains_key(info.name()) {
-                continue;
-            }
+        let inputs = || {
+            let given = graph.input.iter();
+            given.filter(|info| !graph.initializer.iter().any(|i| i.name() == info.name()))
+        };
+        let batches: Option<Vec<usize>> = inputs().map(batch).collect();
+        if let Some([first, others @ ..]) = batches.as_deref()
+            && others.iter().all(|batch| batch == first)
+        {
+            self.batch = *first;
+        }
+        for info in inputs() {
             let value = self.read_input(info).unwrap_or_else(|reason| {
                 self.problems
                     .push(reason.at(format!("input `{}`", info.name())));
@@ -46,11 +54,11 @@ impl<'a> Walk<'a> {
         }
         let host_type = host_type(info)?;
         let shape = self.input_shape(info)?;
-        let tensor = TensorId(self.drafts.len() as u32);
+        let tensor = self.next_tensor();
         let order = Order::identity(count(&shape)?);
-        let name = info.name().to_string();
+        let name = self.unique_tensor(info.name());
         let host = HostView {
-            name: name.clone(),
+            name: info.name().to_string(),
             shape: shape.clone(),
             strides: [0; 3],
             host_type,
@@ -92,15 +100,21 @@ impl<'a> Walk<'a> {
                     .ok()
                     .filter(|&size| size > 0)
                     .ok_or_else(|| Reason::dimensions(format!("dimension {axis} is {size}"))),
-                Some(Dim::DimParam(name)) => self.symbolic(axis, name),
-                None => self.symbolic(axis, ""),
+                Some(Dim::DimParam(symbol)) => {
+                    self.symbolic(axis, &dims::name(info.name(), axis, symbol))
+                }
+                None => self.symbolic(axis, &dims::name(info.name(), axis, "")),
             };
-        let sizes: Vec<usize> = shape
+        let mut sizes: Vec<usize> = shape
             .iter()
             .enumerate()
             .map(size)
             .collect::<Result<_, _>>()?;
         count(&sizes)?;
+        if self.batch > 1 {
+            // The images of a batch run one after the other.
+            sizes[0] = 1;
+        }
         Ok(sizes)
     }
 
@@ -118,60 +132,37 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Ties each graph output to its tensor.
-    pub(super) fn read_outputs(&mut self, graph: &GraphProto) -> Vec<TensorId> {
-        let mut outputs = Vec::new();
+    /// Finds what the host has to do for each graph output.
+    pub(super) fn read_outputs(&mut self, graph: &GraphProto) {
         for info in &graph.output {
-            match self.read_output(info.name()) {
-                Ok(id) => outputs.extend(id),
-                Err(reason) => self
-                    .problems
-                    .push(reason.at(format!("output `{}`", info.name()))),
+            if let Err(reason) = self.read_output(info.name()) {
+                self.problems
+                    .push(reason.at(format!("output `{}`", info.name())));
             }
         }
         if graph.output.is_empty() {
             self.problems
                 .push(Reason::dimensions("it has no outputs").at("graph"));
         }
-        outputs
     }
 
-    fn read_output(&mut self, name: &str) -> Result<Option<TensorId>, Reason> {
-        let (view, host_type) = match self.lookup(name)? {
-            Value::Broken => return Ok(None),
-            Value::Real(view) | Value::Host(view) => (view, HostType::Float32),
-            Value::Integer(view) if self.is_unsigned(view.tensor) => (view, HostType::Uint8),
-            Value::Integer(view) => (view, HostType::Int8),
-            other => {
-                return Err(Reason::unsupported(format!("it is {}", other.describe()))
-                    .help("quantise the output as static quantisation does, with a QuantizeLinear behind the last operator"));
-            }
-        };
-        let draft = &self.drafts[view.tensor.index()];
-        if draft.host.is_some() {
-            return Err(Reason::unsupported(format!(
-                "`{}` is an input or output of the graph already",
-                draft.name
+    fn read_output(&mut self, name: &str) -> Result<(), Reason> {
+        let value = self.lookup(name)?;
+        if matches!(value, Value::Broken) {
+            return Ok(());
+        }
+        let value = self.to_host(name, &value)?;
+        if self.batch > 1 && value.shape.first() != Some(&1) {
+            return Err(Reason::dimensions(format!(
+                "its shape {:?} does not begin with the batch",
+                value.shape
             )));
         }
-        let image = draft.image.unwrap_or_default();
-        let steps = Order::identity(image.iter().product())
-            .through(&view.order.inverse())
-            .and_then(|o| o.steps(&image));
-        let Some(steps) = steps else {
-            return Err(Reason::unsupported(
-                "it is reshaped in a way that is no fixed stride",
-            ));
-        };
-        let strides = [steps[0], steps[1], steps[2]];
-        let host = HostView {
+        self.results.push(GraphOutput {
             name: name.to_string(),
-            shape: view.shape,
-            strides,
-            host_type,
-        };
-        self.drafts[view.tensor.index()].host = Some(host);
-        Ok(Some(view.tensor))
+            value: value.id,
+        });
+        Ok(())
     }
 
     /// The positions of the nodes in topological order, as near to the order of the file as possible.
@@ -229,6 +220,15 @@ impl<'a> Walk<'a> {
             }
         }
         producers
+    }
+}
+
+/// How many images an input takes at once, if it has dimensions behind that of the images.
+fn batch(info: &ValueInfoProto) -> Option<usize> {
+    let dims = &tensor_type(info)?.shape.as_ref()?.dim;
+    match (dims.len(), &dims.first()?.value) {
+        (3.., Some(Dim::DimValue(size))) => usize::try_from(*size).ok().filter(|&size| size > 0),
+        _ => None,
     }
 }
 

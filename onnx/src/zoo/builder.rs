@@ -64,8 +64,11 @@ impl Builder {
             tensors: vec![input],
             einsums: Vec::new(),
             inputs: vec![TensorId(0)],
+            constants: Vec::new(),
             outputs: Vec::new(),
-            host_tail: Vec::new(),
+            host_steps: Vec::new(),
+            results: Vec::new(),
+            batch: 1,
         };
         let file = File::new(&network.tensors[0]);
         Builder {
@@ -112,6 +115,7 @@ impl Builder {
             group_channels,
             groups: layer.groups,
             window,
+            stretch: [1, 1],
             weights: (0..n_weights)
                 .map(|_| (self.rng.next_u32() % 255) as i8)
                 .map(|w| w.max(-127))
@@ -132,6 +136,7 @@ impl Builder {
             group_channels: channels,
             groups: 1,
             window: Window::dense([height, width]),
+            stretch: [1, 1],
             weights: (0..n_weights)
                 .map(|_| (self.rng.next_u32() % 255) as i8)
                 .map(|w| w.max(-127))
@@ -219,7 +224,8 @@ impl Builder {
         let real: Vec<Vec<f32>> = left.into_iter().zip(right).map(sum).collect();
         let (a_tensor, b_tensor) = (self.network.tensor(a), self.network.tensor(b));
         let y = self.output(a_tensor.shape(), &real, relu, 1.0);
-        let op = Add::new(a_tensor, b_tensor, &y, Clamp::FULL);
+        let op = Add::new(a_tensor, b_tensor, &y, Clamp::FULL)
+            .expect("the output's scale is that of the sums of its operands");
         let einsum = self.einsum("add", Kind::Add(op), vec![a, b]);
         self.file.add(
             &einsum,
@@ -238,7 +244,7 @@ impl Builder {
         let y = self.output([channels, 1, 1], &real, false, 1.0);
         let op = AveragePool {
             window: Window::dense([height, width]),
-            count_include_pad: false,
+            counted: [0; 4],
             clamp: Clamp::FULL,
         };
         let einsum = self.einsum("average", Kind::AveragePool(op), vec![x]);
@@ -279,16 +285,6 @@ impl Builder {
 
     /// Ends the network with `output` and gives it with its file.
     pub(super) fn finish(mut self, output: TensorId) -> (Network, Vec<u8>) {
-        let tensor = &mut self.network.tensors[output.index()];
-        let shape = vec![1, tensor.channels];
-        let (name, host_type) = ("logits".to_string(), HostType::Float32);
-        let strides = strides(tensor.shape());
-        tensor.host = Some(HostView {
-            name,
-            shape,
-            strides,
-            host_type,
-        });
         self.network.outputs.push(output);
         let bytes = self
             .file

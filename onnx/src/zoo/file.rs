@@ -292,7 +292,7 @@ impl File {
             name: Some(name.to_string()),
             data_type: Some(data_type as i32),
             dims: dims.iter().map(|&dim| dim as i64).collect(),
-            raw_data: Some(bytes),
+            raw_data: Some(bytes.into()),
             ..TensorProto::default()
         });
     }

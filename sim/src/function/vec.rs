@@ -1,6 +1,6 @@
 //! The operations of the vector engine.
 
-use ir::numerics::{Clamp, FRACTION_BITS, Requantise as Scale, rne_shift};
+use ir::numerics::{Requantise as Scale, rne_shift};
 
 use super::{Addresses, Fault, Values};
 use crate::operation::{Destination, Lookup, MaxPool, Pack, Requantise};
@@ -141,7 +141,8 @@ impl Values<'_> {
                     }
                 }
                 for (result, sum) in result.iter_mut().zip(sums) {
-                    *result = round(sum, op.clamp);
+                    // The zero point of the output is in the tables.
+                    *result = op.clamp.apply(rne_shift(sum, op.fraction_bits));
                 }
                 self.write_word(op.destination.address(x, 0, y), &result)?;
             }
@@ -204,9 +205,4 @@ impl Values<'_> {
         }
         Ok(())
     }
-}
-
-/// A sum of table entries as an output code; the zero point is in the first table.
-fn round(sum: i64, clamp: Clamp) -> i8 {
-    clamp.apply(rne_shift(sum, FRACTION_BITS))
 }
