@@ -122,6 +122,7 @@ fn images(name: &str, network: &Network) -> Images {
             Values::Float32(v) => chunks(&v, tensor.n_values(), HostValues::Float32),
             Values::Int8(v) => chunks(&v, tensor.n_values(), HostValues::Int8),
             Values::Uint8(v) => chunks(&v, tensor.n_values(), HostValues::Uint8),
+            other => panic!("{name}: no graph input is {other:?}"),
         };
         images.resize(parts.len(), Vec::new());
         for (image, part) in images.iter_mut().zip(&parts) {
