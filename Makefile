@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where the tools from Python packages are, for every command below.
 export TILEWRIGHT_VENV := $(CURDIR)/build/venv
 
-.PHONY: help setup demo test lint bench bitstream fuzz mutants verify
+.PHONY: help setup demo test lint bench bitstream conformance fuzz mutants verify
 
 help:
 	@echo "make setup      install yosys, nextpnr, verilator and what else the tests use"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint       formatting, clippy, documentation, licences, spelling"
 	@echo "make bench      how fast simulator, RTL and mapper are, as ratios of one run"
 	@echo "make bitstream  the bitstream of nano with all its checks; figures to bench/results/"
+	@echo "make conformance node tests of ONNX and files of exporters against the committed tables"
 	@echo "make fuzz       thousands of random programs and networks on RTL and simulator"
 	@echo "make mutants    faults in a copy of the tree: which of them the tests notice"
 	@echo "make verify     all 360 images of digits on reference, simulator and RTL"
@@ -39,6 +40,12 @@ lint: setup
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"; fi
 	@if command -v typos >/dev/null; then typos; \
 	else echo "skipped: typos is not installed (cargo install typos-cli)"; fi
+
+conformance: setup
+	$(TILEWRIGHT_VENV)/bin/pip install --quiet -r tests/conformance/requirements.txt
+	$(CARGO) build --release
+	$(TILEWRIGHT_VENV)/bin/python tests/conformance/run.py --check
+	$(TILEWRIGHT_VENV)/bin/python tests/conformance/exporters.py --check
 
 fuzz: setup
 	scripts/fuzz

@@ -122,9 +122,6 @@ class _Twin:
     def op_Gelu(self, x, approximate="none"):
         return _gelu(x, approximate)
 
-    def op_FusedMatMul(self, a, b, alpha=1.0):
-        return alpha * (a @ b)
-
     def op_Softmax(self, x, axis=None):
         if self.opsets[0].version < 13:
             rows = x.reshape(int(np.prod(x.shape[: 1 if axis is None else axis])), -1)
@@ -196,6 +193,7 @@ def step_of(model, name):
     """The scale of the DequantizeLinear in front of the float output `name`, 1 for an integer output, else 0."""
     producers = {output: node for node in model.graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants |= {n.output[0]: n.attribute[0].t for n in model.graph.node if n.op_type == "Constant"}
     node = producers.get(name)
     while node is not None and node.op_type in ("Reshape", "Flatten", "Transpose", "Identity", "Squeeze", "Unsqueeze"):
         node = producers.get(node.input[0])
@@ -203,6 +201,11 @@ def step_of(model, name):
         return float(numpy_helper.to_array(constants[node.input[1]]).max())
     kinds = {output.name: output.type.tensor_type.elem_type for output in model.graph.output}
     return 0.0 if kinds[name] == onnx.TensorProto.FLOAT else 1.0
+
+
+def ulps(values, step):
+    """How far floats may be from `values`; integers, whose step is 1, may not be off."""
+    return 0.0 if step == 1.0 else ULPS * np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
 
 
 def compare(got, want, exact_values, step):
@@ -213,9 +216,8 @@ def compare(got, want, exact_values, step):
     got, want, exact_values = (np.asarray(v, np.float64).ravel() for v in (got, want, exact_values))
     if got.size != want.size:
         return 0, 0, max(got.size, want.size)
-    ulp = ULPS * np.spacing(np.abs(want).astype(np.float32)).astype(np.float64) if step != 1.0 else 0.0
-    equal = (np.abs(got - want) <= ulp) | (np.abs(got - exact_values) <= ulp)
-    tie = ~equal & (np.abs(got - want) <= step * 1.0001 + ulp)
+    equal = (np.abs(got - want) <= ulps(want, step)) | (np.abs(got - exact_values) <= ulps(exact_values, step))
+    tie = ~equal & (np.abs(got - want) <= step * 1.0001 + ulps(want, step))
     return int(equal.sum()), int(tie.sum()), int((~equal & ~tie).sum())
 
 
@@ -240,9 +242,6 @@ class Tilewright:
 
     def __init__(self, binary=None):
         self.binary = str(pathlib.Path(binary or ROOT / "target/release/tilewright").resolve())
-
-    def version(self):
-        return subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
     def _command(self, *args):
         run = subprocess.run([self.binary, *map(str, args), "--json"], capture_output=True, text=True, timeout=120)
@@ -293,7 +292,9 @@ def _flat(value):
 def judge(tilewright, model, feeds, wanted=None, exact_values=None):
     """(equal, ties, differs) over all outputs of `model`; Refused as `Tilewright.run`."""
     wanted = by_onnxruntime(model, feeds) if wanted is None else wanted
-    exact_values = wanted if exact_values is None else exact_values
+    if exact_values is None or any(exact_values[name].shape != values.shape for name, values in wanted.items()):
+        # The reference evaluator pools past the end in some cases that onnxruntime does not.
+        exact_values = wanted
     got = tilewright.run(model, feeds)
     totals = [0, 0, 0]
     for i, (name, want) in enumerate(wanted.items()):

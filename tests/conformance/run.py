@@ -102,7 +102,7 @@ class Wrapped:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def quantisers(self, name, scale, between=()):
+    def quantisers(self, name, scale):
         """DequantizeLinear of QuantizeLinear of `name`."""
         quant = self.constant(np.float32(scale), f"{name}.scale"), self.constant(np.int8(0), f"{name}.zero")
         self.nodes.append(helper.make_node("QuantizeLinear", [name, *quant], [f"{name}.codes"]))

@@ -262,14 +262,14 @@ def qlinear_softmax(net, dtype, zero_point):
     return net
 
 
-@network("argmax_last", "ArgMax", {})
-@network("argmax_over_channels_last", "ArgMax", {"axis": 1, "keepdims": 0})
-def argmax(net, op, attributes):
+@network("argmax_last", {})
+@network("argmax_over_channels_last", {"axis": 1, "keepdims": 0})
+def argmax(net, attributes):
     x = net.x([1, 3, 6, 6])
     y = net.qdq(net.conv(x, 3, 8), 0.0913)
     if not attributes:
         y, attributes = net.node("Flatten", net.node("GlobalMaxPool", y)), {"axis": 1}
-    net.output(net.node(op, y, **attributes), TensorProto.INT64)
+    net.output(net.node("ArgMax", y, **attributes), TensorProto.INT64)
     return net
 
 
@@ -521,6 +521,20 @@ def bias_scale(net, scale, zero_point):
     return end(net, y, 0.0831)
 
 
+@network("bias_float_between_steps")
+def bias_between_steps(net):
+    w = net.weights([4, 3, 1, 1], 0.31, 0, limit=1)
+    bias = net.const(net.rng.uniform(-0.2, 0.2, 4), np.float32)
+    return end(net, net.node("Conv", net.dq(net.input([1, 3, 6, 6], I8, net.rng.integers(-8, 8, [1, 3, 6, 6])), 0.47), w, bias), 0.0419)
+
+
+@network("bias_with_finer_scale")
+def bias_with_finer_scale(net):
+    w = net.weights([4, 3, 1, 1], 0.31, 0, limit=1)
+    bias = net.node("DequantizeLinear", net.const(net.rng.integers(-200, 201, 4), np.int32), net.const(0.001, np.float32))
+    return end(net, net.node("Conv", net.dq(net.input([1, 3, 6, 6], I8, net.rng.integers(-8, 8, [1, 3, 6, 6])), 0.47), w, bias), 0.0419)
+
+
 # Functions of one code, over all 256 codes.
 
 FUNCTIONS = {
@@ -559,6 +573,12 @@ for _kind in ("sigmoid", "leaky_relu", "gelu", "tanh"):
     @network(f"function_{_kind}_uint8", FUNCTIONS[_kind], opset=20, act=np.uint8)
     def function_uint8(net, build):
         return codes(net, build(net, net.dq(net.input([1, 1, 16, 16], U8, np.arange(256)), 0.0313, 131)), 0.0179, 117)
+
+
+@network("softplus_of_exp")
+def softplus_of_exp(net):
+    x = net.dq(net.input([1, 1, 16, 16], I8, np.arange(-128, 128)), 0.1044, 3)
+    return codes(net, net.node("Softplus", net.node("Exp", x)), 3517.0, -100)
 
 
 @network("silu_quantised_between")
@@ -617,6 +637,12 @@ def pad(net, value):
     y = net.qdq(net.conv(net.x([1, 3, 6, 6]), 3, 4), 0.0913, 3)
     y = net.node("Pad", y, net.ints(0, 0, 1, 2, 0, 0, 3, 1), *([] if value is None else [net.const(value, np.float32)]))
     return end(net, net.conv(net.qdq(y, 0.0913, 3), 4, 4, x_scale=0.0913, pads=[0] * 4), net.wide(36, 0.0913, 0.00973))
+
+
+@network("pad_constant_other_grid")
+def pad_other_grid(net):
+    y = net.node("Pad", net.x([1, 3, 6, 6], 0.4177), net.ints(0, 0, 1, 2, 0, 0, 3, 1), net.const(1.1493, np.float32))
+    return codes(net, y, 0.0613, -9)
 
 
 @network("pad_of_input")
@@ -949,6 +975,59 @@ def batch_4_add(net):
     return codes(net, net.node("Add", net.x([4, 2, 4, 4], 0.0517), net.x([4, 2, 4, 4], 0.0311)), 0.0719)
 
 
+ACROSS_BATCH = {
+    "slice": lambda n, x: n.node("Slice", x, n.ints(0), n.ints(3), n.ints(0)),
+    "softmax": lambda n, x: n.node("Softmax", x, axis=0),
+    "concat": lambda n, x: n.node("Concat", x, x, axis=0),
+    "transpose": lambda n, x: n.node("Transpose", x, perm=[1, 0, 2, 3]),
+    "reshape": lambda n, x: n.node("Reshape", x, n.ints(1, 12, 5, 5)),
+    "flatten": lambda n, x: n.node("Flatten", x, axis=0),
+    "mean": lambda n, x: n.node("ReduceMean", x, n.ints(0)),
+    "max": lambda n, x: n.node("ReduceMax", x, n.ints(0)),
+    "gather": lambda n, x: n.node("Gather", x, n.ints(2, 0), axis=0),
+    "pad": lambda n, x: n.node("Pad", x, n.ints(1, 0, 0, 0, 0, 0, 0, 0)),
+    "add_constant": lambda n, x: n.node("Add", x, n.weights([4, 1, 1, 1], 0.017, 0)),
+    "mul_constant": lambda n, x: n.node("Mul", x, n.const(n.rng.uniform(0.5, 1.5, [4, 1, 1, 1]), np.float32)),
+    "squeeze": lambda n, x: n.node("Reshape", x, n.ints(4, -1)),
+}
+for _kind, _function in ACROSS_BATCH.items():
+
+    @network(f"batch_4_{_kind}", _function)
+    def across_batch(net, build):
+        y = net.qdq(net.conv(net.x([4, 3, 5, 5]), 3, 3), 0.0613)
+        return codes(net, build(net, y), 0.0417, 2)
+
+
+@network("batch_4_argmax")
+def batch_argmax(net):
+    net.output(net.node("ArgMax", net.qdq(net.conv(net.x([4, 3, 5, 5]), 3, 3), 0.0613), axis=0), TensorProto.INT64)
+    return net
+
+
+@network("batch_4_split")
+def batch_split(net):
+    y = net.qdq(net.conv(net.x([4, 3, 5, 5]), 3, 3), 0.0613)
+    for part in net.node("Split", y, net.ints(1, 3), n=2, axis=0):
+        codes(net, part, 0.0613)
+    return net
+
+
+@network("batch_4_matmul")
+def batch_matmul(net):
+    y = net.node("MatMul", net.x([4, 6, 16]), net.weights([16, 12], 0.00973, 0))
+    return end(net, net.node("Add", y, net.const(net.rng.uniform(-2, 2, 12), np.float32)), 0.0519)
+
+
+@network("batch_4_rows")
+def batch_rows(net):
+    return end(net, net.dense(net.x([4, 32]), 32, 10), 0.0519)
+
+
+@network("space_to_depth_crd", opset=28)
+def space_to_depth_crd(net):
+    return codes(net, net.node("SpaceToDepth", net.x([1, 2, 4, 6]), blocksize=2, mode="CRD"), 0.0613)
+
+
 @network("float_network")
 def float_network(net):
     y = net.input([1, 3, 8, 8], F)
@@ -996,7 +1075,12 @@ def old_opsets(net):
 
 
 def onnxruntime_values(net, model):
-    """onnxruntime's values; it does not read the newest operator sets, in which these operators mean what they did in 21."""
+    """onnxruntime's values; it does not read the newest operator sets.
+
+    The exact ones stand for them where an attribute is new, otherwise the operators mean what they did in 21.
+    """
+    if net.name == "space_to_depth_crd":
+        return oracle.exact(model, net.feeds)
     if net.opset > 26:
         model = onnx.ModelProto.FromString(model.SerializeToString())
         model.opset_import[0].version = 21
