@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             ));
         }
         (false, _) if !machine => return run_network::run(args, console),
-        (false, device) if !path.exists() || path.extension().is_some_and(|e| e == "onnx") => {
+        (false, device) if names_network(&args.subject) => {
             return Err(Failure::usage(
                 format!(
                     "device `{device}` runs an artifact, and `{}` is none",
@@ -217,6 +217,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     };
     console.result("run", &ran, || text(&ran, &artifact, layers))?;
     Ok(Outcome::Good)
+}
+
+/// Whether the text can only mean a network.
+fn names_network(subject: &str) -> bool {
+    subject == "digits" || subject.starts_with("zoo:") || subject.ends_with(".onnx")
 }
 
 fn images(args: &Args, artifact: &Artifact, console: &Console) -> Result<Images, Failure> {
