@@ -123,7 +123,7 @@ fn missing_zero_point(
         name: Some(name),
         dims: scale.dims.clone(),
         data_type: values.data_type,
-        raw_data: Some(vec![0; n_values]),
+        raw_data: Some(vec![0; n_values].into()),
         ..Default::default()
     })
 }

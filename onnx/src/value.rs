@@ -116,7 +116,7 @@ pub(crate) struct ConvDraft {
     pub(crate) bias_steps: Vec<f64>,
     /// What is added to it, in real values.
     pub(crate) bias: Vec<f64>,
-    /// One step of the accumulator, `f32(x_scale * w_scale)`, for each output channel.
+    /// One step of the accumulator, the exact product of the scales of input and weights, for each output channel.
     pub(crate) scales: Vec<f64>,
 }
 

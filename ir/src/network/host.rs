@@ -86,19 +86,6 @@ impl HostValues {
         }
     }
 
-    /// The values at `positions`, which must be there.
-    pub(super) fn picked(&self, positions: &[usize]) -> HostValues {
-        fn pick<T: Copy>(values: &[T], positions: &[usize]) -> Vec<T> {
-            positions.iter().map(|&i| values[i]).collect()
-        }
-        match self {
-            HostValues::Float32(v) => HostValues::Float32(pick(v, positions)),
-            HostValues::Int8(v) => HostValues::Int8(pick(v, positions)),
-            HostValues::Uint8(v) => HostValues::Uint8(pick(v, positions)),
-            HostValues::Int64(v) => HostValues::Int64(pick(v, positions)),
-        }
-    }
-
     /// Puts the values of `other`, which are of the same type, behind these.
     ///
     /// # Panics

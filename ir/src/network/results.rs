@@ -2,10 +2,10 @@
 //!
 //! A device gives int8 tensors. Whatever the file has behind them (a dequantisation, a softmax, a transpose, a last layer
 //! whose result stays float) is a short list of [`HostStep`]s, which the host computes for every device alike, in the
-//! type and under the name that the file states. Real numbers are computed in f64 and rounded to f32 once.
+//! type and under the name that the file states. Real numbers are computed in f64 and rounded to f32 at the end, once.
 
 use super::{HostType, HostValues, Network, NetworkError, TensorId};
-use crate::numerics::quantise;
+use crate::numerics::Clamp;
 use crate::op::{Conv, Value, table_index};
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub enum HostOperator {
         zero_point: i8,
     },
     /// Any real function of int8 values, as the list of its 256 results, that of -128 first.
-    Lookup(Vec<f32>),
+    Lookup(Vec<f64>),
     /// A convolution of int8 values whose result stays float.
     Conv(FloatConv),
     /// The sum of two tensors of real values.
@@ -127,6 +127,21 @@ pub struct GraphOutput {
     pub name: String,
     /// The step.
     pub value: HostId,
+}
+
+/// Values with a shape while the host works on them: real numbers are not rounded before the end.
+#[derive(Debug, Clone)]
+struct Held {
+    shape: Vec<usize>,
+    values: HeldValues,
+}
+
+#[derive(Debug, Clone)]
+enum HeldValues {
+    Real(Vec<f64>),
+    Int8(Vec<i8>),
+    Uint8(Vec<u8>),
+    Int64(Vec<i64>),
 }
 
 /// Values with a shape, as the host has them.
@@ -236,14 +251,14 @@ impl Network {
 
     /// The outputs of the file for one image.
     fn results_of(&self, outputs: &[Vec<i8>]) -> Result<Vec<(String, HostTensor)>, NetworkError> {
-        let mut values: Vec<HostTensor> = Vec::with_capacity(self.host_steps.len());
+        let mut values: Vec<Held> = Vec::with_capacity(self.host_steps.len());
         for step in &self.host_steps {
             let fault = |fault| NetworkError::Host {
                 step: step.name.clone(),
                 fault,
             };
             let operands = step.inputs.iter().map(|id| values.get(id.0 as usize));
-            let operands: Option<Vec<&HostTensor>> = operands.collect();
+            let operands: Option<Vec<&Held>> = operands.collect();
             let value = match (&step.operator, operands.as_deref()) {
                 (HostOperator::Read(id), Some([])) => self.read_output(*id, outputs)?,
                 (HostOperator::Add, Some([a, b])) => add(a, b).map_err(fault)?,
@@ -258,19 +273,19 @@ impl Network {
                 step: output.name.clone(),
                 fault: HostFault::Operand,
             })?;
-            Ok((output.name.clone(), value.clone()))
+            Ok((output.name.clone(), value.rounded()))
         };
         self.results.iter().map(result).collect()
     }
 
-    fn read_output(&self, id: TensorId, outputs: &[Vec<i8>]) -> Result<HostTensor, NetworkError> {
+    fn read_output(&self, id: TensorId, outputs: &[Vec<i8>]) -> Result<Held, NetworkError> {
         let at = self.outputs.iter().position(|output| *output == id);
         let values = at.and_then(|at| outputs.get(at));
         let tensor = self.tensor(id);
         match values {
-            Some(values) if values.len() == tensor.n_values() => Ok(HostTensor {
+            Some(values) if values.len() == tensor.n_values() => Ok(Held {
                 shape: tensor.shape().to_vec(),
-                values: HostValues::Int8(values.clone()),
+                values: HeldValues::Int8(values.clone()),
             }),
             _ => Err(NetworkError::Boundary {
                 tensor: tensor.name.clone(),
@@ -280,18 +295,18 @@ impl Network {
         }
     }
 
-    fn host_value(&self, operator: &HostOperator, x: &HostTensor) -> Result<HostTensor, HostFault> {
-        let like = |values| HostTensor {
+    fn host_value(&self, operator: &HostOperator, x: &Held) -> Result<Held, HostFault> {
+        let like = |values| Held {
             shape: x.shape.clone(),
             values,
         };
         Ok(match operator {
             HostOperator::Read(_) | HostOperator::Add => return Err(HostFault::Operand),
             HostOperator::Mean { axis, end } => {
-                let values = x.floats()?;
+                let values = x.reals()?;
                 let mean = |line: Vec<usize>| {
-                    let sum: f64 = line.iter().map(|&i| f64::from(values[i])).sum();
-                    (sum / line.len() as f64) as f32
+                    let sum: f64 = line.iter().map(|&i| values[i]).sum();
+                    sum / line.len() as f64
                 };
                 let means = lines(&x.shape, *axis, *end)?
                     .into_iter()
@@ -299,45 +314,43 @@ impl Network {
                     .collect();
                 let mut shape = x.shape.clone();
                 shape[*axis..*end].fill(1);
-                HostTensor {
+                Held {
                     shape,
-                    values: HostValues::Float32(means),
+                    values: HeldValues::Real(means),
                 }
             }
             HostOperator::Arrange(arrangement) => arrangement.apply(x)?,
             HostOperator::Rebase => {
                 let rebased = x.int8()?.iter().map(|&value| (value as u8) ^ 0x80);
-                like(HostValues::Uint8(rebased.collect()))
+                like(HeldValues::Uint8(rebased.collect()))
             }
             HostOperator::Dequantise { scale, zero_point } => {
-                let real = |value: i32| (value - zero_point) as f32 * scale;
-                like(HostValues::Float32(match &x.values {
-                    HostValues::Int8(values) => values.iter().map(|&v| real(v.into())).collect(),
-                    HostValues::Uint8(values) => values.iter().map(|&v| real(v.into())).collect(),
+                let real = |value: i32| f64::from(value - zero_point) * f64::from(*scale);
+                like(HeldValues::Real(match &x.values {
+                    HeldValues::Int8(values) => values.iter().map(|&v| real(v.into())).collect(),
+                    HeldValues::Uint8(values) => values.iter().map(|&v| real(v.into())).collect(),
                     _ => return Err(HostFault::Type),
                 }))
             }
             HostOperator::Quantise { scale, zero_point } => {
-                let codes = x
-                    .floats()?
-                    .iter()
-                    .map(|&v| quantise(v, *scale, *zero_point));
-                like(HostValues::Int8(codes.collect()))
+                let code = |&real: &f64| {
+                    let steps = (real / f64::from(*scale)).round_ties_even();
+                    Clamp::FULL.apply((steps as i64).saturating_add(i64::from(*zero_point)))
+                };
+                like(HeldValues::Int8(x.reals()?.iter().map(code).collect()))
             }
             HostOperator::Lookup(results) => {
                 let result = |&value: &i8| results.get(table_index(value)).copied();
-                let values: Option<Vec<f32>> = x.int8()?.iter().map(result).collect();
-                like(HostValues::Float32(values.ok_or(HostFault::Shape)?))
+                let values: Option<Vec<f64>> = x.int8()?.iter().map(result).collect();
+                like(HeldValues::Real(values.ok_or(HostFault::Shape)?))
             }
             HostOperator::Conv(op) => self.float_conv(op, x)?,
             HostOperator::Softmax { axis, end, log } => {
-                let mut values: Vec<f64> = x.floats()?.iter().map(|&v| f64::from(v)).collect();
+                let mut values = x.reals()?.to_vec();
                 for line in lines(&x.shape, *axis, *end)? {
                     softmax(&mut values, &line, *log);
                 }
-                like(HostValues::Float32(
-                    values.iter().map(|&v| v as f32).collect(),
-                ))
+                like(HeldValues::Real(values))
             }
             HostOperator::QuantisedSoftmax {
                 axis,
@@ -347,8 +360,8 @@ impl Network {
                 y_zero_point,
             } => {
                 let (bytes, signed) = match &x.values {
-                    HostValues::Int8(values) => (values.iter().map(|&v| v as u8).collect(), true),
-                    HostValues::Uint8(values) => (values.clone(), false),
+                    HeldValues::Int8(values) => (values.iter().map(|&v| v as u8).collect(), true),
+                    HeldValues::Uint8(values) => (values.clone(), false),
                     _ => return Err(HostFault::Type),
                 };
                 let mut bytes: Vec<u8> = bytes;
@@ -362,9 +375,9 @@ impl Network {
                     rule.apply(&mut bytes, &line);
                 }
                 like(if signed {
-                    HostValues::Int8(bytes.iter().map(|&v| v as i8).collect())
+                    HeldValues::Int8(bytes.iter().map(|&v| v as i8).collect())
                 } else {
-                    HostValues::Uint8(bytes)
+                    HeldValues::Uint8(bytes)
                 })
             }
             HostOperator::ArgMax {
@@ -373,15 +386,15 @@ impl Network {
                 smallest,
             } => {
                 let sign = if *smallest { -1.0 } else { 1.0 };
-                let values: Vec<f32> = match &x.values {
-                    HostValues::Float32(values) => values.iter().map(|&v| v * sign).collect(),
-                    HostValues::Int8(values) => {
-                        values.iter().map(|&v| f32::from(v) * sign).collect()
+                let values: Vec<f64> = match &x.values {
+                    HeldValues::Real(values) => values.iter().map(|&v| v * sign).collect(),
+                    HeldValues::Int8(values) => {
+                        values.iter().map(|&v| f64::from(v) * sign).collect()
                     }
-                    HostValues::Uint8(values) => {
-                        values.iter().map(|&v| f32::from(v) * sign).collect()
+                    HeldValues::Uint8(values) => {
+                        values.iter().map(|&v| f64::from(v) * sign).collect()
                     }
-                    HostValues::Int64(_) => return Err(HostFault::Type),
+                    HeldValues::Int64(_) => return Err(HostFault::Type),
                 };
                 let best = |line: Vec<usize>| {
                     let mut best = 0;
@@ -396,15 +409,15 @@ impl Network {
                 let positions = lines(&x.shape, *axis, *axis + 1)?.into_iter().map(best);
                 let mut shape = x.shape.clone();
                 shape[*axis] = 1;
-                HostTensor {
+                Held {
                     shape,
-                    values: HostValues::Int64(positions.collect()),
+                    values: HeldValues::Int64(positions.collect()),
                 }
             }
         })
     }
 
-    fn float_conv(&self, op: &FloatConv, x: &HostTensor) -> Result<HostTensor, HostFault> {
+    fn float_conv(&self, op: &FloatConv, x: &Held) -> Result<Held, HostFault> {
         let tensor = self
             .tensors
             .get(op.input.index())
@@ -428,34 +441,73 @@ impl Network {
         let accumulators = op.conv.accumulators(input, &output);
         let real = |(i, &acc): (usize, &i32)| {
             let channel = i / (height * width);
-            let value = (f64::from(acc) * op.scales[channel] + op.bias[channel]) as f32;
-            value.clamp(op.range.0, op.range.1)
+            let value = f64::from(acc) * op.scales[channel] + op.bias[channel];
+            value.clamp(op.range.0.into(), op.range.1.into())
         };
-        Ok(HostTensor {
+        Ok(Held {
             shape: op.output.to_vec(),
-            values: HostValues::Float32(accumulators.iter().enumerate().map(real).collect()),
+            values: HeldValues::Real(accumulators.iter().enumerate().map(real).collect()),
         })
     }
 }
 
-impl HostTensor {
+impl Held {
     fn int8(&self) -> Result<&[i8], HostFault> {
         match &self.values {
-            HostValues::Int8(values) => Ok(values),
+            HeldValues::Int8(values) => Ok(values),
             _ => Err(HostFault::Type),
         }
     }
 
-    fn floats(&self) -> Result<&[f32], HostFault> {
+    fn reals(&self) -> Result<&[f64], HostFault> {
         match &self.values {
-            HostValues::Float32(values) => Ok(values),
+            HeldValues::Real(values) => Ok(values),
             _ => Err(HostFault::Type),
+        }
+    }
+
+    /// The same with real numbers rounded to f32.
+    fn rounded(&self) -> HostTensor {
+        HostTensor {
+            shape: self.shape.clone(),
+            values: match &self.values {
+                HeldValues::Real(values) => {
+                    HostValues::Float32(values.iter().map(|&v| v as f32).collect())
+                }
+                HeldValues::Int8(values) => HostValues::Int8(values.clone()),
+                HeldValues::Uint8(values) => HostValues::Uint8(values.clone()),
+                HeldValues::Int64(values) => HostValues::Int64(values.clone()),
+            },
+        }
+    }
+}
+
+impl HeldValues {
+    fn len(&self) -> usize {
+        match self {
+            HeldValues::Real(values) => values.len(),
+            HeldValues::Int8(values) => values.len(),
+            HeldValues::Uint8(values) => values.len(),
+            HeldValues::Int64(values) => values.len(),
+        }
+    }
+
+    /// The values at `positions`, which must be there.
+    fn picked(&self, positions: &[usize]) -> HeldValues {
+        fn pick<T: Copy>(values: &[T], positions: &[usize]) -> Vec<T> {
+            positions.iter().map(|&i| values[i]).collect()
+        }
+        match self {
+            HeldValues::Real(values) => HeldValues::Real(pick(values, positions)),
+            HeldValues::Int8(values) => HeldValues::Int8(pick(values, positions)),
+            HeldValues::Uint8(values) => HeldValues::Uint8(pick(values, positions)),
+            HeldValues::Int64(values) => HeldValues::Int64(pick(values, positions)),
         }
     }
 }
 
 impl Arrangement {
-    fn apply(&self, x: &HostTensor) -> Result<HostTensor, HostFault> {
+    fn apply(&self, x: &Held) -> Result<Held, HostFault> {
         let n_values = x.values.len();
         let last = self.digits.iter().try_fold(0_usize, |last, &(size, step)| {
             last.checked_add(size.checked_sub(1)?.checked_mul(step)?)
@@ -473,7 +525,7 @@ impl Arrangement {
                 let along = |start: usize| (0..size).map(move |i| start + i * step);
                 positions.into_iter().flat_map(along).collect::<Vec<_>>()
             });
-        Ok(HostTensor {
+        Ok(Held {
             shape: self.shape.clone(),
             values: x.values.picked(&positions),
         })
@@ -500,14 +552,14 @@ fn lines(shape: &[usize], axis: usize, end: usize) -> Result<Vec<Vec<usize>>, Ho
     Ok(starts.map(line).collect())
 }
 
-fn add(a: &HostTensor, b: &HostTensor) -> Result<HostTensor, HostFault> {
+fn add(a: &Held, b: &Held) -> Result<Held, HostFault> {
     if a.shape != b.shape {
         return Err(HostFault::Shape);
     }
-    let sum = |(a, b): (&f32, &f32)| (f64::from(*a) + f64::from(*b)) as f32;
-    Ok(HostTensor {
+    let sum = a.reals()?.iter().zip(b.reals()?).map(|(a, b)| a + b);
+    Ok(Held {
         shape: a.shape.clone(),
-        values: HostValues::Float32(a.floats()?.iter().zip(b.floats()?).map(sum).collect()),
+        values: HeldValues::Real(sum.collect()),
     })
 }
 

@@ -19,8 +19,21 @@ pub(crate) fn reshape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let value = walk.value(node, 0)?;
     let mut target = walk.constant(node, 1)?.integers()?;
     let given = value.shape().unwrap_or_default().to_vec();
-    let batch = i64::try_from(walk.batch).unwrap_or(i64::MAX);
-    if walk.batch > 1 && given.first() == Some(&1) && target.first() == Some(&batch) {
+    if walk.batch > 1 && !is_constant(&value) {
+        let rest = target.get(1..).unwrap_or_default().iter();
+        let image: Option<i64> = rest
+            .clone()
+            .try_fold(1_i64, |product, &size| product.checked_mul(size));
+        let batch = i64::try_from(walk.batch).ok();
+        let keeps_batch = match target.first() {
+            Some(&first) if Some(first) == batch => true,
+            Some(0) => node.int("allowzero", 0) == 0,
+            Some(-1) => image == i64::try_from(given.iter().product::<usize>()).ok(),
+            _ => false,
+        };
+        if !keeps_batch {
+            return Err(across_batch(walk.batch));
+        }
         // One image of the batch.
         target[0] = 1;
     }
@@ -55,6 +68,9 @@ pub(crate) fn flatten(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     } else {
         axis_of(axis, shape.len())?
     };
+    if walk.batch > 1 && axis == 0 && !is_constant(&value) {
+        return Err(across_batch(walk.batch));
+    }
     with_shape(
         walk,
         node,
@@ -79,6 +95,9 @@ pub(crate) fn squeeze(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             .filter(|&axis| shape[axis] == 1)
             .collect::<Vec<_>>(),
     };
+    if walk.batch > 1 && axes.contains(&0) && !is_constant(&value) {
+        return Err(across_batch(walk.batch));
+    }
     let kept = shape
         .iter()
         .enumerate()
@@ -98,6 +117,9 @@ pub(crate) fn unsqueeze(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         .map(|&axis| axis_of(axis, rank))
         .collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
+    if walk.batch > 1 && axes.contains(&0) && !is_constant(&value) {
+        return Err(across_batch(walk.batch));
+    }
     for axis in axes {
         if axis > shape.len() {
             return Err(Reason::dimensions(format!("axis {axis} is given twice")));
@@ -125,6 +147,9 @@ pub(crate) fn transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             "`perm` {permutation:?} is no permutation of {} dimensions",
             shape.len()
         )));
+    }
+    if walk.batch > 1 && permutation.first() != Some(&0) && !is_constant(&value) {
+        return Err(across_batch(walk.batch));
     }
     let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
     let turn = |order: &Order| {
@@ -239,6 +264,18 @@ fn same_axis(old: &[usize], axis: usize, new: &[usize]) -> Option<usize> {
     let size = *old.get(axis)?;
     let fits = |&at: &usize| new[at] == size && new[..at].iter().product::<usize>() == before;
     (0..new.len()).find(fits)
+}
+
+fn is_constant(value: &Value) -> bool {
+    matches!(value, Value::Constant(_) | Value::QuantConstant(_))
+}
+
+/// The reason that a node does something across the images of a batch.
+pub(crate) fn across_batch(batch: usize) -> Reason {
+    Reason::unsupported(format!(
+        "it works across the {batch} images of the batch, which run one after the other"
+    ))
+    .help("export with a batch of 1, or do this step outside the network")
 }
 
 fn no_fixed_order() -> Reason {

@@ -32,7 +32,12 @@ pub(crate) fn constant(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 /// `Shape`, as a constant.
 pub(crate) fn shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let value = walk.value(node, 0)?;
-    let shape = value.shape().unwrap_or_default();
+    let mut shape = value.shape().unwrap_or_default().to_vec();
+    let is_constant = matches!(value, Value::Constant(_) | Value::QuantConstant(_));
+    if let Some(first) = shape.first_mut().filter(|_| !is_constant) {
+        // Shapes of activations are those of one image of the batch.
+        *first *= walk.batch;
+    }
     let rank = shape.len() as i64;
     let bound = |name: &str, default: i64| {
         let given = node.int(name, default);

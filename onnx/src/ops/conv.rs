@@ -248,7 +248,7 @@ pub(crate) fn conv_transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         }
     }
     let x_scale = walk.quant_of(tensor)?.scale;
-    let scale = |out: usize| f64::from(x_scale * weight_scales[out % group_outputs]);
+    let scale = |out: usize| f64::from(x_scale) * f64::from(weight_scales[out % group_outputs]);
     let scales: Vec<f64> = (0..out_channels).map(scale).collect();
     let bias_value = match node.input(2) {
         Some(_) => Some(walk.value(node, 2)?),
@@ -373,7 +373,7 @@ fn convolution(
     let [rows, columns] = window.output_size([image[1], image[2]])?;
     let (weights, weight_scales) = constant.weights(0, out_channels)?;
     let x_scale = walk.quant_of(tensor)?.scale;
-    let scale = |&scale: &f32| f64::from(x_scale * scale);
+    let scale = |&scale: &f32| f64::from(x_scale) * f64::from(scale);
     let scales: Vec<f64> = weight_scales.iter().map(scale).collect();
     let bias = bias(bias_value, &scales)?;
     let draft = ConvDraft {

@@ -45,7 +45,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
         leaky_relu(x, f64::from(node.float("alpha", 0.01)))
     }),
     ("Log", |_, x| libm::log(x)),
-    ("Mish", |_, x| x * libm::tanh(libm::log1p(libm::exp(x)))),
+    ("Mish", |_, x| x * libm::tanh(softplus(x))),
     ("Neg", |_, x| -x),
     ("Reciprocal", |_, x| 1.0 / x),
     ("Selu", |node, x| {
@@ -54,7 +54,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     }),
     ("Sigmoid", |_, x| sigmoid(x)),
     ("Sign", |_, x| if x == 0.0 { 0.0 } else { x.signum() }),
-    ("Softplus", |_, x| libm::log1p(libm::exp(x))),
+    ("Softplus", |_, x| softplus(x)),
     ("Softsign", |_, x| x / (1.0 + x.abs())),
     ("Sqrt", |_, x| x.sqrt()),
     ("Swish", |node, x| {
@@ -77,6 +77,11 @@ const FUNCTIONS: &[(&str, Function)] = &[
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
+}
+
+/// `log(1 + exp(x))`, without an exponential of a large number.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 
 fn hard_sigmoid(x: f64, alpha: f64, beta: f64) -> f64 {

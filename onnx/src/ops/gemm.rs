@@ -109,7 +109,7 @@ fn product(
     };
     let x_scale = walk.quant_of(a.tensor)?.scale;
     let alpha = f64::from(node.float("alpha", 1.0));
-    let scale = |&scale: &f32| f64::from(x_scale * scale);
+    let scale = |&scale: &f32| f64::from(x_scale) * f64::from(scale);
     let scales: Vec<f64> = scales.iter().map(scale).collect();
     let is_scaled = alpha != 1.0 || (c.is_some() && node.float("beta", 1.0) != 1.0);
     let plain = if is_scaled { None } else { c.clone() };

@@ -2,6 +2,7 @@
 
 use crate::error::Reason;
 use crate::node::Node;
+use crate::ops::address::across_batch;
 use crate::ops::axis_of;
 use crate::value::Value;
 use crate::walk::Walk;
@@ -21,6 +22,7 @@ pub(crate) fn log_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Reason>
 fn float_softmax(walk: &mut Walk, node: &Node, log: bool) -> Result<Value, Reason> {
     let x = walk.host_input(node, 0)?;
     let Range { start, end } = line(node, walk.opset, x.shape.len())?;
+    refuse_batch(walk, start)?;
     let operator = HostOperator::Softmax {
         axis: start,
         end,
@@ -45,6 +47,7 @@ pub(crate) fn qlinear_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Rea
         walk.quant(node, 3, unsigned)?,
     );
     let Range { start, end } = line(node, node.int("opset", walk.opset), x.shape.len())?;
+    refuse_batch(walk, start)?;
     let operator = HostOperator::QuantisedSoftmax {
         axis: start,
         end,
@@ -65,6 +68,13 @@ fn line(node: &Node, opset: i64, rank: usize) -> Result<Range<usize>, Reason> {
     Ok(axis_of(node.int("axis", 1), rank)?..rank)
 }
 
+fn refuse_batch(walk: &Walk, axis: usize) -> Result<(), Reason> {
+    if axis == 0 && walk.batch > 1 {
+        return Err(across_batch(walk.batch));
+    }
+    Ok(())
+}
+
 /// `ArgMax`.
 pub(crate) fn arg_max(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     position(walk, node, false)
@@ -78,6 +88,7 @@ pub(crate) fn arg_min(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 fn position(walk: &mut Walk, node: &Node, smallest: bool) -> Result<Value, Reason> {
     let x = walk.host_input(node, 0)?;
     let axis = axis_of(node.int("axis", 0), x.shape.len())?;
+    refuse_batch(walk, axis)?;
     let operator = HostOperator::ArgMax {
         axis,
         last: node.int("select_last_index", 0) != 0,

@@ -231,8 +231,13 @@ pub(crate) fn space_to_depth(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         ..Window::dense([block; 2])
     };
     draft.weights = vec![0; channels * image[0] * area];
+    let is_column_first = node.text("mode", "DCR") == "DCR";
     for channel in 0..channels {
-        let (place, source) = (channel / image[0], channel % image[0]);
+        let (place, source) = if is_column_first {
+            (channel / image[0], channel % image[0])
+        } else {
+            (channel % area, channel / area)
+        };
         draft.weights[(channel * image[0] + source) * area + place] = 1;
     }
     let output = [channels, image[1] / block, image[2] / block];

@@ -3,6 +3,7 @@
 use crate::constant::Constant;
 use crate::error::Reason;
 use crate::node::Node;
+use crate::ops::address::across_batch;
 use crate::ops::axis_of;
 use crate::order::{Digit, Order};
 use crate::value::{Pending, PendingOp, Value};
@@ -151,8 +152,12 @@ pub(crate) fn slice(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         ));
     }
     let mut parts: Vec<Part> = shape.iter().map(|&size| Part::all(size)).collect();
+    let is_constant = matches!(value, Value::Constant(_));
     for (i, &axis) in axes.iter().enumerate() {
         let axis = axis_of(axis, shape.len())?;
+        if axis == 0 && walk.batch > 1 && !is_constant {
+            return Err(across_batch(walk.batch));
+        }
         parts[axis] = part(shape[axis], starts[i], ends[i], steps[i])?;
     }
     if let Value::Constant(constant) = &value {
@@ -218,6 +223,9 @@ pub(crate) fn split(walk: &mut Walk, node: &Node) -> Result<Vec<Value>, Reason> 
     let value = walk.value(node, 0)?;
     let shape = value.shape().unwrap_or_default().to_vec();
     let axis = axis_of(node.int("axis", 0), shape.len())?;
+    if axis == 0 && walk.batch > 1 && !matches!(value, Value::Constant(_)) {
+        return Err(across_batch(walk.batch));
+    }
     let n_outputs = node.proto.output.len();
     let given = match node.input(1) {
         Some(_) => Some(walk.constant(node, 1)?.integers()?),

@@ -94,7 +94,7 @@ impl Emit {
             name: Some(name.clone()),
             dims: dims.iter().map(|&size| size as i64).collect(),
             data_type: Some(data_type as i32),
-            raw_data: Some(raw_data),
+            raw_data: Some(raw_data.into()),
             ..Default::default()
         });
         name

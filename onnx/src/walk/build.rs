@@ -108,8 +108,18 @@ impl Walk<'_> {
                         channels: channels.clone(),
                         rows: *rows,
                         columns: *columns,
-                        padding: quant.quantise(*padding),
+                        padding: quant.quantise(padding.clamp(pending.range.0, pending.range.1)),
                     })
+                };
+                let x = match x {
+                    // What lies around the image is rounded once, in the scale of the result.
+                    Operand::Tensor(id)
+                        if !pending.is_unlimited()
+                            || self.drafts[id.index()].quant != Some(quant) =>
+                    {
+                        &self.copied(pending, *id)
+                    }
+                    _ => x,
                 };
                 self.emit_moved(pending, x, name, quant, kind)
             }
@@ -163,6 +173,16 @@ impl Walk<'_> {
             ..pending.clone()
         };
         self.emit_tensor(&sum, name, quant)
+    }
+
+    /// A tensor as a result that takes another scale, before it is moved; one without a scale takes that of the result.
+    fn copied(&self, pending: &Pending, id: TensorId) -> Operand {
+        if self.drafts[id.index()].quant.is_none() {
+            return Operand::Tensor(id);
+        }
+        let image = self.tensor(id).shape();
+        let op = PendingOp::Copy(id);
+        Operand::Pending(Rc::new(pending_image(&pending.label, op, image, 4)))
     }
 
     /// Something that moves values and keeps their scale. Where its operand has no scale yet, that takes the one of the
@@ -271,6 +291,7 @@ impl Walk<'_> {
         let per_channel = draft.group_channels * draft.window.n_taps();
         let mut bias = Vec::with_capacity(draft.out_channels);
         for channel in 0..draft.out_channels {
+            draft.refine(channel, quant.scale);
             let weights = &draft.weights[channel * per_channel..][..per_channel];
             let sums = reach(weights, input.zero_point);
             bias.push(match draft.bias_of(channel, sums) {
@@ -478,7 +499,37 @@ fn reach(weights: &[i16], zero_point: i8) -> (i64, i64) {
     })
 }
 
+/// How far a bias in whole steps of the accumulator may be off, in steps of the output.
+const BIAS_ERROR: f64 = 1.0 / 1024.0;
+
 impl ConvDraft {
+    /// Multiplies the weights of a channel where its bias would be off as a whole number of its steps: the steps become
+    /// finer, and the sum stays the same.
+    fn refine(&mut self, channel: usize, y_scale: f32) {
+        let per_channel = self.group_channels * self.window.n_taps();
+        let weights = &mut self.weights[channel * per_channel..][..per_channel];
+        let largest = weights.iter().map(|w| w.unsigned_abs()).max().unwrap_or(0);
+        let bias = self.bias_steps[channel] + self.bias[channel] / self.scales[channel];
+        let off = |factor: i16| {
+            let steps = bias * f64::from(factor);
+            (steps - steps.round_ties_even()).abs() * self.scales[channel]
+                / (f64::from(factor) * f64::from(y_scale))
+        };
+        if largest == 0 || !bias.is_finite() || off(1) <= BIAS_ERROR {
+            return;
+        }
+        // A factor beyond eight bits makes the input be given several times, so it is the last resort.
+        let most = |bits: i16| bits / i16::try_from(largest).unwrap_or(i16::MAX);
+        let best = |limit: i16| (1..=limit).min_by(|&a, &b| off(a).total_cmp(&off(b)));
+        let mut factor = best(most(127)).unwrap_or(1);
+        if off(factor) > 64.0 * BIAS_ERROR {
+            factor = best(most(1270)).unwrap_or(factor);
+        }
+        weights.iter_mut().for_each(|weight| *weight *= factor);
+        self.bias_steps[channel] *= f64::from(factor);
+        self.scales[channel] /= f64::from(factor);
+    }
+
     /// The bias of `channel` in whole steps of the accumulator, if no sum that reaches as far as `sums` leaves int32.
     fn bias_of(&self, channel: usize, sums: (i64, i64)) -> Option<i32> {
         let real = self.bias[channel];

@@ -1,6 +1,6 @@
 //! What the host computes behind the device: the outputs of the graph, and the steps that lead to them.
 
-use super::{Walk, unexpected};
+use super::{Walk, identity_reals, unexpected};
 use crate::error::Reason;
 use crate::order::Order;
 use crate::value::{ConvDraft, HostValue, Pending, PendingOp, Quant, Value, View};
@@ -162,21 +162,16 @@ impl Walk<'_> {
 
     /// A float result that nothing quantises: from the integers before it, in real numbers.
     fn read_pending(&mut self, label: &str, pending: &Pending) -> Result<HostValue, Reason> {
-        let function = |results: &mut dyn Iterator<Item = f32>| {
-            let (lo, hi) = pending.range;
+        let function = |results: &mut dyn Iterator<Item = f64>| {
+            let (lo, hi) = (f64::from(pending.range.0), f64::from(pending.range.1));
             HostOperator::Lookup(results.map(|real| real.clamp(lo, hi)).collect())
         };
         let (x, operator) = match &pending.op {
             PendingOp::Copy(x) => {
                 let quant = self.quant_of(*x)?;
-                let mut reals = table_values().map(|code| quant.dequantise(code));
-                (*x, function(&mut reals))
+                (*x, function(&mut identity_reals(quant).into_iter()))
             }
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a float is what is asked for"
-            )]
-            PendingOp::Function(x, reals) => (*x, function(&mut reals.iter().map(|&r| r as f32))),
+            PendingOp::Function(x, reals) => (*x, function(&mut reals.iter().copied())),
             PendingOp::Conv(draft) => self.float_conv(pending, draft)?,
             PendingOp::AveragePool { x, window, counted } if *counted == window.pads => {
                 let draft = self.average(*x, pending.image, *window)?;
