@@ -294,7 +294,7 @@ fn stall_rows<'a>(artifact: &'a Artifact, layers: &[[LayerCycles; 4]]) -> Vec<St
 fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> String {
     let mut text = format!(
         "network `{}` on arch `{}`, device `{}`, memory {}, {}: {}\n",
-        ran.network,
+        ir::text::cell(&ran.network),
         ran.arch,
         ran.device,
         ran.memory,
@@ -343,7 +343,11 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         };
         let tensor = artifact.network.tensor(*id);
         let name = tensor.host.as_ref().map_or(&tensor.name, |view| &view.name);
-        let _ = writeln!(text, "output `{name}` of the first image: {shown}");
+        let _ = writeln!(
+            text,
+            "output `{}` of the first image: {shown}",
+            ir::text::cell(name)
+        );
     }
     if let Some(counters) = &ran.counters {
         let mut table = Table::new(["counter", "cycles"]);

@@ -410,7 +410,7 @@ fn fuzz_text(arch: &Arch, report: &fuzz::Report) -> String {
 pub(crate) fn text(verified: &Verified) -> String {
     let mut text = format!(
         "network `{}` on arch `{}`, {}: {}\n\n",
-        verified.network,
+        ir::text::cell(&verified.network),
         verified.arch,
         count(verified.images as u64, "image"),
         verified.data
