@@ -1,4 +1,6 @@
 //! What the user sees: results on standard output, progress and failures on standard error.
+//!
+//! Everything goes through [`ir::text`], for names and files may hold what a terminal obeys.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -7,7 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use ir::text;
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity,
+    SourceCode, SourceSpan,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -29,7 +35,11 @@ impl Console {
 
     /// Prints a part of the result for people; nothing when results are JSON.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
-        if self.json { Ok(()) } else { to_stdout(text) }
+        if self.json {
+            Ok(())
+        } else {
+            to_stdout(&text::screen(text))
+        }
     }
 
     /// Whether the result is printed as JSON.
@@ -45,16 +55,16 @@ impl Console {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         if self.json {
-            to_stdout(&format!("{:#}\n", with_header(command, value)))
+            json_to_stdout(command, value)
         } else {
-            to_stdout(&text())
+            to_stdout(&text::screen(&text()))
         }
     }
 
     /// Prints a line about what is going on.
     pub(crate) fn note(&self, text: &str) {
         // Whoever closes standard error does not want to know.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", text::screen(text));
     }
 
     /// A progress bar of `length` steps; invisible unless standard error is a terminal.
@@ -77,17 +87,14 @@ impl Console {
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        bar.set_message(message.to_owned());
+        bar.set_message(text::cell(message).into_owned());
         bar
     }
 
     /// Prints why a command ended without its work done.
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.json {
-            let _ = to_stdout(&format!(
-                "{:#}\n",
-                with_header("error", &failure_json(failure))
-            ));
+            let _ = json_to_stdout("error", &failure_json(failure));
         }
         let _ = write!(io::stderr(), "{}", rendered(failure.report.as_ref()));
     }
@@ -133,6 +140,136 @@ pub(crate) fn diagnostic_json(diagnostic: &dyn Diagnostic) -> Value {
     })
 }
 
+/// A diagnostic with all its texts as a screen may show them, which leaves colours to whoever renders it.
+#[derive(Debug)]
+struct Shown {
+    message: String,
+    code: Option<String>,
+    severity: Option<Severity>,
+    help: Option<String>,
+    labels: Vec<LabeledSpan>,
+    source: Option<NamedSource<String>>,
+    related: Vec<Shown>,
+    cause: Option<Box<Shown>>,
+    /// Whether the cause is a diagnostic of its own, with a code and help.
+    cause_is_diagnostic: bool,
+}
+
+impl Shown {
+    fn of(diagnostic: &dyn Diagnostic) -> Shown {
+        let text = |text: &dyn std::fmt::Display| text::screen(&text.to_string()).into_owned();
+        let label = |label: LabeledSpan| {
+            LabeledSpan::new_with_span(label.label().map(|l| text(&l)), *label.inner())
+        };
+        Shown {
+            message: text(&diagnostic),
+            code: diagnostic.code().map(|code| text(&code)),
+            severity: diagnostic.severity(),
+            help: diagnostic.help().map(|help| text(&help)),
+            labels: diagnostic
+                .labels()
+                .into_iter()
+                .flatten()
+                .map(label)
+                .collect(),
+            source: diagnostic.source_code().and_then(masked),
+            related: diagnostic
+                .related()
+                .into_iter()
+                .flatten()
+                .map(Shown::of)
+                .collect(),
+            cause: diagnostic
+                .diagnostic_source()
+                .map(Shown::of)
+                .or_else(|| diagnostic.source().map(Shown::of_cause))
+                .map(Box::new),
+            cause_is_diagnostic: diagnostic.diagnostic_source().is_some(),
+        }
+    }
+
+    fn of_cause(error: &dyn std::error::Error) -> Shown {
+        Shown {
+            message: text::screen(&error.to_string()).into_owned(),
+            code: None,
+            severity: None,
+            help: None,
+            labels: Vec::new(),
+            source: None,
+            related: Vec::new(),
+            cause: error.source().map(Shown::of_cause).map(Box::new),
+            cause_is_diagnostic: false,
+        }
+    }
+}
+
+/// The whole file, each hidden character as one that prints and is as long, so that places stay where they are.
+fn masked(source: &dyn SourceCode) -> Option<NamedSource<String>> {
+    let contents = source
+        .read_span(&SourceSpan::from(0..0), 0, usize::MAX)
+        .ok()?;
+    let mask = |c: char| match c {
+        '\n' | '\t' => c,
+        c if !text::is_hidden(c) => c,
+        c => ['?', '\u{bf}', '\u{fffd}', '\u{1f6ab}'][c.len_utf8() - 1],
+    };
+    let text = String::from_utf8_lossy(contents.data())
+        .chars()
+        .map(mask)
+        .collect();
+    let name = text::line(contents.name().unwrap_or("")).into_owned();
+    Some(NamedSource::new(name, text))
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Shown {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.cause.as_deref()?)
+    }
+}
+
+impl Diagnostic for Shown {
+    fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(self.code.as_ref()?))
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        self.severity
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(self.help.as_ref()?))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if self.labels.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.source.as_ref()?)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        if self.related.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.related.iter().map(|r| r as &dyn Diagnostic)))
+    }
+
+    fn diagnostic_source(&self) -> Option<&dyn Diagnostic> {
+        let cause = self.cause.as_deref().filter(|_| self.cause_is_diagnostic)?;
+        Some(cause)
+    }
+}
+
 /// A diagnostic as text, in colour where the terminal has it and the user has not set `NO_COLOR`.
 pub(crate) fn rendered(diagnostic: &dyn Diagnostic) -> String {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
@@ -142,10 +279,15 @@ pub(crate) fn rendered(diagnostic: &dyn Diagnostic) -> String {
     } else {
         GraphicalTheme::unicode()
     };
+    rendered_in(theme, diagnostic)
+}
+
+fn rendered_in(theme: GraphicalTheme, diagnostic: &dyn Diagnostic) -> String {
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_links(false)
         .with_width(100)
         .with_context_lines(1);
+    let shown = Shown::of(diagnostic);
     // Some messages already say what their cause says.
     let message = diagnostic.to_string();
     let repeats = diagnostic
@@ -157,9 +299,9 @@ pub(crate) fn rendered(diagnostic: &dyn Diagnostic) -> String {
         handler
     };
     let mut text = String::new();
-    match handler.render_report(&mut text, diagnostic) {
+    match handler.render_report(&mut text, &shown) {
         Ok(()) => text,
-        Err(_) => format!("{diagnostic}\n"),
+        Err(_) => format!("{shown}\n"),
     }
 }
 
@@ -179,6 +321,11 @@ extern "C" fn look() {
     // A copy can be made of every stream that is open.
     let copy = io::stdout().as_fd().try_clone_to_owned();
     IS_CLOSED.store(copy.is_err(), Ordering::Relaxed);
+}
+
+fn json_to_stdout(command: &str, value: &impl Serialize) -> Result<(), Failure> {
+    let json = format!("{:#}\n", with_header(command, value));
+    to_stdout(&text::json(&json))
 }
 
 /// Writes to standard output; a reader that has seen enough ends the program as quietly as it would end `cat`.
@@ -201,7 +348,7 @@ fn to_stdout(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// A table with aligned columns: text to the left, numbers to the right.
+/// A table with aligned columns: text to the left, numbers to the right; each cell as [`text::cell`] shows it.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -214,7 +361,9 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        let cells = cells.into_iter();
+        self.rows
+            .push(cells.map(|cell| text::cell(&cell).into_owned()).collect());
     }
 
     fn is_number(cell: &str) -> bool {
@@ -285,5 +434,63 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{} {noun}s", thousands(n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with a text everywhere that a user's text can be.
+    #[derive(Debug, thiserror::Error, Diagnostic)]
+    #[error("`{text}` is wrong")]
+    #[diagnostic(code(test::text), help("not {text}"))]
+    struct Hostile {
+        text: String,
+        #[source_code]
+        file: NamedSource<String>,
+        #[label("{text}")]
+        span: SourceSpan,
+        #[source]
+        cause: std::io::Error,
+        #[related]
+        related: Vec<Failing>,
+    }
+
+    #[derive(Debug, thiserror::Error, Diagnostic)]
+    #[error("{0}")]
+    struct Failing(String);
+
+    #[test]
+    fn nothing_of_a_users_text_acts_on_the_terminal() {
+        for text in text::hostile() {
+            let error = Hostile {
+                file: NamedSource::new(&text, format!("first\n{text}\nlast")),
+                span: (6..6 + text.len()).into(),
+                cause: std::io::Error::other(text.clone()),
+                related: vec![Failing(text.clone())],
+                text: text.clone(),
+            };
+            let rendered =
+                rendered_in(GraphicalTheme::unicode_nocolor(), &error).replace(['\n', '\t'], "");
+            assert_eq!(text::check(&rendered), Ok(()), "{rendered}");
+            let json = format!("{:#}", with_header("error", &diagnostic_json(&error)));
+            assert_eq!(text::check(&text::json(&json).replace('\n', "")), Ok(()));
+
+            let mut table = Table::new(["name", "size"]);
+            table.row([text, "1".to_owned()]);
+            let table = table.to_string();
+            assert_eq!(table.lines().count(), 2, "{table}");
+            assert_eq!(text::check(&table.replace('\n', "")), Ok(()), "{table}");
+        }
+    }
+
+    #[test]
+    fn places_in_files_stay_where_they_are() {
+        let text = "ä\u{1b}\u{85}\u{2028}\u{e0041}\n\tend";
+        let source = masked(&NamedSource::new("a\nb", text.to_owned())).expect("it can be read");
+        assert_eq!(source.inner(), "ä?\u{bf}\u{fffd}\u{1f6ab}\n\tend");
+        assert_eq!(source.inner().len(), text.len());
+        assert_eq!(source.name(), "a\\u{a}b");
     }
 }

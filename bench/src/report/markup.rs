@@ -4,8 +4,7 @@ use super::{Figure, Provenance};
 
 /// `text` with the characters that mean something in HTML and in attribute values replaced.
 ///
-/// Control characters, and those that turn the direction of the text around them, are shown as `U+FFFD`: a name must
-/// not be able to make the page read differently.
+/// What [`ir::text::is_hidden`] is shown as `U+FFFD`: a name must not be able to make the page read differently.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -24,9 +23,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// `c`, or `U+FFFD` for what would change how the text around it reads.
 pub(super) fn visible(c: char) -> char {
-    let turns =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if turns || c.is_control() {
+    if ir::text::is_hidden(c) {
         '\u{fffd}'
     } else {
         c
@@ -193,5 +190,19 @@ impl Table {
              <caption id=\"t{n}\"><b class=\"id\">Table {n}.</b> {caption}</caption>\n\
              {head}<tbody>\n{body}</tbody></table></div>\n"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text() {
+        for text in ir::text::hostile() {
+            let html = escape(&text);
+            assert_eq!(ir::text::check(&html.replace('\n', "")), Ok(()));
+            assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
+        }
     }
 }

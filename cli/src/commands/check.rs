@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use ir::arch::Arch;
 use ir::network::{HostType, Network, TensorId};
 use ir::op::Kind;
+use ir::text::{cell, line};
 use mapper::{Fits, Hooks, LayerFit, MapError};
 use miette::Diagnostic;
 use serde::Serialize;
@@ -273,7 +274,8 @@ fn fit_json(fit: &LayerFit) -> Value {
 fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
     let mut text = format!(
         "network `{}`, {:.16}\n",
-        checked.network, checked.network_hash
+        cell(&checked.network),
+        checked.network_hash
     );
     for (what, side) in [("input", &checked.inputs), ("output", &checked.outputs)] {
         for tensor in side {
@@ -283,6 +285,7 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
                 host_type,
                 quant,
             } = tensor;
+            let name = cell(name);
             let _ = write!(text, "{what} `{name}`: {host_type} {shape:?}");
             if let Some(Quant { scale, zero_point }) = quant {
                 let _ = write!(text, ", scale {scale}, zero point {zero_point}");
@@ -303,12 +306,12 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
     } else if let Some(operators) = checked.operators.as_object() {
         let list = operators
             .iter()
-            .map(|(name, n)| format!("{n} {name}"))
+            .map(|(name, n)| format!("{n} {}", cell(name)))
             .collect::<Vec<_>>();
         let _ = writeln!(text, "operators: {}", list.join(", "));
     }
     for step in &checked.host_steps {
-        let _ = writeln!(text, "left to the host: {step}");
+        let _ = writeln!(text, "left to the host: {}", cell(step));
     }
     match (problems.len() as u64, &checked.arch) {
         (0, None) => {
@@ -339,14 +342,14 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
                 let code = problem
                     .code()
                     .map_or_else(String::new, |code| format!(" [{code}]"));
-                let _ = writeln!(text, "  {problem}{code}");
+                let _ = writeln!(text, "  {}{code}", line(&problem.to_string()));
                 // A list of what is supported is not said twice in a row.
                 let help = problem
                     .help()
                     .map(|help| help.to_string())
                     .filter(|help| helped.as_ref() != Some(help));
                 if let Some(help) = help {
-                    let _ = writeln!(text, "    help: {help}");
+                    let _ = writeln!(text, "    help: {}", line(&help));
                     helped = Some(help);
                 }
             }

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             "wrote `{}`: {} B, `{}` on `{}`, {} instructions, {} of {} words of memory\n{}",
             args.output.display(),
             thousands(bytes.len() as u64),
-            artifact.network.name,
+            ir::text::cell(&artifact.network.name),
             artifact.arch.name,
             thousands(program.instructions.len() as u64),
             thousands(program.memory_words.into()),

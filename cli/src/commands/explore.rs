@@ -192,7 +192,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         let of = count(points.len() as u64, "point").replace(&n, "").trim().to_owned();
         format!(
             "network `{}`, {n} {of} around arch `{}`, memory {} (all numbers simulated in timing mode)\n\n{}",
-            loaded.network.name,
+            ir::text::cell(&loaded.network.name),
             base.name,
             args.memory.name(),
             print::table(&points)

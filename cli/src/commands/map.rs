@@ -282,7 +282,11 @@ fn layer_json(
 }
 
 fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
-    let mut text = format!("network `{}` on arch `{}`\n", mapped.network, mapped.arch);
+    let mut text = format!(
+        "network `{}` on arch `{}`\n",
+        ir::text::cell(mapped.network),
+        mapped.arch
+    );
     for (layer, mapping) in compiled.layers.iter().zip(&compiled.schedule.mappings) {
         let _ = write!(text, "\n{mapping}");
         let cost = layer.cost;
@@ -324,7 +328,7 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
     };
     let _ = writeln!(text, "\nresidency: {proven}");
     for run in &mapped.depth_first {
-        let _ = writeln!(text, "depth first: {}", run.join(", "));
+        let _ = writeln!(text, "depth first: {}", ir::text::line(&run.join(", ")));
     }
     text += &additions::text(&mapped.additions);
     let instructions = thousands(mapped.instructions as u64);

@@ -371,7 +371,7 @@ pub(super) fn shortened(values: &Value) -> String {
 fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> String {
     let mut text = format!(
         "network `{}` on arch `{}`, device `{}`, memory {}, {}: {}\n",
-        ran.network,
+        ir::text::cell(&ran.network),
         ran.arch,
         ran.device,
         ran.memory,
@@ -418,7 +418,8 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         } else {
             "image"
         };
-        let _ = writeln!(text, "output `{}` of the first {of}: {shown}", output.name);
+        let name = ir::text::cell(&output.name);
+        let _ = writeln!(text, "output `{name}` of the first {of}: {shown}");
     }
     if let Some(counters) = &ran.counters {
         let mut table = Table::new(["counter", "cycles"]);

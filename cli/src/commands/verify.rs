@@ -548,7 +548,7 @@ pub(crate) fn figures(verified: &Verified) -> String {
 pub(crate) fn text(verified: &Verified) -> String {
     let mut text = format!(
         "network `{}` on arch `{}`, {}: {}\n\n",
-        verified.network,
+        ir::text::cell(&verified.network),
         verified.arch,
         count(verified.images as u64, "image"),
         verified.data
