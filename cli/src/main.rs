@@ -11,6 +11,7 @@ mod failure;
 mod gather;
 mod input;
 mod interrupt;
+mod limits;
 mod output;
 
 use std::process::ExitCode;

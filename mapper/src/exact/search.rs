@@ -33,7 +33,6 @@ use std::rc::Rc;
 
 use ir::workload::MAX_RANKS;
 
-use super::{Steps, Stop};
 use super::bound::{Bounds, Form, MAX_NODES, Traffic};
 use super::certificate::{Certificate, StopReason};
 use super::cost::{Cost, evaluate, extent, fills, seen};
@@ -41,6 +40,7 @@ use super::goal::Goal;
 use super::nest::{Nest, Pieces, Step, cuts, last_loop, tile};
 use super::problem::{Mask, Operand, Problem, members};
 use super::space::{Node, Sizes, Split, distinct_splits, placements};
+use super::{Steps, Stop};
 
 /// A nest with its cost.
 #[derive(Clone, Debug)]
@@ -225,7 +225,11 @@ impl Plan {
             let walked = frame.walk(Scope::Above, &mut goal, &mut soon, &mut certificate);
             Some(walked.map_or(0.0, |()| goal.0 - frame.form().least(&least).0))
         };
-        let more: Vec<f64> = self.placements.iter().map(&mut more).collect::<Option<_>>()?;
+        let more: Vec<f64> = self
+            .placements
+            .iter()
+            .map(&mut more)
+            .collect::<Option<_>>()?;
         let raised = |choice: &Choice| Choice {
             energy: choice.energy + more[choice.placement],
             ..*choice

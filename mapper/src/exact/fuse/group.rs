@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Steps, Stop};
 use super::super::cost::{extent, held_bits};
 use super::super::goal::SAME;
 use super::super::nest::{Step, Tile, last_loop, tile};
 use super::super::problem::{Problem, members};
 use super::super::search::Point;
+use super::super::{Steps, Stop};
 use super::FusionCertificate;
 use super::flow::Flow;
 use super::hull::{Aim, Corner, Hull};

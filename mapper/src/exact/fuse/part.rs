@@ -147,12 +147,7 @@ impl<'a> Parts<'a> {
     }
 
     /// At least the energy and the cycles of an einsum, wherever its operands are exchanged; none if it was stopped.
-    pub(crate) fn least(
-        &mut self,
-        einsum: usize,
-        flows: &[Flow],
-        stop: &mut Stop,
-    ) -> Option<Sum> {
+    pub(crate) fn least(&mut self, einsum: usize, flows: &[Flow], stop: &mut Stop) -> Option<Sum> {
         let on_chip = flows.iter().filter(|f| f.memory.is_some());
         let part = self.exchanging(einsum, on_chip, stop)?;
         Some(self.floor(einsum, part))
@@ -199,12 +194,7 @@ impl Below {
 }
 
 impl Part {
-    fn new(
-        problem: Problem,
-        splits: Rc<Vec<Split>>,
-        aim: Aim,
-        stop: &mut Stop,
-    ) -> Option<Part> {
+    fn new(problem: Problem, splits: Rc<Vec<Split>>, aim: Aim, stop: &mut Stop) -> Option<Part> {
         let plan = Plan::new(&problem, splits, stop)?;
         let least = |of: fn(&Choice) -> f64| {
             let costs = plan.choices.iter().map(of);
