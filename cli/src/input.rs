@@ -58,7 +58,7 @@ const TREES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Something that a file of another tool says and that has no effect here.
+/// Something that a file of another tool says and that has no effect here, or that it leaves open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Ignored {
     file: String,
@@ -77,9 +77,7 @@ impl Ignored {
             reason,
         } in ignored
         {
-            console.note(&format!(
-                "warning: {file}, line {line}: `{key}` has no effect: {reason}"
-            ));
+            console.note(&format!("warning: {file}, line {line}, `{key}`: {reason}"));
         }
     }
 }
