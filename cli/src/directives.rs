@@ -25,6 +25,11 @@ pub(crate) struct DirectiveArgs {
 const FILE_BYTES: u64 = 1 << 20;
 
 impl DirectiveArgs {
+    /// Whether any is given.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.files.is_empty() || !self.pins.is_empty()
+    }
+
     /// Reads all directives; what they leave unsaid about `network` goes to standard error.
     pub(crate) fn read(&self, network: &Network, console: &Console) -> Result<Directed, Failure> {
         let mut directives = Vec::new();

@@ -168,6 +168,20 @@ pub(crate) enum CliError {
         what: String,
         command: &'static str,
     },
+    /// The limit of time came before anything was found.
+    #[error("nothing found within the time limit of {seconds} s")]
+    #[diagnostic(
+        code(cli::time_limit),
+        help("give `--time-limit` more seconds, or map less at once")
+    )]
+    TimeLimit { seconds: f64 },
+    /// The limit of memory came before anything was found.
+    #[error("nothing found in the memory allowed: {held} MiB held, the limit is {limit} MiB")]
+    #[diagnostic(
+        code(cli::memory_limit),
+        help("give `--memory-limit` more, or map less at once")
+    )]
+    MemoryLimit { held: u64, limit: u64 },
     /// The user stopped the command.
     #[error("interrupted")]
     #[diagnostic(code(cli::interrupted))]

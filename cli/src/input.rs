@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use foreign::Foreign;
 use host_runtime::Artifact;
-
 use ir::arch::{Arch, Attachment, Counters, Host};
 use ir::memory::MemoryModel;
 use ir::network::{HostType, HostValues, Network, TensorId};
 use ir::tree::Tree;
 use ir::workload::Workload;
 use onnx::dataset::Npz;
+use serde::Serialize;
 
 use crate::console::{Console, count as counted};
 use crate::failure::{CliError, Code, Failure};
@@ -62,8 +63,49 @@ const TREES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Something that a file of another tool says and that has no effect here, or that it leaves open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Ignored {
+    file: String,
+    line: usize,
+    key: String,
+    reason: String,
+}
+
+impl Ignored {
+    /// Says on standard error what of `ignored` has no effect.
+    pub(crate) fn note(ignored: &[Ignored], console: &Console) {
+        for Ignored {
+            file,
+            line,
+            key,
+            reason,
+        } in ignored
+        {
+            console.note(&format!("warning: {file}, line {line}, `{key}`: {reason}"));
+        }
+    }
+}
+
+/// Reads a file of another tool, and adds what has no effect to `ignored` once.
+fn foreign(name: &str, text: &str, ignored: &mut Vec<Ignored>) -> Result<Foreign, Failure> {
+    let foreign = foreign::read(name, text)?;
+    for finding in &foreign.ignored {
+        let entry = Ignored {
+            file: name.to_owned(),
+            line: finding.line,
+            key: finding.key.clone(),
+            reason: finding.message.clone(),
+        };
+        if !ignored.contains(&entry) {
+            ignored.push(entry);
+        }
+    }
+    Ok(foreign)
+}
+
 /// The tree of a bundled one's name or a file's path; none if it is an arch of the template family, or neither.
-pub(crate) fn tree(name: &str) -> Result<Option<Tree>, Failure> {
+pub(crate) fn tree(name: &str, ignored: &mut Vec<Ignored>) -> Result<Option<Tree>, Failure> {
     if let Some((name, text)) = TREES.iter().find(|(tree, _)| *tree == name) {
         return Ok(Some(ir::tree::read(&format!("{name}.toml"), text)?));
     }
@@ -78,7 +120,7 @@ pub(crate) fn tree(name: &str) -> Result<Option<Tree>, Failure> {
     if !is_yaml(path) {
         return Ok(None);
     }
-    let foreign = foreign::read(name, &text)?;
+    let foreign = foreign(name, &text, ignored)?;
     match foreign.tree {
         Some(tree) => Ok(Some(tree)),
         None => Err(Failure::usage(
@@ -92,7 +134,10 @@ pub(crate) fn tree(name: &str) -> Result<Option<Tree>, Failure> {
 }
 
 /// The einsums of a file: a workload, one of another tool, or the operators of a network.
-pub(crate) fn workload(args: &NetworkArgs) -> Result<Workload, Failure> {
+pub(crate) fn workload(
+    args: &NetworkArgs,
+    ignored: &mut Vec<Ignored>,
+) -> Result<Workload, Failure> {
     let path = Path::new(&args.network);
     let is_toml = path.extension().is_some_and(|e| e == "toml");
     if (is_toml || is_yaml(path)) && !args.dims.is_empty() {
@@ -105,7 +150,7 @@ pub(crate) fn workload(args: &NetworkArgs) -> Result<Workload, Failure> {
         return Ok(ir::workload::read(&args.network, &text(path, ARCH_BYTES)?)?);
     }
     if is_yaml(path) {
-        let foreign = foreign::read(&args.network, &text(path, ARCH_BYTES)?)?;
+        let foreign = foreign(&args.network, &text(path, ARCH_BYTES)?, ignored)?;
         return foreign.workload.ok_or_else(|| {
             Failure::usage(
                 format!(
@@ -677,7 +722,7 @@ mod tests {
                 dims: Vec::new(),
             };
             let loaded = args.load().expect("it is in the zoo");
-            let einsums = workload(&args).expect("it is in the zoo");
+            let einsums = workload(&args, &mut Vec::new()).expect("it is in the zoo");
             assert_eq!(einsums, Workload::of(&loaded.network));
         }
     }

@@ -12,6 +12,7 @@ mod failure;
 mod gather;
 mod input;
 mod interrupt;
+mod limits;
 mod oracle;
 mod output;
 

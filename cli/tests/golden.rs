@@ -163,6 +163,35 @@ fn prepare(tmp: &Path) {
         "both.directives",
         b"directives 1\noperator=conv r=3: dataflow=weight_stationary tile_rows=2\nfc: group_tiles=99\ngemm*: output=spills\n",
     );
+    // Indices so far apart that no tile fits, which takes long to find out.
+    write(
+        "apart.toml",
+        b"format = 1\nname = \"w\"\n[[einsum]]\nname = \"e\"\nequation = \"O[p] += I[65535*p+65535*r] * W[r]\"\nranks = { p = 1000, r = 1000 }\n",
+    );
+    let gemm = |i: usize| {
+        let next = i + 1;
+        format!(
+            "[[einsum]]\nname = \"e{i}\"\nequation = \"T{next}[m, n] += T{i}[m, k] * W{i}[k, n]\"\nranks = {{ m = 64, n = 64, k = 64 }}\n"
+        )
+    };
+    let gemms: String = (0..20).map(gemm).collect();
+    write(
+        "chain.toml",
+        format!("format = 1\nname = \"chain\"\n{gemms}").as_bytes(),
+    );
+    let memory = |i: usize| {
+        format!(
+            "[[component]]\nclass = \"memory\"\nname = \"b{i}\"\nsize_bits = 4096\nmay_bypass = [\"input\", \"weights\", \"output\"]\n"
+        )
+    };
+    let memories: String = (0..6).map(memory).collect();
+    let tree = fs::read_to_string(root().join("examples/trees/one_buffer.toml"))
+        .expect("one_buffer is there");
+    let fanout = "[[component]]\nclass = \"fanout\"\n";
+    write(
+        "bypassed.toml",
+        tree.replacen(fanout, &(memories + fanout), 1).as_bytes(),
+    );
     write("not.npz", b"no archive");
     let zeros = vec![0.0_f64; 3 * 64];
     let pixel = |value| {
@@ -392,6 +421,50 @@ fn reference_page_is_current() {
         committed == text,
         "docs/reference/cli.md is stale: run UPDATE_EXPECT=1 cargo test -p tilewright"
     );
+}
+
+/// Limits end a search wherever it is: what is listed before it, and groups of einsums, take hours and gigabytes here.
+#[test]
+fn limits_end_every_search() {
+    for (command, expected) in [
+        ("map $TMP/apart.toml --arch one_buffer --time-limit 0.3", 1),
+        ("map $TMP/apart.toml --arch one_buffer --memory-limit 1K", 7),
+        (
+            "map $TMP/apart.toml --arch one_buffer --fuse --time-limit 0.3",
+            1,
+        ),
+        (
+            "map $TMP/apart.toml --arch one_buffer --pareto --time-limit 0.3",
+            1,
+        ),
+        (
+            "map $TMP/chain.toml --arch $TMP/bypassed.toml --time-limit 1",
+            1,
+        ),
+        (
+            "map $TMP/chain.toml --arch $TMP/bypassed.toml --memory-limit 100M",
+            7,
+        ),
+        (
+            "map $TMP/chain.toml --arch one_buffer --fuse --time-limit 20",
+            0,
+        ),
+        ("map digits --arch nano --time-limit 0", 1),
+        ("map digits --arch nano --memory-limit 1K", 7),
+    ] {
+        let tmp = tempfile::tempdir().expect("there is room");
+        prepare(tmp.path());
+        let output = run(&format!("tilewright {command} --no-cache"), tmp.path());
+        let shown = shown(&output);
+        assert_eq!(output.status.code(), Some(expected), "{command}\n{shown}");
+        assert!(!shown.contains("0 cycles in all"), "{command}\n{shown}");
+        let reason = match expected {
+            0 => "stopped by the time limit",
+            1 => "cli::time_limit",
+            _ => "cli::memory_limit",
+        };
+        assert!(shown.contains(reason), "{command}\n{shown}");
+    }
 }
 
 /// The loop nests of the bundled network, as `map -o` writes them.

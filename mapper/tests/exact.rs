@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use ir::tree::Tree;
+use ir::tree::{Component, Memory, Tree};
 use ir::workload::Workload;
-use mapper::exact::{Model, Objective, map};
+use mapper::exact::{Model, Objective, StopReason, map};
 
 fn tree(name: &str) -> Tree {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,5 +49,37 @@ fn gemms_on_gemmini() {
             (ours / edp - 1.0).abs() < 1e-6,
             "{m}x{n}x{k}: {ours:e}, not {edp:e}"
         );
+    }
+}
+
+/// What is listed before the search is stopped like the search.
+#[test]
+fn listing_is_stopped() {
+    let mut tree = tree("one_buffer");
+    let Component::Memory(buffer) = tree.components[1].clone() else {
+        panic!("it is a memory")
+    };
+    let small = |i: usize| {
+        Component::Memory(Memory {
+            name: format!("b{i}"),
+            may_bypass: buffer.keeps.clone(),
+            ..buffer.clone()
+        })
+    };
+    tree.components.splice(2..2, (0..5).map(small));
+    let workload = gemm(4, 4, 4);
+    for most in [1, 10, 100] {
+        let mut asked = 0;
+        let mut stop = |nodes| {
+            assert_eq!(nodes, 0, "the search has begun");
+            asked += 1;
+            asked >= most
+        };
+        let einsum = &workload.einsums[0];
+        let found = map(einsum, &tree, Model::MACHINE, Objective::Energy, &mut stop);
+        let found = found.expect("it fits");
+        assert_eq!(found.best, None);
+        assert_eq!(found.certificate.stop, StopReason::Stopped);
+        assert_eq!(asked, most, "it went on");
     }
 }

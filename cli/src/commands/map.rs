@@ -20,7 +20,8 @@ use crate::console::{Console, thousands};
 use crate::directives::{Directed, DirectiveArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, memory_model};
-use crate::{interrupt, output};
+use crate::limits::LimitArgs;
+use crate::output;
 
 /// Find the best mapping of each layer, with its cost and a certificate
 #[derive(Debug, clap::Args)]
@@ -50,9 +51,11 @@ pub(crate) struct MappingArgs {
     pub(crate) objective: ObjectiveArg,
     #[command(flatten)]
     directives: DirectiveArgs,
-    /// The memory behind the port that the cost model assumes: `m0`, `m1` or `m2`
-    #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
-    memory: MemoryModel,
+    /// The memory behind the port that the cost model assumes: `m0`, `m1` or `m2`; `m1` unless given
+    #[arg(long, value_name = "MODEL", value_parser = memory_model)]
+    memory: Option<MemoryModel>,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     cache: CacheArgs,
 }
@@ -77,7 +80,7 @@ impl MappingArgs {
         };
         mapper::Options {
             objective,
-            memory: self.memory,
+            memory: self.memory(),
             ..mapper::Options::default()
         }
     }
@@ -92,7 +95,7 @@ impl MappingArgs {
     }
 
     pub(crate) fn memory(&self) -> MemoryModel {
-        self.memory
+        self.memory.unwrap_or(MemoryModel::M1)
     }
 
     pub(crate) fn arch(&self) -> Result<Arch, Failure> {
@@ -123,16 +126,16 @@ impl MappingArgs {
             directives: directed.directives.clone(),
             ..self.options()
         };
-        compile(network, arch, &options, &self.cache, console)
+        compile(network, arch, &options, self, console)
     }
 }
 
-/// Maps and lowers the network, with a progress bar, until it is done or the user has enough.
-pub(crate) fn compile(
+/// Maps and lowers the network, with a progress bar, until it is done, a limit is reached or the user has enough.
+fn compile(
     network: &Network,
     arch: &Arch,
     options: &mapper::Options,
-    cache: &CacheArgs,
+    MappingArgs { limits, cache, .. }: &MappingArgs,
     console: &Console,
 ) -> Result<Compiled, Failure> {
     let bar = console.bar(
@@ -140,15 +143,16 @@ pub(crate) fn compile(
         &format!("mapping {} to {}", network.name, arch.name),
     );
     let cache = cache.open(console);
+    let budget = limits.start();
     let hooks = Hooks {
         cache: &*cache,
         progress: &|progress| bar.set_position(progress.done as u64),
-        stop: &interrupt::requested,
+        stop: &|| budget.is_spent(),
     };
     let compiled = mapper::compile_with(network, arch, options, &hooks);
     bar.finish_and_clear();
     match compiled {
-        Err(MapError::Stopped) => Err(Failure::interrupted()),
+        Err(MapError::Stopped) => Err(budget.nothing_found()),
         compiled => Ok(compiled?),
     }
 }
@@ -174,20 +178,50 @@ struct Mapped<'a> {
     layers: Vec<Value>,
 }
 
+/// An option that the other kind of `--arch` has.
+fn no_effect(option: &str, here: &str, there: &str) -> Failure {
+    Failure::usage(
+        format!("`{option}` has no effect on {here}"),
+        format!("leave `{option}` out, or give `--arch` {there}, which takes it"),
+    )
+}
+
+impl Args {
+    /// Refuses options that only archs have.
+    fn takes_tree(&self) -> Result<(), Failure> {
+        let given = [
+            (self.explain, "--explain"),
+            (self.mapping.directives.is_given(), "--directives or --pin"),
+            (self.mapping.memory.is_some(), "--memory"),
+        ];
+        match given.iter().find(|(is_given, _)| *is_given) {
+            Some((_, option)) => Err(no_effect(
+                option,
+                "a tree",
+                "an arch of the template family (`nano`, `edge`, `both` or a file)",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
-    if let Some(tree) = input::tree(&args.mapping.arch)? {
-        let objective = args.mapping.objective;
-        return map_tree::run(
-            &args.network,
-            &tree,
-            objective,
-            &args.tree,
-            &args.mapping.cache,
-            args.output.as_deref(),
-            console,
-        );
+    let mut ignored = Vec::new();
+    if let Some(tree) = input::tree(&args.mapping.arch, &mut ignored)? {
+        args.takes_tree()?;
+        let search = map_tree::Search {
+            objective: args.mapping.objective,
+            args: &args.tree,
+            limits: &args.mapping.limits,
+            cache: &args.mapping.cache,
+            file: args.output.as_deref(),
+        };
+        return map_tree::run(&args.network, &tree, ignored, &search, console);
     }
     let arch = args.mapping.arch()?;
+    if let Some(option) = args.tree.given() {
+        return Err(no_effect(option, "an arch", "a tree"));
+    }
     let loaded = args.network.load()?;
     let directed = args.mapping.directed(&loaded.network, console)?;
     let options = mapper::Options {
@@ -195,13 +229,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         explain: args.explain,
         ..args.mapping.options()
     };
-    let compiled = compile(
-        &loaded.network,
-        &arch,
-        &options,
-        &args.mapping.cache,
-        console,
-    )?;
+    let compiled = compile(&loaded.network, &arch, &options, &args.mapping, console)?;
     if let Some(path) = &args.output {
         output::write(path, compiled.schedule.to_string())?;
     }

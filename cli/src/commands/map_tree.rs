@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use ir::mapping::Schedule;
 use ir::tree::Tree;
@@ -18,21 +17,19 @@ use super::map::ObjectiveArg;
 use crate::cache::CacheArgs;
 use crate::console::{Console, thousands};
 use crate::failure::{Failure, Outcome};
-use crate::input::{self, NetworkArgs};
+use crate::input::{self, Ignored, NetworkArgs};
+use crate::limits::{Budget, LimitArgs};
 use crate::{interrupt, output};
 
 /// Options that only trees have.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TreeArgs {
-    /// What is charged on a tree
-    #[arg(long, default_value = "machine")]
-    model: ModelArg,
+    /// What is charged on a tree; what a machine does unless given
+    #[arg(long)]
+    model: Option<ModelArg>,
     /// Only tiles that divide their rank, on a tree
     #[arg(long)]
     perfect: bool,
-    /// Stop the search on a tree after this many seconds and print the best so far with its gap
-    #[arg(long, value_name = "SECONDS")]
-    time_limit: Option<f64>,
     /// Let einsums share loops and keep tensors on chip between them, on a tree
     #[arg(long, conflicts_with_all = ["replay", "output"])]
     fuse: bool,
@@ -42,6 +39,21 @@ pub(crate) struct TreeArgs {
     /// Count what the nests of this schedule file cost on a tree, instead of searching
     #[arg(long, value_name = "FILE", conflicts_with_all = ["time_limit", "output"])]
     replay: Option<PathBuf>,
+}
+
+impl TreeArgs {
+    /// An option of trees that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.model.is_some(), "--model"),
+            (self.perfect, "--perfect"),
+            (self.fuse, "--fuse"),
+            (self.pareto, "--pareto"),
+            (self.replay.is_some(), "--replay"),
+        ];
+        let given = given.into_iter().find(|(is_given, _)| *is_given);
+        given.map(|(_, option)| option)
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -59,11 +71,17 @@ struct Subject {
     tree: String,
     tree_hash: String,
     model: Model,
+    /// What files of other tools say and has no effect.
+    ignored: Vec<Ignored>,
+    /// What stopped the search before its end.
+    stopped_by: Option<String>,
 }
 
 impl Subject {
-    fn new(workload: &Workload, tree: &Tree, model: Model) -> Subject {
+    fn new(workload: &Workload, tree: &Tree, model: Model, ignored: Vec<Ignored>) -> Subject {
         Subject {
+            ignored,
+            stopped_by: None,
             workload: workload.name.clone(),
             tree: tree.name.clone(),
             tree_hash: format!("{:016x}", tree.hash()),
@@ -77,24 +95,36 @@ struct Mapped {
     #[serde(flatten)]
     subject: Subject,
     objective: Objective,
-    /// Over all einsums, as often as they occur, one after the other.
-    modelled_energy_pj: f64,
-    modelled_cycles: f64,
+    /// Over all einsums, as often as they occur, one after the other; none if the search was stopped before it found a
+    /// nest of each.
+    modelled_energy_pj: Option<f64>,
+    modelled_cycles: Option<f64>,
     /// Whether every search came to its end.
     proven: bool,
     einsums: Vec<Value>,
 }
 
+/// How a tree is searched.
+pub(crate) struct Search<'a> {
+    pub(crate) objective: ObjectiveArg,
+    pub(crate) args: &'a TreeArgs,
+    pub(crate) limits: &'a LimitArgs,
+    pub(crate) cache: &'a CacheArgs,
+    /// Where the loop nests go.
+    pub(crate) file: Option<&'a Path>,
+}
+
+/// Maps `network` to `tree`, whose file says what is in `ignored` in vain.
 pub(crate) fn run(
     network: &NetworkArgs,
     tree: &Tree,
-    objective: ObjectiveArg,
-    args: &TreeArgs,
-    cache: &CacheArgs,
-    file: Option<&Path>,
+    mut ignored: Vec<Ignored>,
+    search: &Search,
     console: &Console,
 ) -> Result<Outcome, Failure> {
-    let objective = match objective {
+    let budget = search.limits.start();
+    let args = search.args;
+    let objective = match search.objective {
         ObjectiveArg::Cycles => Objective::Latency,
         ObjectiveArg::Energy => Objective::Energy,
         ObjectiveArg::EnergyDelay => Objective::EnergyDelay,
@@ -103,25 +133,24 @@ pub(crate) fn run(
             return Err(Failure::usage("trees have no objective `traffic`", help));
         }
     };
-    let model = match args.model {
+    let model = match args.model.unwrap_or(ModelArg::Machine) {
         ModelArg::Machine => Model {
             perfect: args.perfect,
             ..Model::MACHINE
         },
         ModelArg::Accelforge => Model::ACCELFORGE,
     };
-    let workload = input::workload(network)?;
+    let workload = input::workload(network, &mut ignored)?;
+    Ignored::note(&ignored, console);
+    let mut subject = Subject::new(&workload, tree, model, ignored);
     if let Some(file) = &args.replay {
-        return replay(&workload, tree, model, file, console);
+        return replay(&workload, tree, subject, file, console);
     }
     let spinner = console.spinner(&format!("mapping {} to {}", workload.name, tree.name));
     // Ctrl-C is no failure here: the best so far is printed with its gap.
     interrupt::allow(60);
-    #[expect(clippy::disallowed_methods, reason = "a time limit is the user's wish")]
-    let start = Instant::now();
-    let limit = args.time_limit.map(Duration::from_secs_f64);
-    let stop = |_| interrupt::requested() || limit.is_some_and(|limit| start.elapsed() > limit);
-    let cache = cache.open(console);
+    let stop = |_| budget.is_spent();
+    let cache = search.cache.open(console);
     let hooks = Hooks {
         cache: &*cache,
         stop: &stop,
@@ -129,13 +158,21 @@ pub(crate) fn run(
     if args.fuse {
         let fused = exact::fuse(&workload, tree, model, objective, &hooks)?;
         spinner.finish_and_clear();
-        return print_fused(&workload, tree, model, objective, fused.as_ref(), console);
+        let Some(fused) = fused else {
+            return Err(budget.nothing_found());
+        };
+        subject.stopped_by = stopped_by(&budget);
+        return print_fused(&workload, tree, subject, objective, &fused, console);
     }
     if args.pareto {
         let fronts = exact::pareto_workload(&workload, tree, model, &hooks);
         let fronts = fronts.into_iter().collect::<Result<Vec<_>, _>>()?;
         spinner.finish_and_clear();
-        return print_fronts(&workload, tree, model, &fronts, console);
+        if fronts.iter().all(|(points, _)| points.is_empty()) && !fronts.is_empty() {
+            return Err(budget.nothing_found());
+        }
+        subject.stopped_by = stopped_by(&budget);
+        return print_fronts(&workload, subject, &fronts, console);
     }
     let found = exact::map_workload(&workload, tree, model, objective, &hooks);
     let mut parts = Vec::new();
@@ -150,7 +187,11 @@ pub(crate) fn run(
         });
     }
     spinner.finish_and_clear();
-    if let Some(file) = file {
+    if parts.iter().all(|part| part.found.best.is_none()) && !parts.is_empty() {
+        return Err(budget.nothing_found());
+    }
+    subject.stopped_by = stopped_by(&budget);
+    if let Some(file) = search.file {
         let mappings = parts
             .iter()
             .filter_map(|p| Some(p.found.best.as_ref()?.mapping.clone()));
@@ -161,12 +202,12 @@ pub(crate) fn run(
         };
         output::write(file, schedule.to_string())?;
     }
-    let sum = |of: fn(&Cost) -> f64| -> f64 {
+    let sum = |of: fn(&Cost) -> f64| -> Option<f64> {
         let part = |p: &Part| Some(of(&p.found.best.as_ref()?.cost) * p.einsum.repeat as f64);
-        parts.iter().filter_map(part).sum()
+        parts.iter().map(part).sum()
     };
     let mapped = Mapped {
-        subject: Subject::new(&workload, tree, model),
+        subject,
         objective,
         modelled_energy_pj: sum(|c| c.energy_pj),
         modelled_cycles: sum(|c| c.cycles),
@@ -176,7 +217,17 @@ pub(crate) fn run(
         einsums: parts.iter().map(|p| p.json(tree, objective)).collect(),
     };
     console.result("map", &mapped, || text(&mapped, &parts, tree))?;
-    Ok(Outcome::Good)
+    Ok(Outcome::good_if(mapped.modelled_cycles.is_some()))
+}
+
+fn stopped_by(budget: &Budget) -> Option<String> {
+    Some(budget.reached()?.to_string())
+}
+
+/// The line of a result that says what stopped the search.
+fn stopped_line(subject: &Subject) -> String {
+    let by = subject.stopped_by.as_ref();
+    by.map_or(String::new(), |by| format!("stopped by {by}\n"))
 }
 
 #[derive(Serialize)]
@@ -191,8 +242,7 @@ struct Fronts {
 
 fn print_fronts(
     workload: &Workload,
-    tree: &Tree,
-    model: Model,
+    subject: Subject,
     fronts: &[(Vec<Nest>, Certificate)],
     console: &Console,
 ) -> Result<Outcome, Failure> {
@@ -207,7 +257,7 @@ fn print_fronts(
         })
     };
     let json = Fronts {
-        subject: Subject::new(workload, tree, model),
+        subject,
         proven: fronts.iter().all(|(_, certificate)| is_proven(certificate)),
         holds: HOLDS,
         einsums: workload.einsums.iter().zip(fronts).map(einsum).collect(),
@@ -245,10 +295,11 @@ fn print_fronts(
                 points.len()
             );
         }
-        text + "the nests themselves are in `--json`\n"
+        text + &stopped_line(&json.subject) + "the nests themselves are in `--json`\n"
     };
     console.result("map", &json, text)?;
-    Ok(Outcome::Good)
+    let is_whole = fronts.iter().all(|(points, _)| !points.is_empty());
+    Ok(Outcome::good_if(is_whole))
 }
 
 #[derive(Serialize)]
@@ -276,18 +327,11 @@ struct FusedJson {
 fn print_fused(
     workload: &Workload,
     tree: &Tree,
-    model: Model,
+    subject: Subject,
     objective: Objective,
-    fused: Option<&Fused>,
+    fused: &Fused,
     console: &Console,
 ) -> Result<Outcome, Failure> {
-    let Some(fused) = fused else {
-        let help = "give `--time-limit` more seconds, or map without `--fuse`";
-        return Err(Failure::usage(
-            "stopped before a nest of each einsum was found",
-            help,
-        ));
-    };
     let names = |steps: &[FusedStep]| steps.iter().map(|s| s.mapping.einsum.clone()).collect();
     let einsum = |(einsum, step): (&Einsum, &FusedStep)| {
         json!({
@@ -297,7 +341,7 @@ fn print_fused(
     };
     let best = objective.rank(fused.energy_pj, fused.cycles).0;
     let json = FusedJson {
-        subject: Subject::new(workload, tree, model),
+        subject,
         objective,
         modelled_energy_pj: fused.energy_pj,
         modelled_cycles: fused.cycles,
@@ -374,14 +418,13 @@ fn fused_text(json: &FusedJson, workload: &Workload, fused: &Fused, tree: &Tree)
         text,
         "modelled, one einsum after the other; no design is generated from a tree"
     );
-    text
+    text + &stopped_line(&json.subject)
 }
 
 #[derive(Serialize)]
 struct Replayed {
-    workload: String,
-    tree: String,
-    model: Model,
+    #[serde(flatten)]
+    subject: Subject,
     einsums: Vec<Value>,
 }
 
@@ -389,7 +432,7 @@ struct Replayed {
 fn replay(
     workload: &Workload,
     tree: &Tree,
-    model: Model,
+    subject: Subject,
     file: &Path,
     console: &Console,
 ) -> Result<Outcome, Failure> {
@@ -409,7 +452,7 @@ fn replay(
                 "replay a schedule with the workload that it was made for",
             ));
         };
-        let cost = exact::evaluate(einsum, tree, model, mapping)?;
+        let cost = exact::evaluate(einsum, tree, subject.model, mapping)?;
         let _ = writeln!(
             text,
             "{}: {:.3} uJ, {} cycles, {} bits cross `{}` (modelled)",
@@ -421,12 +464,7 @@ fn replay(
         );
         einsums.push(json!({ "name": einsum.name, "modelled_cost": cost, "bound_by": exact::binds(tree, &cost) }));
     }
-    let replayed = Replayed {
-        workload: workload.name.clone(),
-        tree: tree.name.clone(),
-        model,
-        einsums,
-    };
+    let replayed = Replayed { subject, einsums };
     console.result("map", &replayed, || text)?;
     Ok(Outcome::Good)
 }
@@ -521,13 +559,21 @@ fn text(mapped: &Mapped, parts: &[Part], tree: &Tree) -> String {
             sentence(certificate, rank(mapped.objective, cost))
         );
     }
-    let _ = writeln!(
-        text,
-        "\n{:.3} uJ and {} cycles in all (modelled, one einsum after the other); a tree is for mapping: no design is generated from it",
-        mapped.modelled_energy_pj * 1e-6,
-        thousands(mapped.modelled_cycles.ceil() as u64)
-    );
-    text
+    let _ = match mapped.modelled_energy_pj.zip(mapped.modelled_cycles) {
+        Some((energy_pj, cycles)) => writeln!(
+            text,
+            "\n{:.3} uJ and {} cycles in all (modelled, one einsum after the other); a tree is for mapping: no design is generated from it",
+            energy_pj * 1e-6,
+            thousands(cycles.ceil() as u64)
+        ),
+        None => writeln!(
+            text,
+            "\nno nest of {} of {} einsums was found, so there is no sum",
+            parts.iter().filter(|p| p.found.best.is_none()).count(),
+            parts.len()
+        ),
+    };
+    text + &stopped_line(&mapped.subject)
 }
 
 fn sentence(certificate: &Certificate, best: f64) -> String {
