@@ -3,7 +3,7 @@
 mod common;
 
 use host_runtime::{Artifact, Error};
-use ir::network::{HostType, HostView};
+use ir::network::{HostOperator, HostType, HostView, TensorId};
 use ir::op::Kind;
 use proptest::prelude::*;
 
@@ -61,11 +61,25 @@ fn contents_that_lie_are_refused() {
     for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         check(move |a| a.network.tensors[0].scale = scale);
     }
+    check(|a| a.network.batch = 0);
+    let step = |operator, inputs: &[u32]| ir::network::HostStep {
+        name: "step".to_owned(),
+        operator,
+        inputs: inputs.iter().map(|&id| ir::network::HostId(id)).collect(),
+    };
+    let reads = [
+        step(HostOperator::Read(TensorId(9)), &[]),
+        step(HostOperator::Read(TensorId(0)), &[]),
+        step(HostOperator::Rebase, &[0]),
+        step(HostOperator::Rebase, &[]),
+    ];
+    for read in reads {
+        check(move |a| a.network.host_steps = vec![read]);
+    }
     check(|a| {
-        a.network.host_tail = vec![ir::network::HostStep {
-            name: "softmax".to_owned(),
-            operator: "Softmax".to_owned(),
-            input: ir::network::TensorId(9),
+        a.network.results = vec![ir::network::GraphOutput {
+            name: "result".to_owned(),
+            value: ir::network::HostId(0),
         }]
     });
     // Two tensors of 5 channels and 4 rows and columns, and one of 2.

@@ -7,9 +7,11 @@ mod common;
 use ciborium::Value;
 use host_runtime::device::{Device, Reference, Simulator};
 use host_runtime::{Artifact, Settings};
-use ir::network::{Einsum, HostType, HostView, TensorId};
+use ir::network::{
+    Einsum, GraphOutput, HostId, HostOperator, HostStep, HostType, HostView, TensorId,
+};
 use ir::numerics::Clamp;
-use ir::op::{Add, AveragePool, Concat, Conv, Kind, Table, Window};
+use ir::op::{Add, AveragePool, Concat, Conv, Kind, Positions, Select, Table, Window};
 
 /// Numbers that hang on the seed alone.
 struct Random(u64);
@@ -48,6 +50,7 @@ fn bases() -> Vec<Artifact> {
             group_channels: 1,
             groups: 5,
             window,
+            stretch: [1, 1],
             weights: vec![1; 45],
             bias: vec![7; 5],
             scales: vec![0.25; 5],
@@ -55,11 +58,12 @@ fn bases() -> Vec<Artifact> {
         }),
         Kind::Add(Add {
             tables: [steps.clone(), steps],
+            fraction_bits: 20,
             clamp: Clamp::FULL,
         }),
         Kind::AveragePool(AveragePool {
             window,
-            count_include_pad: false,
+            counted: [0; 4],
             clamp: Clamp::FULL,
         }),
         Kind::Table(Table {
@@ -67,6 +71,12 @@ fn bases() -> Vec<Artifact> {
         }),
         Kind::Concat(Concat {
             tables: vec![identity],
+        }),
+        Kind::Select(Select {
+            channels: vec![4, 3, 2, 1, 0],
+            rows: Positions::all(template.height),
+            columns: Positions::all(template.width),
+            padding: 0,
         }),
     ];
     let pooled = network.einsums.remove(0);
@@ -87,6 +97,29 @@ fn bases() -> Vec<Artifact> {
     network.einsums.push(Einsum {
         inputs: vec![last],
         ..pooled
+    });
+    let steps = [
+        HostOperator::Read(network.outputs[0]),
+        HostOperator::Dequantise {
+            scale: 0.5,
+            zero_point: 1,
+        },
+        HostOperator::Softmax {
+            axis: 0,
+            end: 3,
+            log: false,
+        },
+    ];
+    for (position, operator) in (0_u32..).zip(steps) {
+        network.host_steps.push(HostStep {
+            name: operator.name().to_owned(),
+            operator,
+            inputs: position.checked_sub(1).map(HostId).into_iter().collect(),
+        });
+    }
+    network.results.push(GraphOutput {
+        name: "result".to_owned(),
+        value: HostId(2),
     });
     vec![pool, all]
 }
