@@ -352,7 +352,7 @@ impl Source {
                 let absolute =
                     std::path::absolute(path).map_err(|error| Failure::read(path, error))?;
                 Ok(OnnxFile {
-                    bytes: std::fs::read(path).map_err(|error| Failure::read(path, error))?,
+                    bytes: bytes(path, NETWORK_BYTES)?,
                     folder: absolute.parent().map(Path::to_owned),
                 })
             }

@@ -181,7 +181,7 @@ fn prepare(tmp: &Path) {
     );
     let memory = |i: usize| {
         format!(
-            "[[component]]\nclass = \"memory\"\nname = \"b{i}\"\nsize_bits = 4096\nmay_bypass = [\"input\", \"weights\", \"output\"]\n"
+            "[[component]]\nclass = \"memory\"\nname = \"b{i}\"\nsize_bits = 4096\nread_pj_per_bit = 0.1\nwrite_pj_per_bit = 0.1\nmay_bypass = [\"input\", \"weights\", \"output\"]\n"
         )
     };
     let memories: String = (0..6).map(memory).collect();

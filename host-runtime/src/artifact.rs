@@ -26,6 +26,10 @@ pub const VERSION: u32 = 2;
 
 /// Whether the file at `path` begins as an artifact does.
 pub fn is_artifact(path: &Path) -> bool {
+    // Opening a FIFO or a device may wait for ever.
+    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return false;
+    }
     let mut begin = [0; MAGIC.len()];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
     read.is_ok() && begin == *MAGIC

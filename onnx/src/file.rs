@@ -14,7 +14,13 @@ pub(crate) fn read(path: &Path) -> Result<ModelProto, ImportError> {
         path: path.to_path_buf(),
         source,
     };
-    let n_bytes = std::fs::metadata(path).map_err(failed)?.len();
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        // Opening a FIFO or a device may wait for ever.
+        let error = std::io::Error::other("it is not a regular file");
+        return Err(failed(error));
+    }
+    let n_bytes = metadata.len();
     if n_bytes > MAX_BYTES {
         return Err(ImportError::FileSize {
             path: path.to_path_buf(),

@@ -269,10 +269,10 @@ fn a_stretched_convolution_is_a_transposed_one() {
         },
     );
     conv.stretch = [1, 2];
-    // Each pixel adds 3, 2, 1 times itself from its own place on; the zero point is 1.
+    // Each pixel adds 3, 2, 1 times itself from its own place on; the zero point of both is 1.
     assert_eq!(
         run(Kind::Conv(conv), [1, 1, 2], &[2, 11]),
-        [3, 2, 31, 20, 10]
+        [4, 3, 32, 21, 11]
     );
 }
 

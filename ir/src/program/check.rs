@@ -537,7 +537,7 @@ mod tests {
                 "instruction 0 `requantise`: `x` of `vec.pixels` is 0: at least 1 is possible",
             ),
             (
-                "vec.pixels x=1 y=1\nvec.clamp low=3 high=2\nlookup",
+                "vec.pixels x=1 y=1\nvec.clamp low=3 high=2 dropped=0\nlookup",
                 "instruction 2 `lookup`: `low` of `vec.clamp` is 3: `high`, 2, at most",
             ),
             (

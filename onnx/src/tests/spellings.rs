@@ -407,21 +407,19 @@ fn shapes_may_be_computed_in_the_graph() {
 #[test]
 fn everything_unsupported_is_named_in_one_go() {
     let graph = qdq(&[1, 1, 4, 4], Int8, 0)
-        .integers("odd", &[1, 1, 1, 1], Int8, &[1])
-        .quant("odd", 0.5, Int8, 3)
-        .node("odd.r = DequantizeLinear odd odd.s odd.z", vec![])
-        .node("a = Sigmoid x.r", vec![])
-        .node("b = Conv x.r odd.r", vec![])
+        .floats("odd", &[1, 1, 1, 1], &[1.0])
+        .node("a = LRN x.r", vec![])
+        .node("b = Conv a odd", vec![])
         .node("c = Relu b", vec![])
-        .node("y = Mish a", vec![]);
+        .node("y = GRU a", vec![]);
     let problems = graph.problems();
     let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         text,
         [
-            "node `a` (Sigmoid): the operator is not supported",
-            "node `b` (Conv): weights have the zero point 3, only 0 is supported",
-            "node `y` (Mish): the operator is not supported",
+            "node `a` (LRN): the operator is not supported",
+            "node `b` (Conv): its weights are float constants",
+            "node `y` (GRU): the operator is not supported",
         ]
     );
     assert!(problems.iter().all(|problem| problem.help.is_some()));

@@ -1,7 +1,10 @@
 //! Building a network layer by layer, each calibrated before the next.
 
 use super::file::File;
-use ir::network::{Einsum, HostType, HostView, Network, Tensor, TensorId};
+use ir::network::{
+    Arrangement, Einsum, GraphOutput, HostId, HostOperator, HostStep, HostType, HostView, Network,
+    Tensor, TensorId,
+};
 use ir::numerics::{Clamp, dequantise, quantise};
 use ir::op::{Add, AveragePool, Conv, Kind, MaxPool, Value, Window};
 use rand_chacha::ChaCha8Rng;
@@ -286,6 +289,33 @@ impl Builder {
     /// Ends the network with `output` and gives it with its file.
     pub(super) fn finish(mut self, output: TensorId) -> (Network, Vec<u8>) {
         self.network.outputs.push(output);
+        let Tensor {
+            channels,
+            scale,
+            zero_point,
+            ..
+        } = *self.network.tensor(output);
+        let steps = [
+            HostOperator::Read(output),
+            HostOperator::Arrange(Arrangement {
+                shape: vec![1, channels],
+                digits: vec![(channels, 1)],
+            }),
+            HostOperator::Dequantise {
+                scale,
+                zero_point: zero_point.into(),
+            },
+        ];
+        let name = "logits".to_string();
+        for (position, operator) in (0_u32..).zip(steps) {
+            self.network.host_steps.push(HostStep {
+                name: name.clone(),
+                operator,
+                inputs: position.checked_sub(1).map(HostId).into_iter().collect(),
+            });
+        }
+        let value = HostId(2);
+        self.network.results.push(GraphOutput { name, value });
         let bytes = self
             .file
             .finish(&self.network.name, self.network.tensor(output));
