@@ -21,7 +21,7 @@ use ir::network::Network;
 
 const MODELS: [MemoryModel; 3] = [MemoryModel::Ideal, MemoryModel::M1, MemoryModel::M2];
 /// Per arch: cases of random programs, and random networks.
-const PROGRAMS: usize = 40;
+const PROGRAMS: usize = 48;
 const NETWORKS: u64 = 6;
 /// Networks whose first layers run depth first.
 const DEPTH_FIRST: u64 = 2;

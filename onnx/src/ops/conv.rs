@@ -102,9 +102,10 @@ pub(crate) fn bias(value: Option<Value>, scales: &[f64]) -> Result<Bias, Reason>
             let steps = constant.steps();
             for (channel, &scale) in scales.iter().enumerate() {
                 let own = f64::from(constant.scales[channel % constant.scales.len()]);
-                // The scale of a bias is that of the accumulator, but for the last bits of some exporters.
+                // The scale of a bias is that of the accumulator, but for the last bits.
                 if (own / scale - 1.0).abs() < 1e-4 {
                     bias.steps[channel] = steps[channel];
+                    bias.real[channel] = steps[channel] * (own - scale);
                 } else {
                     bias.real[channel] = values[channel];
                 }
