@@ -3,7 +3,6 @@
 //! Results go to standard output, progress and logs to standard error. Every command takes `--json`; a failure is
 //! then an object too. The exit codes are those of [`failure::Code`].
 
-mod additions;
 mod cache;
 mod commands;
 mod console;
@@ -15,6 +14,7 @@ mod interrupt;
 mod limits;
 mod oracle;
 mod output;
+mod rounding;
 
 use std::process::ExitCode;
 

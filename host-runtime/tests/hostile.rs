@@ -53,6 +53,7 @@ fn bases() -> Vec<Artifact> {
             stretch: [1, 1],
             weights: vec![1; 45],
             bias: vec![7; 5],
+            bias_error: 0.0,
             scales: vec![0.25; 5],
             clamp: Clamp::FULL,
         }),

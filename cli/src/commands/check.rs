@@ -11,12 +11,12 @@ use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::additions::{self, Addition};
 use crate::cache::CacheArgs;
 use crate::console::{Console, Table, count, diagnostic_json, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, PRESETS, Source};
 use crate::interrupt;
+use crate::rounding::Rounding;
 
 /// Show a network's layers, and everything that keeps it from running
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ struct Checked {
     layers: Vec<Layer>,
     macs: u64,
     weight_bytes: u64,
-    additions: Vec<Addition>,
+    rounding: Rounding,
     host_steps: Vec<String>,
     operators: Value,
     problems: Vec<Value>,
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         inputs.extend(network.inputs.iter().map(|id| input(network, *id)));
         outputs.extend(self::outputs(network)?);
     }
-    let additions = report.network.as_ref().map(additions::of).transpose()?;
+    let rounding = report.network.as_ref().map(Rounding::of).transpose()?;
     let checked = Checked {
         network: report.name.clone(),
         network_hash: source.hash()?,
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         outputs,
         macs: layers.iter().map(|layer| layer.macs).sum(),
         weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
-        additions: additions.unwrap_or_default(),
+        rounding: rounding.unwrap_or_default(),
         host_steps: report
             .network
             .iter()
@@ -302,7 +302,7 @@ fn text(checked: &Checked, problems: &[&(dyn Diagnostic + 'static)]) -> String {
             thousands(checked.macs),
             thousands(checked.weight_bytes)
         );
-        text += &additions::text(&checked.additions);
+        text += &checked.rounding.text();
     } else if let Some(operators) = checked.operators.as_object() {
         let list = operators
             .iter()

@@ -6,11 +6,11 @@ use host_runtime::Artifact;
 use serde_json::json;
 
 use super::map::MappingArgs;
-use crate::additions;
 use crate::console::{Console, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::NetworkArgs;
 use crate::output;
+use crate::rounding::Rounding;
 
 /// Compile a network for an arch, into one artifact for every device
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     if let Some(path) = &args.listing {
         output::write(path, artifact.program.disassembly())?;
     }
-    let additions = additions::of(&artifact.network)?;
+    let rounding = Rounding::of(&artifact.network)?;
     let result = json!({
         "network": artifact.network.name,
         "network_hash": loaded.hash,
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         "bytes": bytes.len(),
         "instructions": artifact.program.instructions.len(),
         "memory_words": artifact.program.memory_words,
-        "additions": additions,
+        "rounding": rounding,
         "directives": directed.json,
     });
     console.result("compile", &result, || {
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             thousands(program.instructions.len() as u64),
             thousands(program.memory_words.into()),
             thousands(artifact.arch.memory.words.into()),
-            additions::text(&additions),
+            rounding.text(),
         )
     })?;
     Ok(Outcome::Good)

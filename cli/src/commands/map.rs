@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::map_tree;
-use crate::additions::{self, Addition};
 use crate::cache::CacheArgs;
 use crate::console::{Console, thousands};
 use crate::directives::{Directed, DirectiveArgs};
@@ -22,6 +21,7 @@ use crate::failure::{Failure, Outcome};
 use crate::input::{self, NetworkArgs, memory_model};
 use crate::limits::LimitArgs;
 use crate::output;
+use crate::rounding::Rounding;
 
 /// Find the best mapping of each layer, with its cost and a certificate
 #[derive(Debug, clap::Args)]
@@ -170,7 +170,7 @@ struct Mapped<'a> {
     instructions: usize,
     memory_words: u32,
     directives: Value,
-    additions: Vec<Addition>,
+    rounding: Rounding,
     /// What is proven of where activations lie; none if nothing is.
     residency: Option<Value>,
     /// The layers of each run that goes depth first.
@@ -259,7 +259,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         instructions: compiled.program.instructions.len(),
         memory_words: compiled.program.memory_words,
         directives: directed.json,
-        additions: additions::of(&loaded.network)?,
+        rounding: Rounding::of(&loaded.network)?,
         residency: compiled.residency.as_ref().map(residency_json),
         depth_first: compiled.depth_first.iter().map(names).collect(),
         layers: compiled
@@ -358,7 +358,7 @@ fn text(mapped: &Mapped, compiled: &Compiled, arch: &Arch) -> String {
     for run in &mapped.depth_first {
         let _ = writeln!(text, "depth first: {}", ir::text::line(&run.join(", ")));
     }
-    text += &additions::text(&mapped.additions);
+    text += &mapped.rounding.text();
     let instructions = thousands(mapped.instructions as u64);
     let words = thousands(mapped.memory_words.into());
     let _ = writeln!(

@@ -30,6 +30,8 @@ pub struct Conv {
     pub weights: Vec<i8>,
     /// The bias of each output channel, in steps of the accumulator.
     pub bias: Vec<i32>,
+    /// How far a bias is from what the file states, at most, in steps of the output: steps of the accumulator are whole.
+    pub bias_error: f32,
     /// The requantise scale of each output channel, `f32(f32(x_scale * w_scale) / y_scale)`.
     pub scales: Vec<f32>,
     /// The range of the output; ReLU and clip are in it.

@@ -32,6 +32,7 @@ fn conv(
         stretch: [1, 1],
         weights,
         bias,
+        bias_error: 0.0,
         scales,
         clamp: Clamp::FULL,
     }

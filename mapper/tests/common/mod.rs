@@ -327,6 +327,7 @@ impl Build {
             stretch: [1, 1],
             weights,
             bias,
+            bias_error: 0.0,
             scales,
             clamp,
         };

@@ -12,6 +12,7 @@ use ir::op::{
     Add, AveragePool, Concat, Conv, ConvAdd, Kind, MaxPool, Mul, Positions, Select, Table,
     table_values,
 };
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 impl Walk<'_> {
@@ -289,13 +290,17 @@ impl Walk<'_> {
         let input = self.quant_of(draft.input)?;
         let mut draft = draft.clone();
         let per_channel = draft.group_channels * draft.window.n_taps();
-        let mut bias = Vec::with_capacity(draft.out_channels);
+        let (mut bias, mut bias_error) = (Vec::with_capacity(draft.out_channels), 0.0);
         for channel in 0..draft.out_channels {
-            draft.refine(channel, quant.scale);
+            let error = draft.refine(channel, quant.scale);
             let weights = &draft.weights[channel * per_channel..][..per_channel];
             let sums = reach(weights, input.zero_point);
-            bias.push(match draft.bias_of(channel, sums) {
-                Some(bias) => bias,
+            let held = draft.bias_of(channel, sums);
+            bias.push(match held.filter(|_| error <= BIAS_ERROR_LIMIT) {
+                Some(bias) => {
+                    bias_error = error.max(bias_error);
+                    bias
+                }
                 // The channel may still be the same everywhere, because its weights are zero or its bias is huge.
                 None => {
                     let code = draft.only_code(channel, sums, quant, clamp)?;
@@ -327,6 +332,11 @@ impl Walk<'_> {
             stretch: draft.stretch,
             weights,
             bias,
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is shown with two digits"
+            )]
+            bias_error: bias_error as f32,
             scales,
             clamp,
         };
@@ -499,35 +509,47 @@ fn reach(weights: &[i16], zero_point: i8) -> (i64, i64) {
     })
 }
 
-/// How far a bias in whole steps of the accumulator may be off, in steps of the output.
+/// How far a bias in whole steps of the accumulator may be off without a word, in steps of the output.
 const BIAS_ERROR: f64 = 1.0 / 1024.0;
+/// How far it may be off at all, and is listed.
+const BIAS_ERROR_LIMIT: f64 = 1.0 / 16.0;
 
 impl ConvDraft {
     /// Multiplies the weights of a channel where its bias would be off as a whole number of its steps: the steps become
-    /// finer, and the sum stays the same.
-    fn refine(&mut self, channel: usize, y_scale: f32) {
+    /// finer, and the sum stays the same. Gives how far the bias is off then, in steps of the output.
+    fn refine(&mut self, channel: usize, y_scale: f32) -> f64 {
         let per_channel = self.group_channels * self.window.n_taps();
         let weights = &mut self.weights[channel * per_channel..][..per_channel];
         let largest = weights.iter().map(|w| w.unsigned_abs()).max().unwrap_or(0);
         let bias = self.bias_steps[channel] + self.bias[channel] / self.scales[channel];
+        if !bias.is_finite() {
+            return 0.0;
+        }
         let off = |factor: i16| {
             let steps = bias * f64::from(factor);
             (steps - steps.round_ties_even()).abs() * self.scales[channel]
                 / (f64::from(factor) * f64::from(y_scale))
         };
-        if largest == 0 || !bias.is_finite() || off(1) <= BIAS_ERROR {
-            return;
+        if off(1) <= BIAS_ERROR {
+            return off(1);
         }
-        // A factor beyond eight bits makes the input be given several times, so it is the last resort.
-        let most = |bits: i16| bits / i16::try_from(largest).unwrap_or(i16::MAX);
-        let best = |limit: i16| (1..=limit).min_by(|&a, &b| off(a).total_cmp(&off(b)));
+        if largest == 0 {
+            return f64::INFINITY;
+        }
+        let most = |weight: i16| 1..=weight / i16::try_from(largest).unwrap_or(i16::MAX);
+        let best =
+            |factors: RangeInclusive<i16>| factors.min_by(|&a, &b| off(a).total_cmp(&off(b)));
         let mut factor = best(most(127)).unwrap_or(1);
-        if off(factor) > 64.0 * BIAS_ERROR {
-            factor = best(most(1270)).unwrap_or(factor);
+        // A factor beyond eight bits makes the input be given several times, so it is the last resort.
+        if off(factor) > BIAS_ERROR_LIMIT {
+            let exact = most(i16::MAX).find(|&factor| off(factor) <= BIAS_ERROR);
+            factor = exact.or(best(most(i16::MAX))).unwrap_or(factor);
         }
+        let error = off(factor);
         weights.iter_mut().for_each(|weight| *weight *= factor);
         self.bias_steps[channel] *= f64::from(factor);
         self.scales[channel] /= f64::from(factor);
+        error
     }
 
     /// The bias of `channel` in whole steps of the accumulator, if no sum that reaches as far as `sums` leaves int32.
@@ -574,6 +596,14 @@ impl ConvDraft {
             return Ok(low);
         }
         let steps = self.bias_steps[channel] + self.bias[channel] / self.scales[channel];
+        if self.bias_of(channel, sums).is_some() {
+            return Err(Reason::constant(format!(
+                "the bias of channel {channel} is {steps} steps of the accumulator, which holds whole ones, and one is \
+                 {:.3} steps of the output",
+                self.scales[channel] / f64::from(quant.scale)
+            ))
+            .help("quantise the bias with the scale of the input times that of the weights, or these with smaller scales"));
+        }
         Err(Reason::constant(format!(
             "the sum of channel {channel} leaves int32: its bias is {steps:.0} steps of {:e}, its products reach {} to {}, \
              the limit is 2147483647",

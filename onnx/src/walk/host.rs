@@ -233,6 +233,7 @@ impl Walk<'_> {
                 stretch: draft.stretch,
                 weights: draft.int8_weights()?,
                 bias: vec![0; draft.out_channels],
+                bias_error: 0.0,
                 scales: vec![1.0; draft.out_channels],
                 clamp: Clamp::FULL,
             },

@@ -124,6 +124,7 @@ impl Builder {
                 .map(|w| w.max(-127))
                 .collect(),
             bias: vec![0; layer.out],
+            bias_error: 0.0,
             scales: vec![1.0; layer.out],
             clamp: Clamp::FULL,
         };
@@ -145,6 +146,7 @@ impl Builder {
                 .map(|w| w.max(-127))
                 .collect(),
             bias: vec![0; out],
+            bias_error: 0.0,
             scales: vec![1.0; out],
             clamp: Clamp::FULL,
         };
