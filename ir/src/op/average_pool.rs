@@ -27,7 +27,12 @@ impl AveragePool {
     pub fn window_count(&self, x: [usize; 3], row: usize, column: usize) -> usize {
         let inside = |at: isize, axis: usize| {
             let (before, after) = (self.counted[axis], self.counted[axis + 2]);
-            (-(before as isize)..(x[axis + 1] + after) as isize).contains(&at)
+            let distance = at.unsigned_abs();
+            if at < 0 {
+                distance <= before
+            } else {
+                distance < x[axis + 1].saturating_add(after)
+            }
         };
         let rows = (0..self.window.kernel[0])
             .filter(|&tap| inside(self.window.row(row, tap), 0))

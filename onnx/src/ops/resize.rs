@@ -1,5 +1,6 @@
 //! `Resize` and `Upsample` to the nearest pixel, `DepthToSpace` and `SpaceToDepth`.
 
+use crate::constant::made;
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::Affine;
@@ -156,7 +157,7 @@ fn repeat(walk: &mut Walk, node: &Node, factors: &[usize]) -> Result<Value, Reas
     let [channels, height, width] = image;
     let op = PendingOp::Select {
         x,
-        channels: (0..channels).collect(),
+        channels: (0..made(&[channels])?).collect(),
         rows: positions(height, rows),
         columns: positions(width, columns),
         padding: 0.0,
@@ -180,6 +181,7 @@ pub(crate) fn depth_to_space(walk: &mut Walk, node: &Node) -> Result<Value, Reas
     }
     let channels = image[0] / area;
     let is_column_first = node.text("mode", "DCR") == "DCR";
+    made(&[channels, image[0], area])?;
     let mut draft = picking(walk, input, channels)?;
     draft.groups = 1;
     draft.group_channels = image[0];
@@ -222,7 +224,8 @@ pub(crate) fn space_to_depth(walk: &mut Walk, node: &Node) -> Result<Value, Reas
             &image[1..]
         )));
     }
-    let channels = image[0] * area;
+    let channels = image[0].saturating_mul(area);
+    made(&[channels, image[0], area])?;
     let mut draft = picking(walk, input, channels)?;
     draft.groups = 1;
     draft.group_channels = image[0];
