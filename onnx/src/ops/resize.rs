@@ -4,6 +4,7 @@ use crate::constant::made;
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::Affine;
+use crate::ops::select::check_positions;
 use crate::value::{ConvDraft, PendingOp, Value};
 use crate::walk::{Walk, pending_image};
 use ir::network::TensorId;
@@ -155,14 +156,16 @@ fn repeat(walk: &mut Walk, node: &Node, factors: &[usize]) -> Result<Value, Reas
         ..Positions::all(size)
     };
     let [channels, height, width] = image;
+    let output = [channels, height * rows, width * columns];
+    let (rows, columns) = (positions(height, rows), positions(width, columns));
+    check_positions(rows, columns, image)?;
     let op = PendingOp::Select {
         x,
         channels: (0..made(&[channels])?).collect(),
-        rows: positions(height, rows),
-        columns: positions(width, columns),
+        rows,
+        columns,
         padding: 0.0,
     };
-    let output = [channels, height * rows, width * columns];
     let result = pending_image(&node.label, op, output, shape.len());
     walk.moved_value(node, result)
 }

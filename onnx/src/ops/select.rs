@@ -8,7 +8,7 @@ use crate::ops::axis_of;
 use crate::order::{Digit, Order};
 use crate::value::{Pending, PendingOp, Value};
 use crate::walk::{Walk, pending_image};
-use ir::op::Positions;
+use ir::op::{Positions, Select};
 use std::rc::Rc;
 
 /// What is taken along one dimension: `size` positions from `start`, each `step` after the one before.
@@ -334,6 +334,22 @@ fn selected_row(
     finish(walk, node, name, x, (own, image), padding, 2)
 }
 
+/// Refuses rows and columns that lie too far outside the image, or are too many.
+pub(crate) fn check_positions(
+    rows: Positions,
+    columns: Positions,
+    image: [usize; 3],
+) -> Result<(), Reason> {
+    let select = Select {
+        channels: vec![0],
+        rows,
+        columns,
+        padding: 0,
+    };
+    select.output_shape(image)?;
+    Ok(())
+}
+
 fn finish(
     walk: &mut Walk,
     node: &Node,
@@ -350,11 +366,13 @@ fn finish(
     let list: Option<Vec<usize>> = (0..made(&[channels.size])?).map(channel).collect();
     let list = list.ok_or_else(|| Reason::unsupported("padding of channels"))?;
     let output = [list.len(), rows.size, columns.size];
+    let (rows, columns) = (rows.positions()?, columns.positions()?);
+    check_positions(rows, columns, image)?;
     let op = PendingOp::Select {
         x,
         channels: list,
-        rows: rows.positions()?,
-        columns: columns.positions()?,
+        rows,
+        columns,
         padding,
     };
     let mut result: Pending = pending_image(name, op, output, rank);

@@ -325,7 +325,11 @@ fn real(shape: &[i64]) -> Graph {
 
 #[test]
 fn positions_at_the_end_of_int64_are_refused() {
-    for pads in [[0, 0, 0, i64::MIN], [0, 0, i64::MAX, i64::MAX]] {
+    for pads in [
+        [0, 0, 0, i64::MIN],
+        [0, 0, i64::MAX, i64::MAX],
+        [0, 0, 1 << 28, 0],
+    ] {
         let graph = real(&[1, 4, 4])
             .integers(
                 "pads",

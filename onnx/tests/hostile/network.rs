@@ -572,12 +572,10 @@ fn change_info(info: &mut ValueInfoProto, other: String, random: &mut Random) {
 
 /// Runs an imported network wherever that is quick.
 fn use_network(network: &Network) -> &'static str {
-    let n_values: Vec<u64> = network
-        .tensors
-        .iter()
-        .map(|tensor| tensor.n_values() as u64)
-        .collect();
-    let n_values = n_values.into_iter().fold(0, u64::saturating_add);
+    let of_device = network.tensors.iter().map(ir::network::Tensor::n_values);
+    let types = network.result_types().unwrap();
+    let of_host = types.iter().map(|(_, shape, _)| shape.iter().product());
+    let n_values = of_device.chain(of_host).fold(0, usize::saturating_add) as u64;
     if n_values > MAX_STEPS || network.total_macs() > MAX_STEPS || network.batch > 4 {
         return "imported, too large to run";
     }
@@ -599,7 +597,6 @@ fn use_network(network: &Network) -> &'static str {
         .collect();
     let images = vec![outputs; network.batch];
     let results = network.results(&images).unwrap();
-    let types = network.result_types().unwrap();
     assert_eq!(results.len(), types.len());
     for ((name, tensor), (_, shape, host_type)) in results.into_iter().zip(types) {
         let n: usize = shape.iter().product();
