@@ -324,8 +324,12 @@ extern "C" fn look() {
 }
 
 fn json_to_stdout(command: &str, value: &impl Serialize) -> Result<(), Failure> {
-    let json = format!("{:#}\n", with_header(command, value));
-    to_stdout(&text::json(&json))
+    to_stdout(&json_text(command, value))
+}
+
+/// A result as JSON in which nothing is hidden.
+fn json_text(command: &str, value: &impl Serialize) -> String {
+    text::json(&format!("{:#}\n", with_header(command, value))).into_owned()
 }
 
 /// Writes to standard output; a reader that has seen enough ends the program as quietly as it would end `cat`.
@@ -474,8 +478,8 @@ mod tests {
             let rendered =
                 rendered_in(GraphicalTheme::unicode_nocolor(), &error).replace(['\n', '\t'], "");
             assert_eq!(text::check(&rendered), Ok(()), "{rendered}");
-            let json = format!("{:#}", with_header("error", &diagnostic_json(&error)));
-            assert_eq!(text::check(&text::json(&json).replace('\n', "")), Ok(()));
+            let json = json_text("error", &diagnostic_json(&error));
+            assert_eq!(text::check(&json.replace('\n', "")), Ok(()));
 
             let mut table = Table::new(["name", "size"]);
             table.row([text, "1".to_owned()]);

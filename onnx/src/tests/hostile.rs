@@ -449,7 +449,7 @@ fn operations_that_wait_for_a_scale_have_a_limit() {
         let mut graph = real(&[1, 1, 4, 4]);
         for i in 0..n {
             let x = i.checked_sub(1).map_or("r".to_owned(), |i| format!("m{i}"));
-            let call = call.replace('x', &x);
+            let call = call.replace(" x", &format!(" {x}"));
             graph = graph.node(&format!("m{i} = {call}"), vec![attribute.clone()]);
         }
         let last = n - 1;

@@ -586,7 +586,9 @@ fn use_network(network: &Network) -> &'static str {
             .map(|i| (i * 37 % 256) as u8 as i8)
             .collect();
         let host: HostValues = tensor.to_host(&values).unwrap();
-        assert_eq!(tensor.from_host(&host).unwrap(), values);
+        let back = tensor.from_host(&host).unwrap();
+        // A float beyond its range is infinite.
+        assert!(back == values || !(tensor.scale * 255.0).is_finite());
         inputs.push(values);
     }
     let tensors = network.reference(&inputs).unwrap();
