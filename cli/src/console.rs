@@ -38,7 +38,7 @@ impl Console {
         if self.json {
             Ok(())
         } else {
-            to_stdout(&text::screen(text))
+            to_stdout(&Harmless::lines(text))
         }
     }
 
@@ -57,14 +57,14 @@ impl Console {
         if self.json {
             json_to_stdout(command, value)
         } else {
-            to_stdout(&text::screen(&text()))
+            to_stdout(&Harmless::lines(&text()))
         }
     }
 
     /// Prints a line about what is going on.
     pub(crate) fn note(&self, text: &str) {
         // Whoever closes standard error does not want to know.
-        let _ = writeln!(io::stderr(), "{}", text::screen(text));
+        let _ = writeln!(io::stderr(), "{}", Harmless::lines(text).0);
     }
 
     /// A progress bar of `length` steps; invisible unless standard error is a terminal.
@@ -324,16 +324,27 @@ extern "C" fn look() {
 }
 
 fn json_to_stdout(command: &str, value: &impl Serialize) -> Result<(), Failure> {
-    to_stdout(&json_text(command, value))
+    to_stdout(&Harmless::json(command, value))
 }
 
-/// A result as JSON in which nothing is hidden.
-fn json_text(command: &str, value: &impl Serialize) -> String {
-    text::json(&format!("{:#}\n", with_header(command, value))).into_owned()
+/// Text that acts on nothing, as all results and notes are.
+struct Harmless(String);
+
+impl Harmless {
+    /// Text that the program laid out, with texts of the user in it.
+    fn lines(text: &str) -> Harmless {
+        Harmless(text::screen(text).into_owned())
+    }
+
+    /// A result as JSON.
+    fn json(command: &str, value: &impl Serialize) -> Harmless {
+        let json = format!("{:#}\n", with_header(command, value));
+        Harmless(text::json(&json).into_owned())
+    }
 }
 
 /// Writes to standard output; a reader that has seen enough ends the program as quietly as it would end `cat`.
-fn to_stdout(text: &str) -> Result<(), Failure> {
+fn to_stdout(Harmless(text): &Harmless) -> Result<(), Failure> {
     if IS_CLOSED.load(Ordering::Relaxed) {
         let closed = CliError::Write {
             path: "standard output".into(),
@@ -471,15 +482,18 @@ mod tests {
             let error = Hostile {
                 file: NamedSource::new(&text, format!("first\n{text}\nlast")),
                 span: (6..6 + text.len()).into(),
-                cause: std::io::Error::other(text.clone()),
+                // What the message already says would not be shown.
+                cause: std::io::Error::other(format!("because of {text}")),
                 related: vec![Failing(text.clone())],
                 text: text.clone(),
             };
             let rendered =
                 rendered_in(GraphicalTheme::unicode_nocolor(), &error).replace(['\n', '\t'], "");
             assert_eq!(text::check(&rendered), Ok(()), "{rendered}");
-            let json = json_text("error", &diagnostic_json(&error));
+            let json = Harmless::json("error", &diagnostic_json(&error)).0;
             assert_eq!(text::check(&json.replace('\n', "")), Ok(()));
+            let lines = Harmless::lines(&text).0;
+            assert_eq!(text::check(&lines.replace('\n', "")), Ok(()));
 
             let mut table = Table::new(["name", "size"]);
             table.row([text, "1".to_owned()]);
