@@ -115,6 +115,35 @@ fn what_is_no_array_of_numbers_is_refused() {
 }
 
 #[test]
+fn a_header_costs_no_more_than_its_bytes() {
+    let with_text = |text: &str, n_bytes: u32| {
+        let start = b"\x93NUMPY\x02\x00".as_slice();
+        read(&[start, &n_bytes.to_le_bytes(), text.as_bytes()].concat())
+    };
+    check(
+        with_text("{", u32::MAX),
+        expect![
+            "dataset::read: `x.npz` cannot be read: array `x`: its header has 4294967295 B, the limit is 10000 B"
+        ],
+    );
+    // A reader of any Python literal takes twice as long for each bracket.
+    let nested = format!("{{'shape': {}1{}}}", "(".repeat(60), ",)".repeat(60));
+    check(
+        with_text(&nested, u32::try_from(nested.len()).unwrap()),
+        expect![
+            "dataset::read: `x.npz` cannot be read: array `x`: its shape is no list of sizes below 2^64"
+        ],
+    );
+    let other = "{'descr': '|u1', 'shape': (1,), 'order': 7}";
+    check(
+        with_text(other, u32::try_from(other.len()).unwrap()),
+        expect![
+            "dataset::read: `x.npz` cannot be read: array `x`: its header has the entry `order`"
+        ],
+    );
+}
+
+#[test]
 fn images_have_the_shape_of_the_input() {
     let check = |shape: &[usize], input: &[usize], expected| {
         let array = array("|u1", shape, &vec![0; shape.iter().product()]);

@@ -80,3 +80,26 @@ impl AveragePool {
         values
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_of_any_size_is_counted_as_far_as_windows_reach() {
+        let pool = AveragePool {
+            window: Window {
+                pads: [1; 4],
+                ..Window::dense([3, 3])
+            },
+            counted: [usize::MAX, 1, usize::MAX, 0],
+            clamp: Clamp::FULL,
+        };
+        let counts = [[0, 0], [1, 1], [2, 2]].map(|[row, column]| {
+            let shape = pool.output_shape([1, 3, 3]);
+            assert_eq!(shape, Ok([1, 3, 3]));
+            pool.window_count([1, 3, 3], row, column)
+        });
+        assert_eq!(counts, [9, 9, 6]);
+    }
+}
