@@ -22,7 +22,7 @@ use ciborium::Value;
 use host_runtime::device::{Device, Reference, Simulator};
 use host_runtime::{Artifact, Settings};
 use ir::network::{
-    Einsum, GraphOutput, HostId, HostOperator, HostStep, HostType, HostView, TensorId,
+    Arrangement, Einsum, GraphOutput, HostId, HostOperator, HostStep, HostType, HostView, TensorId,
 };
 use ir::numerics::Clamp;
 use ir::op::{Add, AveragePool, Concat, Conv, Kind, Positions, Select, Table, Window};
@@ -101,29 +101,74 @@ fn bases() -> Vec<Artifact> {
         inputs: vec![last],
         ..pooled
     });
+    let read = HostOperator::Read(network.outputs[0]);
+    let shape = network.tensor(network.outputs[0]).shape();
+    let [channels, height, width] = shape;
+    // Each with the step that it reads.
     let steps = [
-        HostOperator::Read(network.outputs[0]),
-        HostOperator::Dequantise {
-            scale: 0.5,
-            zero_point: 1,
-        },
-        HostOperator::Softmax {
-            axis: 0,
-            end: 3,
-            log: false,
-        },
+        (read, None),
+        (
+            HostOperator::Dequantise {
+                scale: 0.5,
+                zero_point: 1,
+            },
+            Some(0),
+        ),
+        (
+            HostOperator::Softmax {
+                axis: 0,
+                end: 3,
+                log: false,
+            },
+            Some(1),
+        ),
+        (
+            HostOperator::ArgMax {
+                axis: 0,
+                last: false,
+                smallest: false,
+            },
+            Some(1),
+        ),
+        (HostOperator::Mean { axis: 1, end: 3 }, Some(1)),
+        (
+            HostOperator::Quantise {
+                scale: 0.25,
+                zero_point: 3,
+            },
+            Some(2),
+        ),
+        (HostOperator::Rebase, Some(0)),
+        (HostOperator::Lookup(vec![0.5; 256]), Some(0)),
+        (
+            HostOperator::QuantisedSoftmax {
+                axis: 0,
+                end: 1,
+                x_scale: 0.5,
+                y_scale: 0.004,
+                y_zero_point: 0,
+            },
+            Some(6),
+        ),
+        (
+            HostOperator::Arrange(Arrangement {
+                shape: vec![height * width, channels],
+                digits: vec![(height * width, 1), (channels, height * width)],
+            }),
+            Some(1),
+        ),
     ];
-    for (position, operator) in (0_u32..).zip(steps) {
+    for (id, (operator, input)) in (0_u32..).zip(steps) {
+        network.results.push(GraphOutput {
+            name: format!("result {id}"),
+            value: HostId(id),
+        });
         network.host_steps.push(HostStep {
             name: operator.name().to_owned(),
             operator,
-            inputs: position.checked_sub(1).map(HostId).into_iter().collect(),
+            inputs: input.map(HostId).into_iter().collect(),
         });
     }
-    network.results.push(GraphOutput {
-        name: "result".to_owned(),
-        value: HostId(2),
-    });
     vec![pool, all]
 }
 
@@ -283,6 +328,10 @@ fn run(artifact: &Artifact) -> bool {
     if artifact.reference_steps() < 1 << 20 {
         let mut session = Reference.load(artifact).unwrap();
         session.run(&inputs).unwrap();
+        // Host steps are computed with the outputs of one image.
+        let zeros = |id: &TensorId| vec![0; network.tensor(*id).n_values()];
+        let outputs: Vec<Vec<i8>> = network.outputs.iter().map(zeros).collect();
+        network.results(&[outputs]).unwrap();
     }
     let settings = Settings {
         cycle_limit: 100_000,
