@@ -286,7 +286,7 @@ impl Array {
                 HostValues::Uint8(self.map(range, "uint8", help, uint8)?)
             }
             HostType::Int64 => {
-                let int64 = |value: Number| value.integer()?.try_into().ok();
+                let int64 = |value: Number| value.integer();
                 HostValues::Int64(self.map(range, "int64", help, int64)?)
             }
         })

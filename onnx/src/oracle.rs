@@ -117,7 +117,10 @@ fn missing_zero_point(
     }
     let (values, scale) = (tensors.get(&node.input[0])?, tensors.get(&node.input[1])?);
     let sizes = scale.dims.iter().map(|&size| usize::try_from(size).ok());
-    let n_values = sizes.fold(Some(1_usize), |n, size| n?.checked_mul(size?))?;
+    let n_values = sizes
+        .collect::<Option<Vec<_>>>()?
+        .into_iter()
+        .try_fold(1_usize, usize::checked_mul)?;
     // A scale for each index of an axis of the values.
     let fits = values.dims.iter().any(|&size| size as usize == n_values) || n_values == 1;
     let is_byte = matches!(
