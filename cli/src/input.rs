@@ -658,7 +658,7 @@ fn from_npz<R: Read + Seek>(
                 "leave it out: it divides integer images for a float input",
             ));
         }
-        let n = array.n_images(&view.shape)?;
+        let n = array.n_images(&view.shape, network.batch)?;
         if *n_images.get_or_insert(n) != n {
             return Err(fault(
                 "its inputs have different numbers of images".to_owned(),

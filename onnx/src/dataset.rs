@@ -226,11 +226,12 @@ impl Array {
         !matches!(self.values, Values::Float32(_) | Values::Float64(_))
     }
 
-    /// How many images for an input of `shape` the array holds, which is at least one.
+    /// How many images for an input of `shape` the array holds, which is at least one; a file that takes `batch` images at
+    /// once may have its data in batches too.
     ///
     /// # Errors
     /// [`DatasetError::Shape`] if it is neither one image nor several behind each other.
-    pub fn n_images(&self, shape: &[usize]) -> Result<usize, DatasetError> {
+    pub fn n_images(&self, shape: &[usize], batch: usize) -> Result<usize, DatasetError> {
         let squeezed = |shape: &[usize]| -> Vec<usize> {
             shape.iter().copied().filter(|&size| size != 1).collect()
         };
@@ -241,6 +242,9 @@ impl Array {
         match self.shape.as_slice() {
             all if squeezed(all) == image => Ok(1),
             [n, each @ ..] if *n > 0 && squeezed(each) == image => Ok(*n),
+            [n, size, each @ ..] if *n > 0 && *size == batch && squeezed(each) == image => {
+                Ok(n * batch)
+            }
             _ => Err(DatasetError::Shape {
                 name: self.name.clone(),
                 found: self.shape.clone(),
