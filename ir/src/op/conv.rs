@@ -128,8 +128,12 @@ impl Conv {
 
     /// Computes the output values.
     pub fn reference(&self, x: Value, y: &Tensor) -> Vec<i8> {
+        self.requantised(&self.accumulators(x, y), y)
+    }
+
+    /// The output values of `accumulators`, which are in the shape of `y`.
+    pub fn requantised(&self, accumulators: &[i32], y: &Tensor) -> Vec<i8> {
         let n_pixels = y.height * y.width;
-        let accumulators = self.accumulators(x, y);
         let requantise =
             |(i, &acc)| requantise_f32(acc, self.scales[i / n_pixels], y.zero_point, self.clamp);
         accumulators.iter().enumerate().map(requantise).collect()

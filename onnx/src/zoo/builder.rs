@@ -165,7 +165,7 @@ impl Builder {
         let shape = op
             .output_shape(self.network.tensor(x).shape())
             .expect("zoo shapes fit");
-        let sums = self.sums(x, &op, shape);
+        let mut sums = self.sums(x, &op, shape);
         let statistics: Vec<(f32, f32)> = (0..op.out_channels)
             .map(|out| mean_and_deviation(&sums, out, shape))
             .collect();
@@ -185,10 +185,14 @@ impl Builder {
         }
         let steps: Vec<f32> = weight_scales.iter().map(|&scale| x_scale * scale).collect();
         let n_pixels = shape[1] * shape[2];
+        for (i, sum) in sums
+            .iter_mut()
+            .flat_map(|image| image.iter_mut().enumerate())
+        {
+            *sum += op.bias[i / n_pixels];
+        }
         let real = |sums: &Vec<i32>| -> Vec<f32> {
-            let value = |(i, &sum): (usize, &i32)| {
-                (sum + op.bias[i / n_pixels]) as f32 * steps[i / n_pixels]
-            };
+            let value = |(i, &sum): (usize, &i32)| sum as f32 * steps[i / n_pixels];
             sums.iter().enumerate().map(value).collect()
         };
         let real: Vec<Vec<f32>> = sums.iter().map(real).collect();
@@ -196,6 +200,7 @@ impl Builder {
         let room = if is_gemm { 1.6 } else { 1.0 };
         let y = self.output(shape, &real, relu, room);
         op.scales = steps.iter().map(|step| step / y.scale).collect();
+        let values = sums.iter().map(|sums| op.requantised(sums, &y)).collect();
         let einsum = self.einsum(if is_gemm { "fc" } else { "conv" }, Kind::Conv(op), vec![x]);
         self.file.conv(
             &einsum,
@@ -204,7 +209,7 @@ impl Builder {
             &weight_scales,
             if is_gemm { None } else { Some(relu) },
         );
-        self.push(einsum, y)
+        self.push_values(einsum, y, values)
     }
 
     /// The sums of `op` without bias, for each image.
@@ -402,6 +407,11 @@ impl Builder {
             )
         };
         let values = (0..n_images).map(run).collect();
+        self.push_values(einsum, output, values)
+    }
+
+    /// Appends `einsum` and `output` with its values of every image.
+    fn push_values(&mut self, einsum: Einsum, output: Tensor, values: Vec<Vec<i8>>) -> TensorId {
         let id = einsum.output;
         self.values.push(values);
         self.network.tensors.push(output);
