@@ -262,7 +262,7 @@ pub(crate) fn split(walk: &mut Walk, node: &Node) -> Result<Vec<Value>, Reason> 
         start += size;
         values.push(match &value {
             Value::Constant(constant) => constant_part(constant, &parts)?,
-            _ if walk.used.contains(node.proto.output[i].as_str()) => {
+            _ if walk.readers.contains_key(node.proto.output[i].as_str()) => {
                 selected(walk, node, &node.proto.output[i], &parts, 0.0)?
             }
             _ => Value::Broken,

@@ -310,7 +310,7 @@ impl Walk<'_> {
                 }
             });
         }
-        let draft = self.of_eight_bits(&draft, label)?;
+        let draft = self.of_eight_bits(draft, label)?;
         let weights = draft.int8_weights()?;
         #[expect(
             clippy::cast_possible_truncation,
@@ -347,14 +347,14 @@ impl Walk<'_> {
     /// where weights less their zero points have nine.
     pub(super) fn of_eight_bits(
         &mut self,
-        draft: &ConvDraft,
+        draft: ConvDraft,
         label: &str,
     ) -> Result<ConvDraft, Reason> {
         let (least, most) = (i16::from(i8::MIN), i16::from(i8::MAX));
-        let parts = |w: i16| if w < 0 { w / least } else { w / most } + 1;
+        let parts = |w: i16| 1 + if w < 0 { (w + 1) / least } else { (w - 1) / most };
         let is_narrow = |w: &i16| (least..=most).contains(w);
         if draft.weights.iter().all(is_narrow) {
-            return Ok(draft.clone());
+            return Ok(draft);
         }
         let n_parts = draft
             .weights
@@ -397,7 +397,7 @@ impl Walk<'_> {
             input,
             group_channels: n_parts * n,
             weights,
-            ..draft.clone()
+            ..draft
         })
     }
 

@@ -215,7 +215,7 @@ impl Walk<'_> {
         pending: &Pending,
         draft: &ConvDraft,
     ) -> Result<(TensorId, HostOperator), Reason> {
-        let draft = self.of_eight_bits(draft, &pending.label)?;
+        let draft = self.of_eight_bits(draft.clone(), &pending.label)?;
         let steps = draft.bias_steps.iter().zip(&draft.scales);
         let bias = steps
             .zip(&draft.bias)
