@@ -592,17 +592,20 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
         Count::First(n) => n,
         Count::UpTo(_) => 1,
     };
-    let drawn: Vec<Vec<Vec<i8>>> = network
+    let mut drawn: Vec<_> = network
         .inputs
         .iter()
         .zip(seed..)
-        .map(|(id, seed)| onnx::zoo::images(network.tensor(*id).shape(), n, seed))
+        .map(|(id, seed)| onnx::zoo::images(network.tensor(*id).shape(), n, seed).into_iter())
         .collect();
     let name = |id: &TensorId| network.tensor(*id).host.as_ref().map(|view| &view.name);
     let (mut images, mut host) = (Vec::new(), Vec::new());
-    for image in 0..n {
+    for _ in 0..n {
         let mut values: Vec<HostValues> = Vec::new();
-        for (idx, id) in network.inputs.iter().enumerate() {
+        for (idx, (id, drawn)) in network.inputs.iter().zip(&mut drawn).enumerate() {
+            let drawn = drawn
+                .next()
+                .expect("as many images are drawn for each input");
             // An input that is quantised in two ways is one for the host.
             let first = network.inputs[..idx]
                 .iter()
@@ -611,7 +614,7 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
                 Some(first) => values[first].clone(),
                 None => network
                     .tensor(*id)
-                    .to_host(&drawn[idx][image])
+                    .to_host(&drawn)
                     .expect("inputs have a host view"),
             });
         }

@@ -3,6 +3,7 @@
 //! Every type that numpy gives to numbers by default is read. A value becomes what the network takes or a class only if
 //! it is one: whatever does not fit is an error with its place. Deliberately not here: Fortran order and complex numbers.
 
+use ir::fit::Fit;
 use ir::network::{HostType, HostValues};
 use miette::Diagnostic;
 use npyz::npz::NpzArchive;
@@ -180,6 +181,10 @@ impl Number {
         match self {
             Number::Integer(value) => Some(value),
             // Above this not every integer is a float64.
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is whole and below 2^53"
+            )]
             Number::Real(value) if value.fract() == 0.0 && value.abs() < (1_i64 << 53) as f64 => {
                 Some(value as i64)
             }
@@ -188,6 +193,10 @@ impl Number {
     }
 
     /// The float32 that it is; a float64 is rounded, as numpy's `astype` does.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is meant, and whole floats fit i128"
+    )]
     fn float(self) -> Option<f32> {
         match self {
             Number::Integer(value) => {
@@ -211,6 +220,7 @@ impl Array {
     }
 
     /// The values as floats, rounded where their type is wider.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
     pub fn to_f32(&self) -> Vec<f32> {
         match &self.values {
             Values::Uint8(v) => v.iter().map(|&x| f32::from(x)).collect(),
@@ -286,8 +296,7 @@ impl Array {
                 HostValues::Uint8(self.map(range, "uint8", help, uint8)?)
             }
             HostType::Int64 => {
-                let int64 = |value: Number| value.integer()?.try_into().ok();
-                HostValues::Int64(self.map(range, "int64", help, int64)?)
+                HostValues::Int64(self.map(range, "int64", help, Number::integer)?)
             }
         })
     }
@@ -457,7 +466,7 @@ impl<R: Read + Seek> Npz<R> {
                 "of the type uint64 with a value of 2^63 or more at {idx}"
             ))
         })?;
-        let shape = shape.iter().map(|&size| size as usize).collect();
+        let shape = shape.iter().map(|&size| size.fit::<usize>()).collect();
         let name = name.to_string();
         Ok(Array {
             name,

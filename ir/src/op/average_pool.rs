@@ -1,6 +1,7 @@
 //! Average over windows, global pooling included.
 
 use super::{OpError, Value, Window};
+use crate::fit::Fit;
 use crate::network::Tensor;
 use crate::numerics::{Clamp, Requantise, requantise_f32};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ impl AveragePool {
     pub fn window_count(&self, x: [usize; 3], row: usize, column: usize) -> usize {
         let inside = |at: isize, axis: usize| {
             let (before, after) = (self.counted[axis], self.counted[axis + 2]);
-            (-(before as isize)..(x[axis + 1] + after) as isize).contains(&at)
+            (-before.fit::<isize>()..(x[axis + 1] + after).fit::<isize>()).contains(&at)
         };
         let rows = (0..self.window.kernel[0])
             .filter(|&tap| inside(self.window.row(row, tap), 0))

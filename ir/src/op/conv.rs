@@ -4,6 +4,7 @@
 //! convolution over M pixels. So a machine needs one reduction, and the mapper one kind of loop nest.
 
 use super::{OpError, Value, Window, check_length};
+use crate::fit::Fit;
 use crate::network::Tensor;
 use crate::numerics::{Clamp, Requantise, requantise_f32};
 use serde::{Deserialize, Serialize};
@@ -196,7 +197,7 @@ impl Conv {
 
     /// The pixel of the input at a position of the stretched image, or none where there is a zero between pixels.
     fn pixel(&self, at: [isize; 2]) -> Option<[isize; 2]> {
-        let [rows, columns] = self.stretch.map(|stretch| stretch as isize);
+        let [rows, columns] = self.stretch.map(|stretch| stretch.fit::<isize>());
         (at[0] % rows == 0 && at[1] % columns == 0).then(|| [at[0] / rows, at[1] / columns])
     }
 }

@@ -351,7 +351,13 @@ impl Walk<'_> {
         label: &str,
     ) -> Result<ConvDraft, Reason> {
         let (least, most) = (i16::from(i8::MIN), i16::from(i8::MAX));
-        let parts = |w: i16| 1 + if w < 0 { (w + 1) / least } else { (w - 1) / most };
+        let parts = |w: i16| {
+            1 + if w < 0 {
+                (w + 1) / least
+            } else {
+                (w - 1) / most
+            }
+        };
         let is_narrow = |w: &i16| (least..=most).contains(w);
         if draft.weights.iter().all(is_narrow) {
             return Ok(draft);

@@ -10,7 +10,7 @@ use ir::op::{Conv, Kind, Table, table_values};
 
 impl Walk<'_> {
     /// The value as the host has it, read back from the device where it is there.
-    pub(crate) fn to_host(&mut self, label: &str, value: &Value) -> Result<HostValue, Reason> {
+    pub(crate) fn on_host(&mut self, label: &str, value: &Value) -> Result<HostValue, Reason> {
         match value {
             Value::Host(value) => Ok(value.clone()),
             Value::Integer(view) => self.read_codes(label, view),
@@ -220,7 +220,7 @@ impl Walk<'_> {
         let bias = steps
             .zip(&draft.bias)
             .map(|((steps, scale), real)| steps * scale + real);
-        let operator = HostOperator::Conv(FloatConv {
+        let operator = HostOperator::Conv(Box::new(FloatConv {
             output: pending.image,
             input: draft.input,
             bias: bias.collect(),
@@ -238,7 +238,7 @@ impl Walk<'_> {
                 clamp: Clamp::FULL,
             },
             scales: draft.scales,
-        });
+        }));
         Ok((draft.input, operator))
     }
 
@@ -275,7 +275,7 @@ impl Walk<'_> {
             Value::Constant(_) | Value::QuantConstant(_) | Value::FloatInput(_) => {
                 Err(unexpected(i, "a result of the network", &value))
             }
-            _ => self.to_host(&node.label, &value),
+            _ => self.on_host(&node.label, &value),
         }
     }
 }
