@@ -262,7 +262,7 @@ class Tilewright:
             file.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
             np.savez(data, **feeds)
             status, answer = self._command("check", file)
-            if status != 0:
+            if "error" in answer or answer["problems"]:
                 error = answer["error"] if "error" in answer else answer["problems"][0]
                 raise Refused(*_first_code(error))
             options = ["--device", "reference", "--data", data, "--images", "all", "--outputs", outputs]

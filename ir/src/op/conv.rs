@@ -31,7 +31,8 @@ pub struct Conv {
     pub weights: Vec<i8>,
     /// The bias of each output channel, in steps of the accumulator.
     pub bias: Vec<i32>,
-    /// How far a bias is from what the file states, at most, in steps of the output: steps of the accumulator are whole.
+    /// How far a bias is from what the file states, at most, in steps of the output, 0 if it is next to nothing:
+    /// steps of the accumulator are whole.
     pub bias_error: f32,
     /// The requantise scale of each output channel, `f32(f32(x_scale * w_scale) / y_scale)`.
     pub scales: Vec<f32>,

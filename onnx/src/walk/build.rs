@@ -522,7 +522,8 @@ const BIAS_ERROR_LIMIT: f64 = 1.0 / 16.0;
 
 impl ConvDraft {
     /// Multiplies the weights of a channel where its bias would be off as a whole number of its steps: the steps become
-    /// finer, and the sum stays the same. Gives how far the bias is off then, in steps of the output.
+    /// finer, and the sum stays the same. Gives how far the bias is off then, in steps of the output, 0
+    /// if that is not worth a word.
     fn refine(&mut self, channel: usize, y_scale: f32) -> f64 {
         let per_channel = self.group_channels * self.window.n_taps();
         let weights = &mut self.weights[channel * per_channel..][..per_channel];
@@ -537,7 +538,7 @@ impl ConvDraft {
                 / (f64::from(factor) * f64::from(y_scale))
         };
         if off(1) <= BIAS_ERROR {
-            return off(1);
+            return 0.0;
         }
         if largest == 0 {
             return f64::INFINITY;
@@ -555,7 +556,7 @@ impl ConvDraft {
         weights.iter_mut().for_each(|weight| *weight *= factor);
         self.bias_steps[channel] *= f64::from(factor);
         self.scales[channel] /= f64::from(factor);
-        error
+        if error <= BIAS_ERROR { 0.0 } else { error }
     }
 
     /// The bias of `channel` in whole steps of the accumulator, if no sum that reaches as far as `sums` leaves int32.
