@@ -88,13 +88,13 @@ fn no_format() {
     check_text(
         "format: 1",
         expect![
-            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag)"
+            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag): name the file that has them; constraints, components and settings of a search are not read alone"
         ],
     );
     check_text(
         "just text",
         expect![
-            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag)"
+            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag): name the file that has them; constraints, components and settings of a search are not read alone"
         ],
     );
     check_text(
@@ -125,7 +125,7 @@ fn timeloop() {
         arch,
         &[("nodes:\n  - !Container", "subtree:\n  - !Container")],
         expect![
-            "f.yaml: line 10, `architecture.subtree`: an architecture of Timeloop v3: `nodes` are read, as in v4"
+            "f.yaml: line 10, `architecture.subtree`: an architecture of Timeloop v3: write it with `nodes`, as v4 does, each component with a tag, and `PE[0..167]` as `spatial: {meshX: 168}`"
         ],
     );
     check(
@@ -298,7 +298,7 @@ fn accelforge() {
         expect![[r#"
             f.yaml: line 51, `workload.bits_per_value.weight`: only `All` has a width here; write the others at the accesses
             line 54, `workload.einsums[0]`: 0 outputs: an Einsum has one
-            line 64, `workload.einsums[1].tensor_accesses[0].weight`: is not understood"#]],
+            line 64, `workload.einsums[1].tensor_accesses[0].weight`: is not understood; if nothing here depends on it, leave it out"#]],
     );
     check(
         name,

@@ -70,21 +70,22 @@ fn timeloop_architecture() {
     check(
         "timeloop_arch.yaml",
         expect![[r#"
-        Timeloop v4
-        tree timeloop_arch at 500000000 Hz
-        memory DRAM None keeps [Input, Weights, Output] bypass [] bits {Input: 8, Weights: 8, Output: 8} pj 8 10 ports [Read, Write]:64
-        memory buffer Some(524288) keeps [Input, Output] bypass [] bits {Input: 8, Output: 8} doubled pj 0.25 0.375 ports [Read]:128 [Write]:64
-        fanout PEX 16 ranks Some(["C", "R", "S", "M"]) shares [] multicasts [Input] reduces true
-        fanout PEY 4 ranks Some(["C", "R", "S", "M"]) shares [] multicasts [Input] reduces true
-        memory weight_register Some(8) keeps [Weights] bypass [] bits {Weights: 8} pj 0.01 0.01 ports 
-        memory sum_register Some(256) keeps [Output] bypass [] bits {Output: 16} pj 0.01 0 ports 
-        compute mac pj 0.2
-        line 12, `architecture.nodes[0].attributes.technology`: is for the energy and area of Accelergy
-        line 39, `architecture.nodes[3].constraints.spatial.split`: narrows the search only; mappings outside it are found too
-        line 50, `architecture.nodes[4].nodes[0].constraints.temporal`: narrows the search only; mappings outside it are found too
-        line 51, `architecture.nodes[4].nodes[1]`: the ERT has no `write` of `sum_register`: its energy is 0
-        line 61, `architecture.nodes[5].attributes`: is for the energy and area of Accelergy
-    "#]],
+            Timeloop v4
+            tree timeloop_arch at 500000000 Hz
+            memory DRAM None keeps [Input, Weights, Output] bypass [] bits {Input: 8, Weights: 8, Output: 8} pj 8 10 ports [Read, Write]:64
+            memory buffer Some(524288) keeps [Input, Output] bypass [] bits {Input: 8, Output: 8} doubled pj 0.25 0.375 ports [Read]:128 [Write]:64
+            fanout PEX 16 ranks Some(["C", "R", "S", "M"]) shares [] multicasts [Input] reduces true
+            fanout PEY 4 ranks Some(["C", "R", "S", "M"]) shares [] multicasts [Input] reduces true
+            memory weight_register Some(8) keeps [Weights] bypass [] bits {Weights: 8} pj 0.01 0.01 ports 
+            memory sum_register Some(256) keeps [Output] bypass [] bits {Output: 16} pj 0.01 0 ports 
+            compute mac pj 0.2
+            line 12, `architecture.nodes[0].attributes.technology`: is for the energy and area of Accelergy
+            line 37, `architecture.nodes[3].constraints.spatial.permutation`: as an order narrows the search only; mappings outside it are found too
+            line 39, `architecture.nodes[3].constraints.spatial.split`: narrows the search only; mappings outside it are found too
+            line 50, `architecture.nodes[4].nodes[0].constraints.temporal.permutation`: narrows the search only; mappings outside it are found too
+            line 51, `architecture.nodes[4].nodes[1]`: the ERT has no `write` of `sum_register`: its energy is 0
+            line 61, `architecture.nodes[5].attributes`: is for the energy and area of Accelergy
+        "#]],
     );
 }
 
@@ -96,6 +97,7 @@ fn timeloop_problem() {
             Timeloop v4
             workload timeloop_problem
             conv x1: Outputs[N, M, P, Q] += Weights[M, C, R, S] * Inputs[N, C, 2*P+R, 2*Q+3*S] Mac N=1 M=64 C=16 P=28 Q=28 R=3 S=3 weights:8/8[M, C, R, S] input:8/8[N, C, 2*P+R, 2*Q+3*S] output:8/32[N, M, P, Q]
+            line 3, `problem`: no widths in the format: 8 bits, and 32 of a partial sum, where a memory has no `datawidth`
             line 40, `mapper`: steers the search of Timeloop
         "#]],
     );
@@ -131,24 +133,45 @@ fn zigzag_accelerator() {
     check(
         "zigzag_accelerator.yaml",
         expect![[r#"
-        ZigZag 3.9
-        tree small at 1000000000 Hz
-        memory dram None keeps [Input, Weights, Output] bypass [] bits {} pj 10 11 ports [Read, Write]:64
-        memory buffer Some(1048576) keeps [Input, Weights, Output] bypass [] bits {} doubled pj 0.25 0.375 ports [Read]:192 [Write]:128
-        fanout D1 16 ranks Some(["K"]) shares [] multicasts [Input, Weights] reduces true
-        memory accumulator Some(4096) keeps [Output] bypass [] bits {} pj 0.05 0.1 ports [Read, Write]:32
-        fanout D2 8 ranks Some(["C", "FX"]) shares [] multicasts [Input, Weights] reduces true
-        memory weight_register Some(8) keeps [Weights] bypass [] bits {} pj 0.01 0.02 ports [Read]:8 [Write]:8
-        compute operational_array pj 0.2
-        line 2, `the file`: no clock in the format: it is 1 GHz
-        line 9, `memories.weight_register.area`: is not in the cost model (and 3 more)
-        line 10, `memories.weight_register.latency`: is not in the cost model (and 3 more)
-        line 13, `memories.weight_register.ports[0].bandwidth_min`: is not in the cost model (and 6 more)
-        line 13, `memories.weight_register.ports[0].allocation`: is not in the cost model (and 6 more)
-        line 38, `memories.buffer.ports[1]`: added to the port of the same directions, which every operand may use
-        line 43, `memories.dram`: the size of the outermost memory: it is as large as needed
-        line 55, `operational_array.unit_area`: is not in the cost model
-    "#]],
+            ZigZag 3.9
+            tree small at 1000000000 Hz
+            memory dram None keeps [Input, Weights, Output] bypass [] bits {} pj 10 11 ports [Read, Write]:64
+            memory buffer Some(1048576) keeps [Input, Weights, Output] bypass [] bits {} doubled pj 0.25 0.375 ports [Read]:192 [Write]:128
+            fanout D1 16 ranks Some(["K"]) shares [] multicasts [Input, Weights] reduces true
+            memory accumulator Some(4096) keeps [Output] bypass [] bits {} pj 0.05 0.1 ports [Read, Write]:32
+            fanout D2 8 ranks Some(["C", "FX"]) shares [] multicasts [Input, Weights] reduces true
+            memory weight_register Some(8) keeps [Weights] bypass [] bits {} pj 0.01 0.02 ports [Read]:8 [Write]:8
+            compute operational_array pj 0.2
+            line 2, `the file`: no clock in the format: it is 1 GHz
+            line 9, `memories.weight_register.area`: is not in the cost model
+            line 10, `memories.weight_register.latency`: is not in the cost model
+            line 13, `memories.weight_register.ports[0].bandwidth_min`: is not in the cost model
+            line 13, `memories.weight_register.ports[0].allocation`: is not in the cost model
+            line 14, `memories.weight_register.ports[1].bandwidth_min`: is not in the cost model
+            line 14, `memories.weight_register.ports[1].allocation`: is not in the cost model
+            line 21, `memories.accumulator.area`: is not in the cost model
+            line 22, `memories.accumulator.latency`: is not in the cost model
+            line 25, `memories.accumulator.ports[0].bandwidth_min`: is not in the cost model
+            line 25, `memories.accumulator.ports[0].allocation`: is not in the cost model
+            line 32, `memories.buffer.area`: is not in the cost model
+            line 33, `memories.buffer.latency`: is not in the cost model
+            line 37, `memories.buffer.ports[0].bandwidth_min`: is not in the cost model
+            line 37, `memories.buffer.ports[0].allocation`: is not in the cost model
+            line 38, `memories.buffer.ports[1]`: added to the port of the same directions, which every operand may use
+            line 38, `memories.buffer.ports[1].bandwidth_min`: is not in the cost model
+            line 38, `memories.buffer.ports[1].allocation`: is not in the cost model
+            line 39, `memories.buffer.ports[2].bandwidth_min`: is not in the cost model
+            line 39, `memories.buffer.ports[2].allocation`: is not in the cost model
+            line 43, `memories.dram`: the size of the outermost memory: it is as large as needed
+            line 46, `memories.dram.area`: is not in the cost model
+            line 47, `memories.dram.latency`: is not in the cost model
+            line 50, `memories.dram.ports[0].bandwidth_min`: is not in the cost model
+            line 50, `memories.dram.ports[0].allocation`: is not in the cost model
+            line 55, `operational_array.unit_area`: is not in the cost model
+            line 60, `dataflows.D1[0]`: the size of the loop narrows the search only; mappings outside it are found too
+            line 61, `dataflows.D2[0]`: the size of the loop narrows the search only; mappings outside it are found too
+            line 61, `dataflows.D2[1]`: the size of the loop narrows the search only; mappings outside it are found too
+        "#]],
     );
 }
 
