@@ -331,8 +331,9 @@ impl<'a> Reader<'a, '_> {
             .unwrap_or("");
         self.fanouts(&table);
         self.common(&table);
-        let size = table
-            .need("size", findings)
+        let size_at = table.need("size", findings);
+        let size = size_at
+            .as_ref()
             .and_then(|s| s.number(self.names, findings));
         let is_outermost = self.parts.is_empty();
         let size_bits = size.filter(|size| size.is_finite()).map(|size| {
@@ -344,11 +345,8 @@ impl<'a> Reader<'a, '_> {
             let bits = size.floor().min(1e18) as u64;
             bits
         });
-        if is_outermost && size_bits.is_some() {
-            at.note(
-                findings,
-                "the size of the outermost memory: it is as large as needed",
-            );
+        if let (true, Some(_), Some(size_at)) = (is_outermost, size_bits, size_at) {
+            size_at.ignore(findings, build::OUTERMOST);
         }
         let (keep, keeps) = self.tensors(&table);
         self.kept.insert(name.to_owned(), keep);
@@ -566,10 +564,10 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// An access of a tensor: rank and index of each dimension.
+/// An access of a tensor: of each dimension the rank, and the factors and variables of its index.
 struct Access {
     tensor: String,
-    dimensions: Vec<(String, String)>,
+    dimensions: Vec<(String, Vec<(u64, String)>)>,
     is_output: bool,
     bits: Option<u64>,
 }
@@ -737,8 +735,8 @@ fn einsum(
             (None, Some(list)) => list
                 .items(findings)
                 .iter()
-                .filter_map(|a| access(a, names, findings))
-                .collect(),
+                .map(|a| access(a, names, findings))
+                .collect::<Option<_>>()?,
             _ => {
                 table
                     .at()
@@ -757,14 +755,7 @@ fn einsum(
     let mut limits: BTreeMap<String, u64> = BTreeMap::new();
     for access in &accesses {
         let mut indices = Vec::new();
-        for (rank, index) in &access.dimensions {
-            let terms = match expression::terms(index) {
-                Ok(terms) => terms,
-                Err(reason) => {
-                    at.fault(findings, format!("`{}`: {reason}", access.tensor));
-                    return None;
-                }
-            };
+        for (rank, terms) in &access.dimensions {
             if let [(1, variable)] = terms.as_slice()
                 && let Some(&size) = own
                     .sizes
@@ -774,7 +765,7 @@ fn einsum(
                 let limit = limits.entry(variable.clone()).or_insert(size);
                 *limit = (*limit).min(size);
             }
-            indices.push(terms);
+            indices.push(terms.clone());
         }
         let bits = access.bits.or(outer.bits).unwrap_or_else(|| {
             let message = format!("no `bits_per_value`: `{}` has 8 bits", access.tensor);
@@ -879,19 +870,26 @@ fn access(at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Access>
     let table = at.fields(findings)?;
     let tensor = table.need("name", findings)?.text(findings)?.to_owned();
     let projection = table.need("projection", findings)?;
-    let dimensions = match projection.table() {
-        Some(ranks) => {
-            let entry = |(rank, index): (&str, At<'_>)| {
-                Some((rank.to_owned(), index.text(findings)?.to_owned()))
-            };
-            ranks.all().into_iter().filter_map(entry).collect()
-        }
-        None => projection
-            .texts(findings)
-            .into_iter()
-            .map(dimension)
-            .collect(),
+    let items: Vec<(Option<&str>, At<'_>)> = match (projection.table(), projection.list()) {
+        (Some(ranks), _) => ranks.all().into_iter().map(|(r, i)| (Some(r), i)).collect(),
+        (_, Some(items)) => items.into_iter().map(|index| (None, index)).collect(),
+        _ => vec![(None, projection)],
     };
+    let mut dimensions = Vec::new();
+    for (rank, index) in items {
+        let text = index.text(findings)?;
+        let read = match rank {
+            Some(rank) => expression::terms(text).map(|terms| (rank.to_owned(), terms)),
+            None => dimension(text),
+        };
+        match read {
+            Ok(dimension) => dimensions.push(dimension),
+            Err(reason) => {
+                index.fault(findings, reason);
+                return None;
+            }
+        }
+    }
     let is_output = table
         .get("output")
         .and_then(|o| o.truth(findings))
@@ -918,11 +916,12 @@ fn access(at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Access>
 }
 
 /// `H: 2*p + r` indexes the rank `H`; `m` alone indexes `M`.
-fn dimension(text: &str) -> (String, String) {
-    match text.split_once(':') {
-        Some((rank, index)) => (rank.trim().to_owned(), index.trim().to_owned()),
-        None => (text.trim().to_uppercase(), text.trim().to_owned()),
-    }
+fn dimension(text: &str) -> Result<(String, Vec<(u64, String)>), String> {
+    let (rank, index) = match text.split_once(':') {
+        Some((rank, index)) => (rank.trim().to_owned(), index),
+        None => (text.trim().to_uppercase(), text),
+    };
+    Ok((rank, expression::terms(index)?))
 }
 
 /// The accesses of `O[m, n] = I[m, k] * W[k, n]`.
@@ -956,9 +955,13 @@ fn equation(text: &str, at: &At<'_>, findings: &Findings) -> Option<Vec<Access>>
             return fault("a tensor without indices in brackets");
         };
         let indices = indices.split(',').filter(|i| !i.trim().is_empty());
+        let dimensions = match indices.map(dimension).collect() {
+            Ok(dimensions) => dimensions,
+            Err(reason) => return fault(&reason),
+        };
         accesses.push(Access {
             tensor: tensor.trim().to_owned(),
-            dimensions: indices.map(dimension).collect(),
+            dimensions,
             is_output,
             bits: None,
         });

@@ -59,8 +59,11 @@ pub(crate) fn read(
     let problem = problem_at
         .as_ref()
         .and_then(|at| self::problem(at, &names, findings));
-    // Every file of Timeloop has a version, and may have it among its variables.
-    names.get("version");
+    if let Some(variables) = file.get("variables").and_then(|v| v.table()) {
+        // The version stands among the variables, as if it were one.
+        names.get("version");
+        version(&variables, findings);
+    }
     let tree = file.get("architecture").and_then(|architecture| {
         let mut reader = Reader {
             findings,
@@ -225,13 +228,6 @@ fn problem(at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Proble
         let bound = bound.and_then(|b| b.whole(1..=0xFF_FFFF, names, findings));
         ranks.push((dimension.clone(), bound.unwrap_or(1)));
     }
-    let densities = instance.get("densities");
-    let densities = densities.and_then(|d| d.fields(findings));
-    for (_, density) in densities.iter().flat_map(Table::all) {
-        if density.node.text().and_then(|t| t.parse().ok()) != Some(1.0) {
-            density.fault(findings, SPARSE);
-        }
-    }
     for (key, value) in instance.all() {
         // Padding and the size of the input follow from the dimensions.
         if !dimensions.iter().any(|d| d == key)
@@ -280,6 +276,14 @@ fn problem(at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Proble
                 .fault(findings, "a second data space that is written");
         }
         space.close(&[], findings);
+    }
+    let densities = instance.get("densities").and_then(|d| d.fields(findings));
+    for (space, density) in densities.iter().flat_map(Table::all) {
+        if density.node.text().and_then(|t| t.parse().ok()) != Some(1.0) {
+            density.fault(findings, SPARSE);
+        } else if !inputs.iter().chain(&output).any(|t| t.name == space) {
+            density.ignore(findings, "is no data space of the shape");
+        }
     }
     let shape_name = shape
         .get("name")
@@ -356,10 +360,16 @@ fn index(
     terms
 }
 
-/// The words of a list, or of a text with spaces or commas.
-fn words<'a>(at: &At<'a>, findings: &Findings) -> Vec<&'a str> {
-    let split = |text: &'a str| text.split([' ', ',']).filter(|word| !word.is_empty());
-    at.texts(findings).into_iter().flat_map(split).collect()
+/// The words of a list, or of a text with spaces or commas, each with its place.
+fn words<'a>(at: &At<'a>, findings: &Findings) -> Vec<(At<'a>, &'a str)> {
+    let items = at.list().unwrap_or_else(|| vec![at.clone()]);
+    let mut words = Vec::new();
+    for item in items {
+        let text = item.text(findings).unwrap_or("");
+        let split = text.split([' ', ',']).filter(|word| !word.is_empty());
+        words.extend(split.map(|word| (item.clone(), word)));
+    }
+    words
 }
 
 /// What a data space of the usual names is.
@@ -631,7 +641,7 @@ impl<'a> Reader<'a, '_> {
             None => permutation
                 .iter()
                 .flat_map(|p| words(p, findings))
-                .map(str::to_owned)
+                .map(|(_, word)| word.to_owned())
                 .collect(),
         };
         if let Some(permutation) = &permutation {
@@ -642,17 +652,17 @@ impl<'a> Reader<'a, '_> {
                 let message = "excludes dimensions, but without `permutation` or `problem` no list of all is there";
                 factors.fault(findings, message);
             }
-            for factor in words(&factors, findings) {
+            for (at, factor) in words(&factors, findings) {
                 let (rank, bound) = factor.split_once('=').unwrap_or((factor, ""));
                 let rank = rank.trim_end_matches('<').trim();
                 if !universe.iter().any(|r| r == rank) {
                     let message =
                         format!("`{factor}` is of no dimension that is known, or of one twice");
-                    factors.note(findings, message);
+                    at.note(findings, message);
                 } else if bound.trim() == "1" {
                     universe.retain(|r| r != rank);
                 } else {
-                    factors.note(findings, format!("`{factor}` {SPACE}"));
+                    at.note(findings, format!("`{factor}` {SPACE}"));
                 }
             }
             ranks = Some(universe);
@@ -795,11 +805,8 @@ impl<'a> Reader<'a, '_> {
         if size_bits.is_none() && !is_outermost && !class.contains("dram") {
             at.fault(findings, "a memory without `depth` and `width`");
         }
-        if let (true, Some(_)) = (is_outermost, size_bits) {
-            at.note(
-                findings,
-                "the size of the outermost memory: it is as large as needed",
-            );
+        if is_outermost && let Some(depth) = attributes.any(&["depth", "memory_depth"]) {
+            depth.ignore(findings, build::OUTERMOST);
         }
         for key in [
             "metadata_storage_width",

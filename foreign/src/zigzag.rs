@@ -81,10 +81,9 @@ pub(crate) fn tree<'a>(root: &At<'a>, findings: &Findings) -> Option<Tree> {
     file.close(&[], findings);
 
     if let Some(outermost) = levels.first_mut() {
-        outermost.at.note(
-            findings,
-            "the size of the outermost memory: it is as large as needed",
-        );
+        if let Some(size) = outermost.at.table().and_then(|t| t.get("size")) {
+            size.ignore(findings, build::OUTERMOST);
+        }
         outermost.memory.size_bits = None;
         if !axes
             .iter()
@@ -335,7 +334,11 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
         .whole(0..=1 << 32, &names, findings)?;
     let name = table.get("name").and_then(|n| n.text(findings));
     let name = name.map_or_else(|| format!("Layer{id}"), str::to_owned);
-    let operator = table.need("operator_type", findings)?.text(findings)?;
+    let operator = table.need("operator_type", findings)?;
+    let unit = unit(operator.text(findings)?).unwrap_or_else(|| {
+        operator.note(findings, "is not known, and goes to the vector engine");
+        Unit::Vector
+    });
     let dims = table.need("loop_dims", findings)?;
     let dims = dims.texts(findings);
     let sizes = table.need("loop_sizes", findings)?.items(findings);
@@ -443,6 +446,9 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
         let source = source(symbol);
         // A constant of no bits, such as the weights of a pooling, is no tensor.
         if bits == 0 {
+            if let Some(source) = sources.as_ref().and_then(|s| s.get(symbol)) {
+                source.ignore(findings, "an operand of 0 bits is none");
+            }
             continue;
         }
         let name = match source {
@@ -483,10 +489,7 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
     });
     Some(Parts {
         name,
-        unit: match operator {
-            "Conv" | "Conv_downsample" | "Gemm" => Unit::Mac,
-            _ => Unit::Vector,
-        },
+        unit,
         repeat: 1,
         ranks,
         inputs,
@@ -494,6 +497,16 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
         weights,
         partial_bits: partial_bits.filter(|b| *b > 0).unwrap_or(32),
     })
+}
+
+/// What computes the operator, if it is known.
+fn unit(operator: &str) -> Option<Unit> {
+    match operator {
+        "Conv" | "Conv_downsample" | "Gemm" => Some(Unit::Mac),
+        "Add" | "Mul" | "Max" | "Pool" | "Pooling" | "MaxPool" | "AveragePool"
+        | "GlobalAveragePool" => Some(Unit::Vector),
+        _ => None,
+    }
 }
 
 /// Symbol and indices, in capitals, of `W[k][c]`.

@@ -282,7 +282,7 @@ fn accelforge() {
         expect![[r#"
             f.yaml: line 54, `workload.einsums[0]`: `k` has no bound in `rank_sizes` or `iteration_space_shape`
             line 55, `workload.einsums[0].iteration_space_shape[0]`: is not of the form `0 <= m < 128`
-            line 60, `workload.einsums[1]`: `U`: `2 * q - r` is no sum of multiples of ranks
+            line 65, `workload.einsums[1].tensor_accesses[1].projection.C`: `2 * q - r` is no sum of multiples of ranks
             line 68, `workload.einsums[2]`: `n3` has no bound in `rank_sizes` or `iteration_space_shape`"#]],
     );
     check(
