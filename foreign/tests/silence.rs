@@ -64,6 +64,7 @@ struct Table {
 }
 
 /// A text that is no key.
+#[derive(Clone)]
 struct Scalar {
     key: String,
     bytes: std::ops::Range<usize>,
@@ -199,14 +200,24 @@ fn a_key_that_nobody_knows_is_refused_or_listed() {
     all_hold(cases, 300);
 }
 
-/// Another text in place of `text`.
-fn another(text: &str) -> String {
-    match (text.parse::<u64>(), text) {
-        (Ok(number), _) => (number + 1).to_string(),
-        (_, "true" | "True") => "false".to_owned(),
-        (_, "false" | "False") => "true".to_owned(),
-        _ => "zz_other".to_owned(),
+/// Other texts in place of `text`: another value, another number inside it, and the same with a tag.
+fn others(text: &str) -> Vec<String> {
+    let whole = match text {
+        "true" | "True" => "false",
+        "false" | "False" => "true",
+        _ => "zz_other",
+    };
+    let mut others = vec![whole.to_owned(), format!("!zz {text}")];
+    let last = text
+        .rfind(|c: char| c.is_ascii_digit())
+        .map_or(0, |at| at + 1);
+    let first = text[..last]
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map_or(0, |at| at + 1);
+    if let Ok(number) = text[first..last].parse::<u64>() {
+        others.push(format!("{}{}{}", &text[..first], number + 1, &text[last..]));
     }
+    others
 }
 
 /// Keys that name what nothing refers to, and defaults of what is given.
@@ -216,11 +227,9 @@ fn needs_no_effect(key: &str) -> bool {
 
 #[test]
 fn a_value_has_an_effect_or_is_refused_or_listed() {
-    let case = |name: &str, text: &str, whole: &Foreign, scalar: &Scalar| {
-        let old = &text[scalar.bytes.clone()];
+    let case = |name: &str, text: &str, whole: &Foreign, scalar: &Scalar, other: &str| {
         let (before, after) = (&text[..scalar.bytes.start], &text[scalar.bytes.end..]);
-        let changed = format!("{before}{}{after}", another(old));
-        let has_effect = match foreign::read(name, &changed) {
+        let has_effect = match foreign::read(name, &format!("{before}{other}{after}")) {
             Ok(foreign) => {
                 let is_other = foreign.tree != whole.tree || foreign.workload != whole.workload;
                 is_other || foreign.ignored.iter().any(|f| covers(f, &scalar.key))
@@ -229,15 +238,16 @@ fn a_value_has_an_effect_or_is_refused_or_listed() {
         };
         (has_effect || needs_no_effect(&scalar.key))
             .then_some(())
-            .ok_or_else(|| format!("{name}: nothing says `{}`: {old}", scalar.key))
+            .ok_or_else(|| format!("{name}: nothing says `{}`: {other}", scalar.key))
     };
     let files = files();
     let cases = files.iter().flat_map(|(name, text)| {
         let whole = foreign::read(name, text).unwrap_or_else(|error| panic!("{error}"));
-        let scalars = parts(text).1;
-        scalars
-            .into_iter()
-            .map(move |scalar| case(name, text, &whole, &scalar))
+        let scalars = parts(text).1.into_iter().flat_map(|scalar| {
+            let others = others(&text[scalar.bytes.clone()]);
+            others.into_iter().map(move |other| (scalar.clone(), other))
+        });
+        scalars.map(move |(scalar, other)| case(name, text, &whole, &scalar, &other))
     });
-    all_hold(cases, 1000);
+    all_hold(cases, 2000);
 }
