@@ -103,20 +103,18 @@ impl Ignored {
     }
 }
 
-/// Reads a file of another tool, and adds what has no effect to `ignored` once.
+/// Reads a file of another tool, and adds what has no effect to `ignored`, once for a file that is both arch and network.
 fn foreign(name: &str, text: &str, ignored: &mut Vec<Ignored>) -> Result<Foreign, Failure> {
     let foreign = foreign::read(name, text)?;
-    for finding in &foreign.ignored {
-        let entry = Ignored {
-            file: name.to_owned(),
-            line: finding.line,
-            key: finding.key.clone(),
-            reason: finding.message.clone(),
-        };
-        if !ignored.contains(&entry) {
-            ignored.push(entry);
-        }
+    if ignored.iter().any(|entry| entry.file == name) {
+        return Ok(foreign);
     }
+    ignored.extend(foreign.ignored.iter().map(|finding| Ignored {
+        file: name.to_owned(),
+        line: finding.line,
+        key: finding.key.clone(),
+        reason: finding.message.clone(),
+    }));
     Ok(foreign)
 }
 

@@ -382,6 +382,16 @@ fn role_of_name(name: &str) -> Option<Role> {
     }
 }
 
+/// What the memories among `parts` must keep.
+fn must(parts: &[Part<'_>]) -> Roles {
+    let must = |part: &Component| match part {
+        Component::Memory(m) => Roles::of(&m.keeps).without(Roles::of(&m.may_bypass)),
+        _ => Roles::NONE,
+    };
+    let parts = parts.iter().map(|(part, _)| must(part));
+    parts.fold(Roles::NONE, Roles::or)
+}
+
 /// Constraints of a node.
 #[derive(Default)]
 struct Constraints<'a> {
@@ -492,28 +502,41 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Memories of different tensors beside each other need no order; whatever else stands beside something would
-    /// stand above it here.
+    /// stand above it here. What one branch must keep does not pass through the others.
     fn parallel(&mut self, at: &At<'a>) {
-        let nodes = at.items(self.findings);
-        let mut kept = Roles::NONE;
-        for (index, node) in nodes.iter().enumerate() {
+        let findings = self.findings;
+        let nodes = at.items(findings);
+        let mut branches = Vec::new();
+        for node in &nodes {
             let first = self.parts.len();
             self.node(node);
-            let mut keeps = Roles::NONE;
-            for (part, _) in &self.parts[first..] {
-                match part {
-                    Component::Memory(memory) => keeps = keeps.or(Roles::of(&memory.keeps)),
-                    _ if index + 1 == nodes.len() => {}
-                    _ => node.fault(
-                        self.findings,
-                        "only memories can stand beside each other: what else there is, as the last",
-                    ),
+            branches.push(first..self.parts.len());
+        }
+        let must: Vec<Roles> = branches
+            .iter()
+            .map(|b| must(&self.parts[b.clone()]))
+            .collect();
+        let mut kept = Roles::NONE;
+        for (index, (node, branch)) in nodes.iter().zip(branches).enumerate() {
+            let others = must.iter().enumerate().filter(|(other, _)| *other != index);
+            let others = others.fold(Roles::NONE, |all, (_, roles)| all.or(*roles));
+            let mut keeps = must[index];
+            for (part, _) in &mut self.parts[branch] {
+                if let Component::Memory(memory) = part {
+                    let passes = |role: &Role| !others.has(*role);
+                    memory.keeps.retain(passes);
+                    memory.may_bypass.retain(passes);
+                    memory.value_bits.retain(|role, _| passes(role));
+                    keeps = keeps.or(Roles::of(&memory.keeps));
+                } else if index + 1 < nodes.len() {
+                    let message = "only memories can stand beside each other: put the rest behind `!Parallel`";
+                    node.fault(findings, message);
                 }
             }
             if keeps.and(kept) != Roles::NONE {
                 let message =
-                    "keeps what its neighbour keeps: say with `keep_only` what each of them has";
-                node.fault(self.findings, message);
+                    "may keep what its neighbour keeps: say with `keep` what each of them has";
+                node.fault(findings, message);
             }
             kept = kept.or(keeps);
         }

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use miette::Diagnostic;
 use proptest::prelude::*;
 
-const SAMPLES: [(&str, &str); 5] = [
+const SAMPLES: [(&str, &str); 7] = [
     (
         "timeloop_arch.yaml",
         include_str!("samples/timeloop_arch.yaml"),
@@ -13,7 +13,15 @@ const SAMPLES: [(&str, &str); 5] = [
         "timeloop_problem.yaml",
         include_str!("samples/timeloop_problem.yaml"),
     ),
+    (
+        "timeloop_whole.yaml",
+        include_str!("samples/timeloop_whole.yaml"),
+    ),
     ("accelforge.yaml", include_str!("samples/accelforge.yaml")),
+    (
+        "accelforge_whole.yaml",
+        include_str!("samples/accelforge_whole.yaml"),
+    ),
     (
         "zigzag_accelerator.yaml",
         include_str!("samples/zigzag_accelerator.yaml"),
@@ -175,6 +183,40 @@ fn timeloop() {
         ],
     );
 
+    let whole = "timeloop_whole.yaml";
+    check(
+        whole,
+        &[
+            (
+                "dataspace: {keep: [Outputs]}",
+                "dataspace: {keep: [Weights]}",
+            ),
+            ("name: chip", "name: chip[0..3]"),
+            ("technology: \"45nm\", has_power", "datawidth: 8, has_power"),
+            ("reduction_supported: True", "reduction_supported: False"),
+            ("n_buffets: 1", "sizeKB: 128"),
+            ("name: leak,", "name: read,"),
+        ],
+        expect![[r#"
+            f.yaml: line 16, `architecture.nodes[0].attributes.datawidth`: a container hands no attributes on here: write it at the components inside
+            line 28, `architecture.nodes[2].name`: `chip[0..3]`: how many there are stands in `spatial` as `meshX`
+            line 45, `architecture.nodes[3].attributes.reduction_supported`: another value than where it is left out is not here
+            line 47, `architecture.nodes[3].attributes.sizeKB`: is not here: say it with `depth`, `width` and `datawidth`
+            line 76, `architecture.nodes[5].nodes[1]`: may keep what its neighbour keeps: say with `keep` what each of them has
+            line 82, `architecture.nodes[5].nodes[2]`: may keep what its neighbour keeps: say with `keep` what each of them has
+            line 141, `ERT.tables[0].actions[2]`: a second energy of `read` of `DRAM`: one is possible"#]],
+    );
+    check(
+        whole,
+        &[(
+            "- !Component\n      name: ifmap_spad",
+            "- !Container\n      name: row\n      spatial: {meshX: 2}\n    - !Component\n      name: ifmap_spad",
+        )],
+        expect![
+            "f.yaml: line 70, `architecture.nodes[5].nodes[0]`: only memories can stand beside each other: put the rest behind `!Parallel`"
+        ],
+    );
+
     let problem = "timeloop_problem.yaml";
     check(
         problem,
@@ -311,6 +353,29 @@ fn accelforge() {
 }
 
 #[test]
+fn accelforge_whole() {
+    check(
+        "accelforge_whole.yaml",
+        &[
+            ("keep: ~Intermediates, may_keep: All", "keep: weight"),
+            (
+                "skip_initial_output_write: True",
+                "skip_initial_output_write: False",
+            ),
+            ("{name: leak, energy: 1e-12}", "{name: read, energy: 1e-12}"),
+            ("usage_scale: 1", "usage_scale: 2"),
+            ("variables:\n", "variables: !mine\n"),
+        ],
+        expect![[r#"
+            f.yaml: line 2, `variables`: the tag `!mine` is not understood; if nothing here depends on it, leave it out
+            line 11, `arch.nodes[0]`: the outermost memory keeps every tensor here
+            line 21, `arch.nodes[0].actions[2]`: an action that is there already
+            line 35, `arch.nodes[1].nodes[0].skip_initial_output_write`: outputs that begin with a value from above are not here
+            line 50, `arch.nodes[1].nodes[1].spatial[0].usage_scale`: a scale other than 1 is not here"#]],
+    );
+}
+
+#[test]
 fn zigzag() {
     let accelerator = "zigzag_accelerator.yaml";
     check(
@@ -361,6 +426,23 @@ fn zigzag() {
         &[("sizes: [16, 8]", "sizes: [16, 8388608]")],
         expect![
             "f.yaml: line 57, `operational_array.sizes[1]`: is 8388608: a whole number from 1 to 1048576 is possible"
+        ],
+    );
+
+    check(
+        accelerator,
+        &[
+            ("served_dimensions: [D2]", "served_dimensions: [D3]"),
+            ("D1: [\"K, 16\"]", "D4: [\"K, 16\"]"),
+        ],
+        expect![[r#"
+            f.yaml: line 18, `memories.accumulator`: serves `D3`, which is no axis of the array
+            line 60, `dataflows.D4`: is no axis of the array"#]],
+    );
+    check_text(
+        "- {name: default, spatial_mapping: {D1: [\"K, 32\"]}, memory_operand_links: {O: O}}",
+        expect![
+            "f.yaml: line 1, `the file`: a mapping of ZigZag: it is searched for, not read; what an axis may unroll stands in the accelerator as `dataflows`"
         ],
     );
 

@@ -198,71 +198,71 @@ fn timeloop_whole() {
     check(
         "timeloop_whole.yaml",
         expect![[r#"
-        Timeloop v4
-        tree timeloop_whole at 1000000000 Hz
-        memory DRAM None keeps [Input, Weights, Output] bypass [] bits {Input: 16, Weights: 16, Output: 16} pj 8 8 ports 
-        memory shared_glb Some(1048576) keeps [Input, Output] bypass [] bits {Input: 16, Output: 16} pj 0 0 ports [Read]:256 [Write]:256
-        fanout PEX 14 ranks Some(["C", "M", "R", "S", "Q"]) shares [] multicasts [Input, Weights] reduces true
-        fanout PEY 12 ranks Some(["C", "M", "R", "S", "Q"]) shares [] multicasts [Input, Weights] reduces true
-        memory ifmap_spad Some(192) keeps [Input] bypass [] bits {Input: 16} pj 0 0 ports 
-        memory weights_spad Some(3072) keeps [Weights] bypass [] bits {Weights: 16} pj 0 0 ports 
-        memory psum_spad Some(256) keeps [Output] bypass [] bits {Output: 16} pj 0 0 ports 
-        compute mac pj 2.2
-        workload timeloop_whole
-        CNN_Layer x1: Outputs[N, M, Q, P] += Weights[C, M, R, S] * Inputs[N, C, R+P, S+2*Q] Mac C=48 M=96 R=5 S=5 N=1 P=27 Q=27 weights:8/8[C, M, R, S] input:8/8[N, C, R+P, S+2*Q] output:8/32[N, M, Q, P]
-        line 4, `variables.technology`: is no number
-        line 9, `variables.cell_width`: no expression that is read names it
-        line 16, `architecture.nodes[0].attributes.technology`: is for the energy and area of Accelergy
-        line 16, `architecture.nodes[0].attributes.has_power_gating`: leakage is not here
-        line 21, `architecture.nodes[1].subclass`: is for the energy and area of Accelergy
-        line 22, `architecture.nodes[1].attributes.type`: is for the energy and area of Accelergy
-        line 22, `architecture.nodes[1].attributes.block_size`: is for the energy and area of Accelergy
-        line 23, `architecture.nodes[1].required_actions`: is for the energy and area of Accelergy
-        line 25, `architecture.nodes[1].constraints.temporal.permutation`: narrows the search only; mappings outside it are found too
-        line 30, `architecture.nodes[2].constraints.spatial`: constrains a fan-out, and without `meshX` or `meshY` is none
-        line 31, `architecture.nodes[2].constraints.dataspace`: only a memory keeps anything
-        line 32, `architecture.nodes[2].constraints.temporal.factors`: narrows the search only; mappings outside it are found too
-        line 34, `architecture.nodes[3]`: the ERT has no `read` of `shared_glb`: its energy is 0
-        line 34, `architecture.nodes[3]`: the ERT has no `write` of `shared_glb`: its energy is 0
-        line 40, `architecture.nodes[3].attributes.n_banks`: is for the energy and area of Accelergy
-        line 42, `architecture.nodes[3].attributes.block_size`: is for the energy and area of Accelergy
-        line 46, `architecture.nodes[3].attributes.min_utilization`: narrows the search only; mappings outside it are found too
-        line 47, `architecture.nodes[3].attributes.n_buffets`: is for the energy and area of Accelergy
-        line 49, `architecture.nodes[3].constraints.dataspace.no_coalesce`: is not in the cost model
-        line 50, `architecture.nodes[3].constraints.temporal.permutation`: narrows the search only; mappings outside it are found too
-        line 50, `architecture.nodes[3].constraints.temporal.factors`: narrows the search only; mappings outside it are found too
-        line 50, `architecture.nodes[3].constraints.temporal.no_reuse`: is not in the cost model
-        line 50, `architecture.nodes[3].constraints.temporal.rmw_first_update`: is not in the cost model
-        line 51, `architecture.nodes[3].constraints.max_overbooked_proportion`: a tile must fit into its memory here
-        line 60, `architecture.nodes[4].nodes[0].constraints.spatial.permutation`: as an order narrows the search only; mappings outside it are found too
-        line 61, `architecture.nodes[4].nodes[0].constraints.spatial.factors[2]`: `C=4` narrows the search only; mappings outside it are found too
-        line 62, `architecture.nodes[4].nodes[0].constraints.spatial.split`: narrows the search only; mappings outside it are found too
-        line 63, `architecture.nodes[4].nodes[0].constraints.spatial.no_link_transfer`: is not in the cost model
-        line 64, `architecture.nodes[4].nodes[1]`: is nothing
-        line 70, `architecture.nodes[5].nodes[0]`: the ERT has no `read` of `ifmap_spad`: its energy is 0
-        line 70, `architecture.nodes[5].nodes[0]`: the ERT has no `write` of `ifmap_spad`: its energy is 0
-        line 73, `architecture.nodes[5].nodes[0].attributes.cycle_time`: is for the energy and area of Accelergy
-        line 76, `architecture.nodes[5].nodes[1]`: the ERT has no `read` of `weights_spad`: its energy is 0
-        line 76, `architecture.nodes[5].nodes[1]`: the ERT has no `write` of `weights_spad`: its energy is 0
-        line 82, `architecture.nodes[5].nodes[2]`: the ERT has no `read` of `psum_spad`: its energy is 0
-        line 82, `architecture.nodes[5].nodes[2]`: the ERT has no `write` of `psum_spad`: its energy is 0
-        line 88, `architecture.nodes[5].nodes[2].constraints.spatial`: constrains a fan-out, and without `meshX` or `meshY` is none
-        line 93, `architecture.nodes[6].subclass`: is for the energy and area of Accelergy
-        line 95, `architecture.nodes[6].attributes`: is for the energy and area of Accelergy
-        line 97, `architecture.nodes[6].constraints.temporal.factors`: narrows the search only; mappings outside it are found too
-        line 98, `architecture.nodes[6].constraints.dataspace`: only a memory keeps anything
-        line 99, `architecture.nodes[6].constraints.spatial`: constrains a fan-out, and without `meshX` or `meshY` is none
-        line 102, `problem`: no widths in the format: 8 bits, and 32 of a partial sum, where a memory has no `datawidth`
-        line 113, `problem.instance.Hdilation`: is neither a dimension nor a coefficient of the shape
-        line 115, `mapper`: steers the search of Timeloop
-        line 121, `mapspace`: steers the search of Timeloop
-        line 123, `globals`: steers the search of Timeloop
-        line 125, `components`: is for the energy and area of Accelergy
-        line 129, `constraints`: constraints are read at the nodes of the architecture only
-        line 139, `ERT.tables[0].actions[0].arguments`: one energy per action is read
-        line 141, `ERT.tables[0].actions[2]`: no component here has this action
-        line 146, `ART`: is for the energy and area of Accelergy
-    "#]],
+            Timeloop v4
+            tree timeloop_whole at 1000000000 Hz
+            memory DRAM None keeps [Input, Weights, Output] bypass [] bits {Input: 16, Weights: 16, Output: 16} pj 8 8 ports 
+            memory shared_glb Some(1048576) keeps [Input, Output] bypass [] bits {Input: 16, Output: 16} pj 0 0 ports [Read]:256 [Write]:256
+            fanout PEX 14 ranks Some(["C", "M", "R", "S", "Q"]) shares [] multicasts [Input, Weights] reduces true
+            fanout PEY 12 ranks Some(["C", "M", "R", "S", "Q"]) shares [] multicasts [Input, Weights] reduces true
+            memory ifmap_spad Some(192) keeps [Input] bypass [] bits {Input: 16} pj 0 0 ports 
+            memory weights_spad Some(3072) keeps [Weights] bypass [] bits {Weights: 16} pj 0 0 ports 
+            memory psum_spad Some(256) keeps [Output] bypass [] bits {Output: 16} pj 0 0 ports 
+            compute mac pj 2.2
+            workload timeloop_whole
+            CNN_Layer x1: Outputs[N, M, Q, P] += Weights[C, M, R, S] * Inputs[N, C, R+P, S+2*Q] Mac C=4 M=6 R=3 S=3 N=1 P=5 Q=5 weights:8/8[C, M, R, S] input:8/8[N, C, R+P, S+2*Q] output:8/32[N, M, Q, P]
+            line 4, `variables.technology`: is no number
+            line 9, `variables.cell_width`: no expression that is read names it
+            line 16, `architecture.nodes[0].attributes.technology`: is for the energy and area of Accelergy
+            line 16, `architecture.nodes[0].attributes.has_power_gating`: leakage is not here
+            line 21, `architecture.nodes[1].subclass`: is for the energy and area of Accelergy
+            line 22, `architecture.nodes[1].attributes.type`: is for the energy and area of Accelergy
+            line 22, `architecture.nodes[1].attributes.block_size`: is for the energy and area of Accelergy
+            line 23, `architecture.nodes[1].required_actions`: is for the energy and area of Accelergy
+            line 25, `architecture.nodes[1].constraints.temporal.permutation`: narrows the search only; mappings outside it are found too
+            line 30, `architecture.nodes[2].constraints.spatial`: constrains a fan-out, and without `meshX` or `meshY` is none
+            line 31, `architecture.nodes[2].constraints.dataspace`: only a memory keeps anything
+            line 32, `architecture.nodes[2].constraints.temporal.factors`: narrows the search only; mappings outside it are found too
+            line 34, `architecture.nodes[3]`: the ERT has no `read` of `shared_glb`: its energy is 0
+            line 34, `architecture.nodes[3]`: the ERT has no `write` of `shared_glb`: its energy is 0
+            line 40, `architecture.nodes[3].attributes.n_banks`: is for the energy and area of Accelergy
+            line 42, `architecture.nodes[3].attributes.block_size`: is for the energy and area of Accelergy
+            line 46, `architecture.nodes[3].attributes.min_utilization`: narrows the search only; mappings outside it are found too
+            line 47, `architecture.nodes[3].attributes.n_buffets`: is for the energy and area of Accelergy
+            line 49, `architecture.nodes[3].constraints.dataspace.no_coalesce`: is not in the cost model
+            line 50, `architecture.nodes[3].constraints.temporal.permutation`: narrows the search only; mappings outside it are found too
+            line 50, `architecture.nodes[3].constraints.temporal.factors`: narrows the search only; mappings outside it are found too
+            line 50, `architecture.nodes[3].constraints.temporal.no_reuse`: is not in the cost model
+            line 50, `architecture.nodes[3].constraints.temporal.rmw_first_update`: is not in the cost model
+            line 51, `architecture.nodes[3].constraints.max_overbooked_proportion`: a tile must fit into its memory here
+            line 60, `architecture.nodes[4].nodes[0].constraints.spatial.permutation`: as an order narrows the search only; mappings outside it are found too
+            line 61, `architecture.nodes[4].nodes[0].constraints.spatial.factors[2]`: `C=4` narrows the search only; mappings outside it are found too
+            line 62, `architecture.nodes[4].nodes[0].constraints.spatial.split`: narrows the search only; mappings outside it are found too
+            line 63, `architecture.nodes[4].nodes[0].constraints.spatial.no_link_transfer`: is not in the cost model
+            line 64, `architecture.nodes[4].nodes[1]`: is nothing
+            line 70, `architecture.nodes[5].nodes[0]`: the ERT has no `read` of `ifmap_spad`: its energy is 0
+            line 70, `architecture.nodes[5].nodes[0]`: the ERT has no `write` of `ifmap_spad`: its energy is 0
+            line 73, `architecture.nodes[5].nodes[0].attributes.cycle_time`: is for the energy and area of Accelergy
+            line 76, `architecture.nodes[5].nodes[1]`: the ERT has no `read` of `weights_spad`: its energy is 0
+            line 76, `architecture.nodes[5].nodes[1]`: the ERT has no `write` of `weights_spad`: its energy is 0
+            line 82, `architecture.nodes[5].nodes[2]`: the ERT has no `read` of `psum_spad`: its energy is 0
+            line 82, `architecture.nodes[5].nodes[2]`: the ERT has no `write` of `psum_spad`: its energy is 0
+            line 88, `architecture.nodes[5].nodes[2].constraints.spatial`: constrains a fan-out, and without `meshX` or `meshY` is none
+            line 93, `architecture.nodes[6].subclass`: is for the energy and area of Accelergy
+            line 95, `architecture.nodes[6].attributes`: is for the energy and area of Accelergy
+            line 97, `architecture.nodes[6].constraints.temporal.factors`: narrows the search only; mappings outside it are found too
+            line 98, `architecture.nodes[6].constraints.dataspace`: only a memory keeps anything
+            line 99, `architecture.nodes[6].constraints.spatial`: constrains a fan-out, and without `meshX` or `meshY` is none
+            line 102, `problem`: no widths in the format: 8 bits, and 32 of a partial sum, where a memory has no `datawidth`
+            line 113, `problem.instance.Hdilation`: is neither a dimension nor a coefficient of the shape
+            line 115, `mapper`: steers the search of Timeloop
+            line 121, `mapspace`: steers the search of Timeloop
+            line 123, `globals`: steers the search of Timeloop
+            line 125, `components`: is for the energy and area of Accelergy
+            line 129, `constraints`: constraints are read at the nodes of the architecture only
+            line 139, `ERT.tables[0].actions[0].arguments`: one energy per action is read
+            line 141, `ERT.tables[0].actions[2]`: no component here has this action
+            line 146, `ART`: is for the energy and area of Accelergy
+        "#]],
     );
 }
 
