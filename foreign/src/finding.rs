@@ -64,9 +64,9 @@ impl Findings {
         let mut faults = self.faults.into_inner();
         let mut ignored = self.ignored.into_inner();
         let place = |f: &Finding| (f.line, f.span.start, f.key.clone(), f.message.clone());
-        faults.sort_by_key(place);
+        faults.sort_by_cached_key(place);
         faults.dedup();
-        ignored.sort_by_key(place);
+        ignored.sort_by_cached_key(place);
         ignored.dedup();
         (faults, ignored)
     }

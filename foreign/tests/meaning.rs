@@ -192,6 +192,20 @@ fn zigzag_workload() {
     );
 }
 
+#[test]
+fn timeloop_older_problem() {
+    check(
+        "timeloop_older_problem.yaml",
+        expect![[r#"
+        Timeloop v4
+        workload timeloop_older_problem
+        CNN-Layer x1: Outputs[N, M, Q, P] += Weights[C, M, R, S] * Inputs[N, C, R+P, S+Q] Mac C=48 M=256 R=5 S=5 N=1 P=27 Q=27 weights:8/8[C, M, R, S] input:8/8[N, C, R+P, S+Q] output:8/32[N, M, Q, P]
+        line 3, `problem`: no widths in the format: 8 bits, and 32 of a partial sum, where a memory has no `datawidth`
+        line 37, `problem.instance.Wpad`: is neither a dimension nor a coefficient of the shape
+    "#]],
+    );
+}
+
 /// Every kind of constraint and setting that users write at once.
 #[test]
 fn timeloop_whole() {
