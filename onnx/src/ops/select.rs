@@ -156,7 +156,12 @@ pub(crate) fn slice(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     for (i, &axis) in axes.iter().enumerate() {
         let axis = axis_of(axis, shape.len())?;
         if axis == 0 && walk.batch > 1 && !is_constant {
-            return Err(across_batch(walk.batch));
+            // One image stands for the whole batch.
+            let batch = Part::all(walk.batch);
+            if part(walk.batch, starts[i], ends[i], steps[i])? != batch {
+                return Err(across_batch(walk.batch));
+            }
+            continue;
         }
         parts[axis] = part(shape[axis], starts[i], ends[i], steps[i])?;
     }
