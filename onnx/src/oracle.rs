@@ -12,7 +12,7 @@ mod emit;
 mod sums;
 mod twin;
 
-pub use twin::{TwinOutput, twin};
+pub use twin::{Given, TwinFile, TwinOutput, twin};
 
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{ModelProto, NodeProto, TensorProto, ValueInfoProto};
