@@ -274,18 +274,18 @@ impl Twin {
         for given in &here.given {
             let ours = run.inputs.iter().find(|tensor| tensor.name == given.input);
             let ours = ours.expect("it was given");
-            let slack = f64::from(run.bias_error(&given.own.name));
-            let of_tensor = inside.add(
-                run.image,
-                &given.own.name,
-                ours,
-                &exact(&given.own, &tensors),
-                slack,
-            );
+            let name = &given.own.name;
+            let slack = run.bias_error(|tensor| tensor.name == *name);
+            let exact = exact(&given.own, &tensors, slack);
+            let of_tensor = inside.add(run.image, name, ours, &exact);
             within = within.max(of_tensor);
         }
+        let slack = run.bias_error(|tensor| {
+            let mut outputs = run.network.outputs.iter();
+            outputs.any(|id| run.network.tensor(*id).name == tensor.name)
+        });
         let outputs = here.outputs.iter();
-        let outputs = outputs.map(|of| (of.name.clone(), exact(of, &tensors)));
+        let outputs = outputs.map(|of| (of.name.clone(), exact(of, &tensors, slack)));
         (outputs.collect(), within)
     }
 
@@ -350,21 +350,19 @@ impl Run<'_> {
         }
     }
 
-    /// How far the bias of the layer that computes `tensor` is off, in its steps.
-    fn bias_error(&self, tensor: &str) -> f32 {
-        let of = |id| &self.network.tensor(id).name;
-        let mut einsums = self.network.einsums.iter();
-        match einsums
-            .find(|einsum| of(einsum.output) == tensor)
-            .map(|einsum| &einsum.kind)
-        {
-            Some(Kind::Conv(op)) => op.bias_error,
+    /// How far a bias is off, at most, in steps of the tensors of which `is_meant` is true.
+    fn bias_error(&self, is_meant: impl Fn(&ir::network::Tensor) -> bool) -> f64 {
+        let einsums = self.network.einsums.iter();
+        let meant = einsums.filter(|einsum| is_meant(self.network.tensor(einsum.output)));
+        let errors = meant.map(|einsum| match &einsum.kind {
+            Kind::Conv(op) => f64::from(op.bias_error),
             _ => 0.0,
-        }
+        });
+        errors.fold(0.0, f64::max)
     }
 }
 
-fn exact(of: &TwinOutput, tensors: &[Tensor]) -> Exact {
+fn exact(of: &TwinOutput, tensors: &[Tensor], slack: f64) -> Exact {
     let values = |name: &String| {
         let tensor = tensors.iter().find(|tensor| tensor.name == *name);
         tensor
@@ -376,6 +374,7 @@ fn exact(of: &TwinOutput, tensors: &[Tensor]) -> Exact {
         values: values(&of.value),
         real: of.real.as_ref().map(values),
         step: step.map_or(1.0, |step| step.into_iter().fold(0.0, f64::max)),
+        slack,
     }
 }
 

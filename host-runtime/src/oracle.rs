@@ -23,6 +23,8 @@ pub struct Exact {
     pub real: Option<Vec<f64>>,
     /// One step of the last rounding.
     pub step: f64,
+    /// How far a bias of the reference is off in front of it, in steps, as `check` lists it; a tie is as much wider.
+    pub slack: f64,
 }
 
 /// Whether the reference is right inside of the network, at each node for the operands that it has there.
@@ -65,15 +67,8 @@ pub struct Wrong {
 }
 
 impl Inside {
-    /// Adds the tensor `name` of one image, whose bias is off by `slack` steps at most, and says what is in it.
-    pub fn add(
-        &mut self,
-        image: usize,
-        name: &str,
-        ours: &Tensor,
-        exact: &Exact,
-        slack: f64,
-    ) -> Within {
+    /// Adds the tensor `name` of one image and says what is in it.
+    pub fn add(&mut self, image: usize, name: &str, ours: &Tensor, exact: &Exact) -> Within {
         let real = exact.real.as_ref().unwrap_or(&exact.values);
         let mut within = Within::Right;
         for (index, reference) in ours.values.to_f64().into_iter().enumerate() {
@@ -84,7 +79,7 @@ impl Inside {
             if reference == value {
                 continue;
             }
-            if (reference - real).abs() <= 0.5 + TIE + slack {
+            if (reference - real).abs() <= 0.5 + TIE + exact.slack {
                 self.ties += 1;
                 within = within.max(Within::Ties);
                 continue;
@@ -222,6 +217,7 @@ impl Compared {
                 value: exact.values[index],
                 real: exact.real.as_ref().map(|real| real[index]),
                 step: exact.step,
+                slack: exact.slack,
             });
             let class = classify(&theirs.values, reference, onnxruntime, exact, within);
             let count = match class {
@@ -256,6 +252,7 @@ struct At {
     value: f64,
     real: Option<f64>,
     step: f64,
+    slack: f64,
 }
 
 fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>, within: Within) -> Class {
@@ -268,7 +265,13 @@ fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>, within: With
         // An index or a condition has no step.
         return Class::Different;
     }
-    let Some(At { value, real, step }) = exact else {
+    let Some(At {
+        value,
+        real,
+        step,
+        slack,
+    }) = exact
+    else {
         return match quantised {
             true if apart == 1.0 => Class::Untold,
             false if apart <= ULPS * ulp(ours) => Class::Close,
@@ -289,7 +292,7 @@ fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>, within: With
             _ => Class::Different,
         };
     }
-    let middle = |of: f64| real.is_some_and(|real| (of - real).abs() <= step * (0.5 + TIE));
+    let middle = |of: f64| real.is_some_and(|real| (of - real).abs() <= step * (0.5 + TIE + slack));
     match (right, quantised || real.is_some()) {
         (true, true) => Class::Tie,
         (true, false) => Class::Close,
@@ -314,7 +317,12 @@ mod tests {
     #[track_caller]
     fn check(of: Values, pair: [f64; 2], exact: Option<(f64, Option<f64>)>, expected: Class) {
         let step = if of.is_float() { SCALE } else { 1.0 };
-        let exact = exact.map(|(value, real)| At { value, real, step });
+        let exact = exact.map(|(value, real)| At {
+            value,
+            real,
+            step,
+            slack: 0.0,
+        });
         assert_eq!(
             classify(&of, pair[0], pair[1], exact, Within::Right),
             expected
@@ -368,6 +376,7 @@ mod tests {
                 value: 0.3,
                 real: Some(0.31),
                 step: SCALE,
+                slack: 0.0,
             };
             let of = Values::Float32(Vec::new());
             classify(&of, ours, 0.6, Some(exact), within)
@@ -380,19 +389,20 @@ mod tests {
 
     #[test]
     fn a_value_inside_is_right_or_on_a_tie_or_wrong() {
-        let exact = Exact {
-            values: vec![1.0, 2.0, 3.0],
-            real: Some(vec![1.2, 2.4999, 3.4]),
-            step: 1.0,
-        };
         let mut inside = Inside::default();
         let mut add = |codes: [i8; 3], slack| {
+            let exact = Exact {
+                values: vec![1.0, 2.0, 3.0],
+                real: Some(vec![1.2, 2.4999, 3.4]),
+                step: 1.0,
+                slack,
+            };
             let ours = Tensor {
                 name: "given/t".to_owned(),
                 shape: vec![1, 3],
                 values: Values::Int8(codes.to_vec()),
             };
-            inside.add(0, "t", &ours, &exact, slack)
+            inside.add(0, "t", &ours, &exact)
         };
         assert_eq!(add([1, 2, 3], 0.0), Within::Right);
         assert_eq!(add([1, 3, 3], 0.0), Within::Ties);

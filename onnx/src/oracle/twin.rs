@@ -76,6 +76,7 @@ pub fn twin(
             twin.producers.insert(output, proto);
         }
         twin.node(&Node::new(proto))?;
+        proto.output.iter().for_each(|name| twin.go_on(name));
     }
     let mut outputs = Vec::new();
     for output in &graph.output {
@@ -270,19 +271,25 @@ impl<'a> Twin<'a> {
                 let x = self.operand(node, 0, 0)?;
                 self.emit.op("Sigmoid", &[&x])
             }
-            "LeakyRelu" | "QLinearLeakyRelu" => {
+            "LeakyRelu" | "QLinearLeakyRelu" | "PRelu" => {
                 let x = match proto.op_type() {
-                    "LeakyRelu" => self.double_of(node, 0)?,
-                    _ => self.operand(node, 0, 0)?,
+                    "QLinearLeakyRelu" => self.operand(node, 0, 0)?,
+                    _ => self.double_of(node, 0)?,
+                };
+                let alpha = match proto.op_type() {
+                    "PRelu" => self.double_of(node, 1)?,
+                    _ => self.emit.double(f64::from(node.float("alpha", 0.01))),
                 };
                 let emit = &mut self.emit;
-                let alpha = emit.double(f64::from(node.float("alpha", 0.01)));
                 let zero = emit.double(0.0);
                 let [low, high] = ["Min", "Max"].map(|operator| emit.op(operator, &[&x, &zero]));
                 let low = emit.op("Mul", &[&low, &alpha]);
                 emit.op("Add", &[&low, &high])
             }
-            "Clip" => self.clip(node)?,
+            "Clip" => {
+                let x = self.double_of(node, 0)?;
+                self.clip(node, &x)?
+            }
             "HardSigmoid" | "HardSwish" => {
                 let x = self.double_of(node, 0)?;
                 let swish = proto.op_type() == "HardSwish";
@@ -407,14 +414,18 @@ impl<'a> Twin<'a> {
             range,
         };
         self.unrounded.insert(output.clone(), unrounded);
-        let value = if self.given.contains(output) {
-            self.rounded.insert(output.clone(), value);
-            self.emit.cast(&given_name(output))
-        } else {
-            value
-        };
         self.doubles.insert(output.clone(), value);
         Ok(())
+    }
+
+    /// Lets the tensor go on as it is given, if it is.
+    fn go_on(&mut self, name: &str) {
+        let own = self.doubles.get(name).cloned();
+        if let Some(own) = own.filter(|_| self.given.contains(name)) {
+            let given = self.emit.cast(&given_name(name));
+            self.doubles.insert(name.to_owned(), given);
+            self.rounded.insert(name.to_owned(), own);
+        }
     }
 
     fn dequantise(
@@ -573,8 +584,8 @@ impl<'a> Twin<'a> {
         }
     }
 
-    fn clip(&mut self, node: &Node) -> Result<String, NoRewrite> {
-        let x = self.double_of(node, 0)?;
+    /// A `Clip` of the double `x`.
+    fn clip(&mut self, node: &Node, x: &str) -> Result<String, NoRewrite> {
         let mut bounds = [None, None];
         for (index, name) in ["min", "max"].into_iter().enumerate() {
             bounds[index] = match node.input(1 + index) {
@@ -588,7 +599,7 @@ impl<'a> Twin<'a> {
         }
         Ok(self
             .emit
-            .clip(&x, bounds[0].as_deref(), bounds[1].as_deref()))
+            .clip(x, bounds[0].as_deref(), bounds[1].as_deref()))
     }
 
     /// Erf, which onnxruntime has for 32 bits only: its error of 2^-24 is far below what counts as a tie.
@@ -667,6 +678,7 @@ impl<'a> Twin<'a> {
             "Unsqueeze",
             "Identity",
             "Dropout",
+            "Clip",
         ];
         if !operators.contains(&proto.op_type()) {
             return Ok(None);
@@ -675,6 +687,9 @@ impl<'a> Twin<'a> {
         let Some((real, step)) = self.real(input)? else {
             return Ok(None);
         };
+        if proto.op_type() == "Clip" {
+            return Ok(Some((self.clip(&node, &real)?, step)));
+        }
         if proto.op_type() != "DequantizeLinear" {
             let mut copy = proto.clone();
             copy.name = None;
