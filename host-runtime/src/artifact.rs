@@ -11,7 +11,7 @@ use std::path::Path;
 
 use ir::arch::Arch;
 use ir::isa::Instruction;
-use ir::network::{Network, TensorId};
+use ir::network::{HostOperator, Network, TensorId};
 use ir::op::Kind;
 use ir::program::{Checked, Program, TensorImage, instruction_words};
 use ir::text;
@@ -74,7 +74,7 @@ impl Artifact {
         Ok(self.program.check(&self.arch)?)
     }
 
-    /// The steps of the reference for one image: window taps of all outputs.
+    /// The steps of the reference and the host for one image: window taps of all outputs.
     ///
     /// The shapes of the network must have been checked.
     pub fn reference_steps(&self) -> u64 {
@@ -92,7 +92,18 @@ impl Artifact {
             let output = self.network.tensor(einsum.output);
             (output.n_values() as u64).saturating_mul(taps as u64)
         });
-        steps.fold(0, u64::saturating_add)
+        let host_steps = self.network.host_steps.iter().map(|step| {
+            let HostOperator::Conv(op) = &step.operator else {
+                return 0;
+            };
+            let taps = op
+                .conv
+                .group_channels
+                .saturating_mul(op.conv.window.n_taps());
+            let sizes = op.output.into_iter().fold(taps, usize::saturating_mul);
+            sizes as u64
+        });
+        steps.chain(host_steps).fold(0, u64::saturating_add)
     }
 
     /// The place of `tensor` in memory at the end of a run, if it has one.

@@ -3,6 +3,20 @@
 //! `TILEWRIGHT_FUZZ_INPUTS` is the number of artifacts (2,000); `scripts/fuzz-inputs` runs more.
 
 mod common;
+#[path = "../../tests/src/fuzz.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the file is that of another crate"
+)]
+mod fuzz;
+#[path = "../../tests/src/random.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the file is that of another crate"
+)]
+mod random;
 
 use ciborium::Value;
 use host_runtime::device::{Device, Reference, Simulator};
@@ -12,19 +26,7 @@ use ir::network::{
 };
 use ir::numerics::Clamp;
 use ir::op::{Add, AveragePool, Concat, Conv, Kind, Positions, Select, Table, Window};
-
-/// Numbers that hang on the seed alone.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ x >> 31) >> 16) as usize % n
-    }
-}
+use random::Random;
 
 /// The pool alone, and with a network of every other kind in front of it; devices do not compare network and program.
 fn bases() -> Vec<Artifact> {
@@ -150,7 +152,7 @@ fn change(value: &mut Value, at: &mut usize, random: &mut Random) -> bool {
 }
 
 fn replace(value: &mut Value, random: &mut Random) {
-    const INTEGERS: [i128; 24] = [
+    const INTEGERS: [i128; 26] = [
         0,
         1,
         -1,
@@ -171,6 +173,8 @@ fn replace(value: &mut Value, random: &mut Random) {
         65_535,
         1 << 20,
         1 << 22,
+        -(1 << 31),
+        (1 << 31) - 1,
         1 << 31,
         (1 << 32) - 1,
         (1 << 63) - 1,
@@ -189,22 +193,21 @@ fn replace(value: &mut Value, random: &mut Random) {
     ];
     match value {
         Value::Integer(number) => {
-            let near = i128::from(*number) + random.below(5) as i128 - 2;
-            let given = match random.below(2) {
+            let near = i128::from(*number) + random.index(5) as i128 - 2;
+            let given = match random.index(2) {
                 0 => near,
-                _ => INTEGERS[random.below(INTEGERS.len())],
+                _ => *random.of(&INTEGERS),
             };
             *number = given.try_into().unwrap_or(*number);
         }
-        Value::Float(number) => *number = FLOATS[random.below(FLOATS.len())],
+        Value::Float(number) => *number = *random.of(&FLOATS),
         Value::Text(text) => {
-            let hostile = ir::text::hostile();
-            *text = hostile[random.below(hostile.len())].clone();
+            text.clone_from(random.of(&ir::text::hostile()));
         }
         Value::Bool(flag) => *flag = !*flag,
         Value::Array(items) if !items.is_empty() => {
-            let (a, b) = (random.below(items.len()), random.below(items.len()));
-            match random.below(5) {
+            let (a, b) = (random.index(items.len()), random.index(items.len()));
+            match random.index(5) {
                 0 => items.clear(),
                 1 => items.swap(a, b),
                 2 => items.insert(b, items[a].clone()),
@@ -212,22 +215,22 @@ fn replace(value: &mut Value, random: &mut Random) {
                 _ => drop(items.remove(a)),
             }
         }
-        Value::Bytes(bytes) => bytes.truncate(random.below(bytes.len() + 1)),
+        Value::Bytes(bytes) => bytes.truncate(random.index(bytes.len() + 1)),
         other => *other = Value::Null,
     }
 }
 
 /// A seed's artifact, if it is one in form.
-fn artifact(base: &Value, seed: u64) -> Option<Artifact> {
-    let mut random = Random(seed);
+fn artifact(base: &Value, random: &mut Random) -> Option<Artifact> {
     let mut value = base.clone();
-    for _ in 0..=random.below(2) {
+    for _ in 0..=random.index(2) {
         let n = n_values(&value);
-        change(&mut value, &mut random.below(n), &mut random);
+        let mut at = random.index(n);
+        change(&mut value, &mut at, random);
     }
     let mut artifact: Artifact = value.deserialized().ok()?;
     // An arch that is still legal has another hash, which would end most tries.
-    if random.below(4) > 0 {
+    if random.index(4) > 0 {
         artifact.program.arch_hash = artifact.arch.hash();
     }
     Some(artifact)
@@ -235,7 +238,6 @@ fn artifact(base: &Value, seed: u64) -> Option<Artifact> {
 
 #[test]
 fn changed_artifacts_are_refused_or_run() {
-    let n = std::env::var("TILEWRIGHT_FUZZ_INPUTS").map_or(2_000, |n| n.parse().unwrap());
     let bases: Vec<Value> = bases()
         .iter()
         .map(|artifact| {
@@ -243,31 +245,24 @@ fn changed_artifacts_are_refused_or_run() {
             Value::serialized(artifact).unwrap()
         })
         .collect();
-    let (mut refused, mut ended, mut failed) = (0_u64, 0_u64, 0_u64);
-    for seed in 0..n {
-        let Some(artifact) = artifact(&bases[seed as usize % bases.len()], seed) else {
-            refused += 1;
-            continue;
-        };
+    let counts = fuzz::run("artifacts", |random, seed| {
+        let artifact = artifact(&bases[seed as usize % bases.len()], random)
+            .ok_or(Some("no artifact in form".to_owned()))?;
         if let Err(error) = artifact.check() {
-            assert!(miette::Diagnostic::code(&error).is_some(), "{error}");
-            refused += 1;
-            continue;
+            return Err(miette::Diagnostic::code(&error).map(|code| code.to_string()));
         }
-        if run(&artifact) {
-            ended += 1;
+        Ok(if run(&artifact) {
+            "ran"
         } else {
-            failed += 1;
-        }
-    }
-    // All three must be met, or the changes are too many or too few.
+            "stopped by the simulator"
+        })
+    });
+    // Both must be met, or the changes are too many or too few.
+    let (refused, ran, n) = (counts.n_refused(), counts.taken["ran"], counts.executions);
     assert!(
-        refused > n / 10 && ended > n / 10,
-        "{refused} refused, {ended} ended, {failed} failed"
+        refused > n / 10 && ran > n / 10,
+        "{refused} refused, {ran} ran"
     );
-    report(&format!(
-        "artifacts: {n} executions, {refused} refused, {ended} ran, {failed} stopped by the simulator"
-    ));
 }
 
 /// Runs an accepted artifact wherever that is quick; whether the simulator came to an end.
@@ -295,9 +290,4 @@ fn run(artifact: &Artifact) -> bool {
     };
     let mut session = Simulator { settings }.load(artifact).unwrap();
     session.run(&inputs).is_ok()
-}
-
-#[expect(clippy::print_stdout, reason = "the script keeps the count")]
-fn report(text: &str) {
-    println!("{text}");
 }

@@ -3,27 +3,22 @@
 //!
 //! `TILEWRIGHT_FUZZ_INPUTS` is the number of texts of each kind (2,000); `scripts/fuzz-inputs` runs more.
 
+#[path = "../../tests/src/fuzz.rs"]
+#[allow(unreachable_pub, reason = "the file is that of another crate")]
+mod fuzz;
+#[path = "../../tests/src/random.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the file is that of another crate"
+)]
+mod random;
+
 use ir::{Arch, arch, directive, tree, workload};
 use miette::Diagnostic;
+use random::Random;
 
-/// Numbers that hang on the seed alone.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ x >> 31) >> 16) as usize % n
-    }
-
-    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len())]
-    }
-}
-
-const NUMBERS: &[&str] = &[
+const NUMBERS: [&str; 25] = [
     "0",
     "1",
     "2",
@@ -54,28 +49,26 @@ const NUMBERS: &[&str] = &[
 /// `text` with one to three changes of its words and lines.
 fn changed(text: &str, random: &mut Random) -> String {
     let mut text = text.to_owned();
-    for _ in 0..=random.below(3) {
+    for _ in 0..=random.index(3) {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         if lines.is_empty() {
             break;
         }
-        let (a, b) = (random.below(lines.len()), random.below(lines.len()));
-        match random.below(8) {
+        let (a, b) = (random.index(lines.len()), random.index(lines.len()));
+        match random.index(8) {
             0 => drop(lines.remove(a)),
             1 => lines.swap(a, b),
             2 => lines.insert(b, lines[a].clone()),
             3 => {
-                let hostile = ir::text::hostile();
-                let at = random.below(lines[a].len() + 1);
+                let at = random.index(lines[a].len() + 1);
                 if lines[a].is_char_boundary(at) {
-                    lines[a].insert_str(at, &hostile[random.below(hostile.len())]);
+                    lines[a].insert_str(at, random.of(&ir::text::hostile()).as_str());
                 }
             }
             4 => {
                 // A text of the value, so that it arrives as it is.
                 if let Some((key, _)) = lines[a].clone().split_once('=') {
-                    let hostile = ir::text::hostile();
-                    let value = toml::Value::from(hostile[random.below(hostile.len())].clone());
+                    let value = toml::Value::from(random.of(&ir::text::hostile()).clone());
                     lines[a] = format!("{key}= {value}");
                 }
             }
@@ -86,7 +79,7 @@ fn changed(text: &str, random: &mut Random) -> String {
                     let end = lines[a][at..]
                         .find(|c| !is_digit(c))
                         .map_or(lines[a].len(), |n| at + n);
-                    lines[a].replace_range(at..end, random.of(NUMBERS));
+                    lines[a].replace_range(at..end, random.of::<&str>(&NUMBERS));
                 }
             }
         }
@@ -97,34 +90,20 @@ fn changed(text: &str, random: &mut Random) -> String {
 
 /// Reads changed forms of `texts`; `read` gives the code of an error.
 #[track_caller]
-fn check(what: &str, texts: &[&str], read: impl Fn(&str) -> Result<(), Option<String>>) {
-    let n = std::env::var("TILEWRIGHT_FUZZ_INPUTS").map_or(2_000, |n| n.parse().unwrap());
-    let mut refused = 0;
-    for seed in 0..n {
-        let mut random = Random(seed);
-        let text = changed(texts[seed as usize % texts.len()], &mut random);
-        if let Err(code) = read(&text) {
-            assert!(code.is_some_and(|code| !code.is_empty()), "{text}");
-            refused += 1;
-        }
-    }
-    let taken = n - refused;
+fn check(what: &str, texts: &[&str], read: impl Fn(&str) -> Result<(), Option<String>> + Sync) {
+    let counts = fuzz::run(what, |random, seed| {
+        let text = changed(texts[seed as usize % texts.len()], random);
+        read(&text).map(|()| "read back")
+    });
+    let (refused, taken, n) = (counts.n_refused(), counts.n_taken(), counts.executions);
     assert!(
         refused > n / 10 && taken > n / 20,
         "{what}: {refused} refused, {taken} taken"
     );
-    report(&format!(
-        "{what}: {n} executions, {refused} refused, {taken} read back"
-    ));
 }
 
 fn code(error: &dyn Diagnostic) -> Option<String> {
     error.code().map(|code| code.to_string())
-}
-
-#[expect(clippy::print_stdout, reason = "the script keeps the count")]
-fn report(text: &str) {
-    println!("{text}");
 }
 
 #[test]

@@ -222,6 +222,21 @@ pub(crate) fn count(dims: &[usize]) -> Result<usize, Reason> {
     })
 }
 
+/// The most values of a constant that import makes itself; a small file may ask for any number.
+const MADE_LIMIT: usize = 1 << 24;
+
+/// The number of values of a constant of these sizes, if import may make it.
+pub(crate) fn made(sizes: &[usize]) -> Result<usize, Reason> {
+    let product = sizes
+        .iter()
+        .try_fold(1_usize, |product, &size| product.checked_mul(size));
+    product.filter(|&n| n <= MADE_LIMIT).ok_or_else(|| {
+        Reason::dimensions(format!(
+            "it needs a constant of {sizes:?} values that the file does not have, the limit is {MADE_LIMIT}"
+        ))
+    })
+}
+
 fn dims(proto: &TensorProto) -> Result<Vec<usize>, Reason> {
     let dim = |&dim: &i64| {
         usize::try_from(dim)

@@ -3,11 +3,15 @@
 //! Every type that numpy gives to numbers by default is read. A value becomes what the network takes or a class only if
 //! it is one: whatever does not fit is an error with its place. Deliberately not here: Fortran order and complex numbers.
 
+mod header;
+
+use header::Header;
 use ir::fit::Fit;
 use ir::network::{HostType, HostValues};
 use miette::Diagnostic;
 use npyz::npz::NpzArchive;
-use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
+use npyz::zip::result::ZipError;
+use npyz::{Endianness, TypeChar};
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -420,22 +424,31 @@ impl<R: Read + Seek> Npz<R> {
             source,
         };
         let names: Vec<String> = self.archive.array_names().map(str::to_string).collect();
-        let Some(file) = self.archive.by_name(name).map_err(failed)? else {
-            return Err(DatasetError::Missing {
-                path: path.clone(),
-                name: name.to_string(),
-                names,
-            });
+        let mut file = match self.archive.zip_archive().by_name(&format!("{name}.npy")) {
+            Ok(file) => file,
+            Err(ZipError::FileNotFound) => {
+                return Err(DatasetError::Missing {
+                    path: path.clone(),
+                    name: name.to_string(),
+                    names,
+                });
+            }
+            Err(ZipError::Io(error)) => return Err(failed(error)),
+            Err(error) => return Err(failed(std::io::Error::other(error.to_string()))),
         };
+        let header = Header::read(&mut file).map_err(|error| {
+            let reason = format!("array `{name}`: {error}");
+            failed(std::io::Error::new(error.kind(), reason))
+        })?;
         let unsupported = |found: String| DatasetError::Array {
             name: name.to_string(),
             found,
         };
-        if file.order() != Order::C {
+        if header.fortran_order {
             return Err(unsupported("in Fortran order".to_owned()));
         }
-        let kind = Kind::of(&file).map_err(unsupported)?;
-        let shape = file.shape().to_vec();
+        let kind = Kind::of(&header).map_err(unsupported)?;
+        let shape = header.shape;
         let held = shape
             .iter()
             .try_fold(kind.held_bytes(), |product, &size| {
@@ -451,10 +464,7 @@ impl<R: Read + Seek> Npz<R> {
         };
         let n_bytes = held / kind.held_bytes() * kind.bytes;
         let mut bytes = Vec::new();
-        file.into_inner()
-            .take(n_bytes)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
+        file.take(n_bytes).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 != n_bytes {
             return Err(failed(std::io::Error::other(format!(
                 "array `{name}` ends after {} of {n_bytes} B",
@@ -493,8 +503,8 @@ struct Kind {
 
 impl Kind {
     /// The type that `header` states, or what it is instead of one that can be read.
-    fn of(header: &NpyHeader) -> Result<Kind, String> {
-        let DType::Plain(plain) = header.dtype() else {
+    fn of(header: &Header) -> Result<Kind, String> {
+        let Some(plain) = &header.descr else {
             return Err("an array of records".to_owned());
         };
         let (character, bytes) = (plain.type_char(), plain.size_field());

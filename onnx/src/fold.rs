@@ -9,38 +9,44 @@ use ir::op::{Kind, Select, Window, table_values};
 
 /// Folds what can be folded, and leaves out tensors that nothing reads or writes any more.
 pub(crate) fn fold(mut network: Network) -> Network {
-    let mut dropped = Vec::new();
-    for index in 0..network.einsums.len() {
-        if fold_padding(&mut network, index) || fold_range(&mut network, index) {
+    let mut dropped = vec![false; network.einsums.len()];
+    let n_reads = n_reads(&network);
+    for (index, dropped) in dropped.iter_mut().enumerate() {
+        if fold_padding(&mut network, index) || fold_range(&mut network, index, &n_reads) {
             // It reads nothing any more, whoever else looks for readers.
             network.einsums[index].inputs.clear();
-            dropped.push(index);
+            *dropped = true;
         }
     }
     // What was only an operand of what became one table is not computed.
+    let mut n_reads = self::n_reads(&network);
+    for id in &network.outputs {
+        n_reads[id.index()] += 1;
+    }
     for index in (0..network.einsums.len()).rev() {
-        let output = network.einsums[index].output;
-        let is_read =
-            network.outputs.contains(&output) || network.consumers(output).next().is_some();
-        if !is_read && !dropped.contains(&index) {
-            network.einsums[index].inputs.clear();
-            dropped.push(index);
+        let einsum = &mut network.einsums[index];
+        if n_reads[einsum.output.index()] == 0 && !dropped[index] {
+            for id in std::mem::take(&mut einsum.inputs) {
+                n_reads[id.index()] -= 1;
+            }
+            dropped[index] = true;
         }
     }
-    let mut index = 0;
-    network.einsums.retain(|_| {
-        index += 1;
-        !dropped.contains(&(index - 1))
-    });
-    let read: Vec<TensorId> = network
-        .einsums
-        .iter()
-        .flat_map(|e| e.inputs.clone())
-        .collect();
+    let mut is_dropped = dropped.into_iter();
+    network.einsums.retain(|_| is_dropped.next() != Some(true));
     network
         .constants
-        .retain(|constant| read.contains(&constant.tensor));
+        .retain(|constant| n_reads[constant.tensor.index()] > 0);
     compacted(network)
+}
+
+/// How often einsums read each tensor.
+fn n_reads(network: &Network) -> Vec<usize> {
+    let mut n_reads = vec![0; network.tensors.len()];
+    for id in network.einsums.iter().flat_map(|einsum| &einsum.inputs) {
+        n_reads[id.index()] += 1;
+    }
+    n_reads
 }
 
 /// Gives the padding of a selection that does nothing else to the convolutions that read it, if nothing else does.
@@ -95,7 +101,7 @@ fn padded(mut window: Window, pads: [usize; 4]) -> Window {
 }
 
 /// Gives the range of a table that does nothing else to the operator that writes its operand, if nothing else reads that.
-fn fold_range(network: &mut Network, index: usize) -> bool {
+fn fold_range(network: &mut Network, index: usize, n_reads: &[usize]) -> bool {
     let einsum = &network.einsums[index];
     let (input, output) = (einsum.inputs[0], einsum.output);
     let Kind::Table(table) = &einsum.kind else {
@@ -112,13 +118,14 @@ fn fold_range(network: &mut Network, index: usize) -> bool {
             .iter()
             .copied()
             .eq(table_values().map(|v| v.clamp(lo, hi)));
-    let Some(producer) = network.producer(input).filter(|_| is_range) else {
-        return false;
-    };
-    if network.consumers(input).count() != 1 || network.outputs.contains(&input) {
+    if !is_range || n_reads[input.index()] != 1 || network.outputs.contains(&input) {
         return false;
     }
-    let producer = &mut network.einsums[producer.index()];
+    // It is mostly the one before.
+    let mut before = network.einsums[..index].iter_mut().rev();
+    let Some(producer) = before.find(|einsum| einsum.output == input) else {
+        return false;
+    };
     let Some(clamp) = clamp_of(&mut producer.kind) else {
         return false;
     };

@@ -79,8 +79,10 @@ pub fn written_out(bytes: &[u8]) -> Result<Vec<u8>, NoRewrite> {
         .collect();
     for node in &graph.node {
         let value = node.attribute.iter().find(|a| a.name() == "value");
-        if let ("Constant", Some(tensor)) = (node.op_type(), value.and_then(|a| a.t.clone())) {
-            tensors.insert(node.output[0].clone(), tensor);
+        let value = value.and_then(|a| a.t.clone());
+        if let ("Constant", Some(tensor), Some(name)) = (node.op_type(), value, node.output.first())
+        {
+            tensors.insert(name.clone(), tensor);
         }
     }
     let mut used = BTreeSet::new();
@@ -114,12 +116,15 @@ fn missing_zero_point(
         return None;
     }
     let (values, scale) = (tensors.get(&node.input[0])?, tensors.get(&node.input[1])?);
-    let n_values = scale.dims.iter().product::<i64>().max(0) as usize;
-    matches!(
+    let mut sizes = scale.dims.iter().map(|&size| usize::try_from(size).ok());
+    let n_values = sizes.try_fold(1_usize, |n, size| n.checked_mul(size?))?;
+    // A scale for each index of an axis of the values.
+    let fits = values.dims.iter().any(|&size| size as usize == n_values) || n_values == 1;
+    let is_byte = matches!(
         DataType::try_from(values.data_type()),
         Ok(DataType::Int8 | DataType::Uint8)
-    )
-    .then(|| TensorProto {
+    );
+    (fits && is_byte).then(|| TensorProto {
         name: Some(name),
         dims: scale.dims.clone(),
         data_type: values.data_type,

@@ -36,7 +36,7 @@ impl Order {
     /// The order of the given digits.
     pub(crate) fn new(digits: Vec<Digit>) -> Self {
         let mut merged: Vec<Digit> = Vec::with_capacity(digits.len());
-        for digit in digits.into_iter().filter(|digit| digit.size > 1) {
+        for digit in digits.into_iter().filter(|digit| digit.size != 1) {
             match merged.last_mut() {
                 Some(last) if last.step == digit.step * digit.size => {
                     *last = Digit {

@@ -1,6 +1,7 @@
 //! What a name in the graph stands for while the nodes are walked.
 
-use crate::constant::Constant;
+use crate::constant::{Constant, count};
+use crate::error::Reason;
 use crate::order::Order;
 use ir::network::{HostId, HostType, TensorId};
 use ir::numerics::quantise;
@@ -54,6 +55,10 @@ pub(crate) struct Pending {
     /// The range that ReLU and clip have left, in real values.
     pub(crate) range: (f32, f32),
 }
+
+/// The most operations whose result has no scale until a `QuantizeLinear` gives them one. Each is done once for each use,
+/// so that a small file could ask for any number.
+const MAX_OPERATIONS: usize = 256;
 
 /// The range of a result that nothing limits.
 pub(crate) const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
@@ -121,6 +126,37 @@ pub(crate) struct ConvDraft {
 }
 
 impl Pending {
+    /// Refuses a result of too many values, or one whose shape is not that of its image.
+    pub(crate) fn check(&self) -> Result<(), Reason> {
+        let n_operations = self.n_operations();
+        if n_operations > MAX_OPERATIONS {
+            return Err(Reason::unsupported(format!(
+                "{n_operations} operations wait for one scale, the limit is {MAX_OPERATIONS}"
+            ))
+            .help("put a QuantizeLinear and DequantizeLinear between them"));
+        }
+        if count(&self.image)? == count(&self.shape)? {
+            return Ok(());
+        }
+        Err(Reason::dimensions(format!(
+            "its result is the image {:?}, which is no {:?}: window and input differ in their dimensions",
+            self.image, self.shape
+        )))
+    }
+
+    /// How many einsums it takes, those of operands without a scale once for each use.
+    fn n_operations(&self) -> usize {
+        let of = |operand: &Operand| match operand {
+            Operand::Tensor(_) => 0,
+            Operand::Pending(pending) => pending.n_operations(),
+        };
+        1 + match &self.op {
+            PendingOp::MaxPool(x, _) | PendingOp::Select { x, .. } => of(x),
+            PendingOp::Concat(operands) => operands.iter().map(of).sum(),
+            _ => 0,
+        }
+    }
+
     /// The same result, held in `range` as well.
     pub(crate) fn limited(&self, (lo, hi): (f32, f32)) -> Pending {
         Pending {
@@ -168,6 +204,19 @@ pub(crate) struct HostValue {
     pub(crate) id: HostId,
     pub(crate) shape: Vec<usize>,
     pub(crate) host_type: HostType,
+}
+
+impl HostValue {
+    /// Refuses the value where it is none of `types`.
+    pub(crate) fn expect(&self, types: &[HostType]) -> Result<(), Reason> {
+        if types.contains(&self.host_type) {
+            return Ok(());
+        }
+        Err(Reason::unsupported(format!(
+            "its input is {:?} on the host, where {types:?} is needed",
+            self.host_type
+        )))
+    }
 }
 
 /// What a name in the graph stands for.

@@ -10,7 +10,7 @@ mod host;
 
 pub(crate) use build::{identity_reals, pending, pending_image};
 
-use crate::constant::{Constant, Data};
+use crate::constant::{Constant, Data, count};
 use crate::error::{ImportError, Problem, Reason};
 use crate::node::Node;
 use crate::ops::Handler;
@@ -180,6 +180,17 @@ impl Walk<'_> {
 
     /// The values of the node's outputs, or none if an operand has been reported already.
     fn handle(&mut self, node: &Node) -> Result<Vec<Value>, Reason> {
+        let values = self.results(node)?;
+        for value in &values {
+            match value {
+                Value::Pending(result) => result.check()?,
+                other => drop(count(other.shape().unwrap_or_default())?),
+            }
+        }
+        Ok(values)
+    }
+
+    fn results(&mut self, node: &Node) -> Result<Vec<Value>, Reason> {
         let handler = ops::handler(node)?;
         for name in node.proto.input.iter().filter(|name| !name.is_empty()) {
             if matches!(self.lookup(name)?, Value::Broken) {
@@ -659,6 +670,7 @@ impl Walk<'_> {
         };
         let network = crate::fold::fold(network);
         network.validate()?;
+        network.result_types()?;
         Ok(network)
     }
 }

@@ -3,4 +3,5 @@
 //! The library holds what tests and the mutation run share.
 
 pub mod axi;
+pub mod fuzz;
 pub mod random;

@@ -18,6 +18,16 @@ impl Random {
         self.bits() % n
     }
 
+    /// An index below `n`.
+    pub fn index(&mut self, n: usize) -> usize {
+        self.below(n as u64) as usize
+    }
+
+    /// One of `values`.
+    pub fn of<'a, T>(&mut self, values: &'a [T]) -> &'a T {
+        &values[self.index(values.len())]
+    }
+
     /// True in `percent` of the cases.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent

@@ -7,7 +7,7 @@
 use super::{HostType, HostValues, Network, NetworkError, TensorId};
 use crate::fit::Fit;
 use crate::numerics::Clamp;
-use crate::op::{Conv, Value, table_index};
+use crate::op::{Conv, Value, table_index, table_values};
 use serde::{Deserialize, Serialize};
 
 /// The position of a step in [`Network::host_steps`]; it stands for the step's result.
@@ -137,6 +137,27 @@ struct Held {
     values: HeldValues,
 }
 
+/// Shape and type of a value; real numbers are [`HostType::Float32`].
+#[derive(Debug, Clone)]
+struct Form {
+    shape: Vec<usize>,
+    host_type: HostType,
+}
+
+impl Form {
+    fn expect(&self, types: &[HostType]) -> Result<(), HostFault> {
+        if types.contains(&self.host_type) {
+            Ok(())
+        } else {
+            Err(HostFault::Type)
+        }
+    }
+
+    fn reals(&self) -> Result<(), HostFault> {
+        self.expect(&[HostType::Float32])
+    }
+}
+
 #[derive(Debug, Clone)]
 enum HeldValues {
     Real(Vec<f64>),
@@ -212,16 +233,113 @@ impl Network {
     /// Name, shape and type of each output of the file, for one image.
     ///
     /// # Errors
-    /// As [`Network::results`].
+    /// [`NetworkError::Host`] if a step contradicts the network.
     pub fn result_types(&self) -> Result<Vec<(String, Vec<usize>, HostType)>, NetworkError> {
-        let zeros = self
-            .outputs
-            .iter()
-            .map(|&id| vec![0; self.tensor(id).n_values()]);
-        let results = self.results_of(&zeros.collect::<Vec<_>>())?.into_iter();
-        Ok(results
-            .map(|(name, tensor)| (name, tensor.shape, tensor.values.host_type()))
-            .collect())
+        let forms = self.forms()?;
+        let result = |output: &GraphOutput| {
+            let form = forms.get(output.value.0 as usize);
+            let form = form.ok_or_else(|| NetworkError::Host {
+                step: output.name.clone(),
+                fault: HostFault::Operand,
+            })?;
+            Ok((output.name.clone(), form.shape.clone(), form.host_type))
+        };
+        self.results.iter().map(result).collect()
+    }
+
+    /// Shape and type of what each step gives. Nothing is computed, for a small file may state large tensors.
+    fn forms(&self) -> Result<Vec<Form>, NetworkError> {
+        let mut forms: Vec<Form> = Vec::with_capacity(self.host_steps.len());
+        for step in &self.host_steps {
+            let operands = step.inputs.iter().map(|id| forms.get(id.0 as usize));
+            let operands: Option<Vec<&Form>> = operands.collect();
+            let form = match (&step.operator, operands.as_deref()) {
+                (HostOperator::Read(id), Some([])) if self.outputs.contains(id) => Ok(Form {
+                    shape: self.tensor(*id).shape().to_vec(),
+                    host_type: HostType::Int8,
+                }),
+                (HostOperator::Add, Some([a, b])) => match a.reals().and(b.reals()) {
+                    Ok(()) if a.shape != b.shape => Err(HostFault::Shape),
+                    checked => checked.map(|()| (*a).clone()),
+                },
+                (operator, Some([x])) => self.form(operator, x),
+                _ => Err(HostFault::Operand),
+            };
+            forms.push(form.map_err(|fault| NetworkError::Host {
+                step: step.name.clone(),
+                fault,
+            })?);
+        }
+        Ok(forms)
+    }
+
+    /// What an operator with one operand gives.
+    fn form(&self, operator: &HostOperator, x: &Form) -> Result<Form, HostFault> {
+        let of_type = |host_type| Form {
+            shape: x.shape.clone(),
+            host_type,
+        };
+        Ok(match operator {
+            HostOperator::Read(_) | HostOperator::Add => return Err(HostFault::Operand),
+            HostOperator::Mean { axis, end } => {
+                x.reals()?;
+                check_line(&x.shape, *axis, *end)?;
+                let mut form = x.clone();
+                form.shape[*axis..*end].fill(1);
+                form
+            }
+            HostOperator::Arrange(arrangement) => {
+                arrangement.check(product(x.shape.iter().copied()))?;
+                Form {
+                    shape: arrangement.shape.clone(),
+                    host_type: x.host_type,
+                }
+            }
+            HostOperator::Rebase => {
+                x.expect(&[HostType::Int8])?;
+                of_type(HostType::Uint8)
+            }
+            HostOperator::Dequantise { .. } => {
+                x.expect(&[HostType::Int8, HostType::Uint8])?;
+                of_type(HostType::Float32)
+            }
+            HostOperator::Quantise { .. } => {
+                x.reals()?;
+                of_type(HostType::Int8)
+            }
+            HostOperator::Lookup(results) => {
+                x.expect(&[HostType::Int8])?;
+                if results.len() != table_values().count() {
+                    return Err(HostFault::Shape);
+                }
+                of_type(HostType::Float32)
+            }
+            HostOperator::Conv(op) => {
+                x.expect(&[HostType::Int8])?;
+                self.check_conv(op, &x.shape)?;
+                Form {
+                    shape: op.output.to_vec(),
+                    host_type: HostType::Float32,
+                }
+            }
+            HostOperator::Softmax { axis, end, .. } => {
+                x.reals()?;
+                check_line(&x.shape, *axis, *end)?;
+                x.clone()
+            }
+            HostOperator::QuantisedSoftmax { axis, end, .. } => {
+                x.expect(&[HostType::Int8, HostType::Uint8])?;
+                check_line(&x.shape, *axis, *end)?;
+                x.clone()
+            }
+            HostOperator::ArgMax { axis, .. } => {
+                x.expect(&[HostType::Float32, HostType::Int8, HostType::Uint8])?;
+                check_line(&x.shape, *axis, axis.saturating_add(1))?;
+                let mut form = of_type(HostType::Int64);
+                form.shape[*axis] = 1;
+                form
+            }
+        })
     }
 
     /// Computes the outputs of the file, by name, from the device's `outputs` of each image of one batch.
@@ -326,7 +444,8 @@ impl Network {
                 like(HeldValues::Uint8(rebased.collect()))
             }
             HostOperator::Dequantise { scale, zero_point } => {
-                let real = |value: i32| f64::from(value - zero_point) * f64::from(*scale);
+                let real =
+                    |value: i32| (f64::from(value) - f64::from(*zero_point)) * f64::from(*scale);
                 like(HeldValues::Real(match &x.values {
                     HeldValues::Int8(values) => values.iter().map(|&v| real(v.into())).collect(),
                     HeldValues::Uint8(values) => values.iter().map(|&v| real(v.into())).collect(),
@@ -413,7 +532,9 @@ impl Network {
                     }
                     best.fit::<i64>()
                 };
-                let positions = lines(&x.shape, *axis, *axis + 1)?.into_iter().map(best);
+                let positions = lines(&x.shape, *axis, axis.saturating_add(1))?
+                    .into_iter()
+                    .map(best);
                 let mut shape = x.shape.clone();
                 shape[*axis] = 1;
                 Held {
@@ -424,17 +545,25 @@ impl Network {
         })
     }
 
-    fn float_conv(&self, op: &FloatConv, x: &Held) -> Result<Held, HostFault> {
+    /// The tensor that a convolution reads, if it fits.
+    fn check_conv(&self, op: &FloatConv, x: &[usize]) -> Result<&super::Tensor, HostFault> {
         let tensor = self
             .tensors
             .get(op.input.index())
             .ok_or(HostFault::Operand)?;
-        let [channels, height, width] = op.output;
         let shape = op.conv.output_shape(tensor.shape());
         let n_channels = [op.scales.len(), op.bias.len()];
-        if shape != Ok(op.output) || n_channels != [channels; 2] || x.shape != tensor.shape() {
+        let is_range = op.range.0 <= op.range.1;
+        let fits = shape == Ok(op.output) && n_channels == [op.output[0]; 2] && is_range;
+        if !fits || x != tensor.shape() {
             return Err(HostFault::Shape);
         }
+        Ok(tensor)
+    }
+
+    fn float_conv(&self, op: &FloatConv, x: &Held) -> Result<Held, HostFault> {
+        let tensor = self.check_conv(op, &x.shape)?;
+        let [channels, height, width] = op.output;
         let input = Value {
             tensor,
             values: x.int8()?,
@@ -516,8 +645,9 @@ impl HeldValues {
 }
 
 impl Arrangement {
-    fn apply(&self, x: &Held) -> Result<Held, HostFault> {
-        let n_values = x.values.len();
+    /// Whether it takes each of `n_values` to a place that is there.
+    fn check(&self, n_values: Option<usize>) -> Result<(), HostFault> {
+        let n_values = n_values.ok_or(HostFault::Shape)?;
         let last = self.digits.iter().try_fold(0_usize, |last, &(size, step)| {
             last.checked_add(size.checked_sub(1)?.checked_mul(step)?)
         });
@@ -527,6 +657,11 @@ impl Arrangement {
         {
             return Err(HostFault::Shape);
         }
+        Ok(())
+    }
+
+    fn apply(&self, x: &Held) -> Result<Held, HostFault> {
+        self.check(Some(x.values.len()))?;
         let positions = self
             .digits
             .iter()
@@ -545,11 +680,16 @@ fn product(mut sizes: impl Iterator<Item = usize>) -> Option<usize> {
     sizes.try_fold(1_usize, |product, size| product.checked_mul(size))
 }
 
-/// The indices of each line of a tensor of `shape` along the axes `axis..end`.
-fn lines(shape: &[usize], axis: usize, end: usize) -> Result<Vec<Vec<usize>>, HostFault> {
+fn check_line(shape: &[usize], axis: usize, end: usize) -> Result<(), HostFault> {
     if axis >= end || end > shape.len() {
         return Err(HostFault::Shape);
     }
+    Ok(())
+}
+
+/// The indices of each line of a tensor of `shape` along the axes `axis..end`.
+fn lines(shape: &[usize], axis: usize, end: usize) -> Result<Vec<Vec<usize>>, HostFault> {
+    check_line(shape, axis, end)?;
     let product = |sizes: &[usize]| sizes.iter().product::<usize>();
     let (outer, along, inner) = (
         product(&shape[..axis]),
@@ -626,7 +766,9 @@ impl QuantisedSoftmax {
                 reason = "beyond int64 it stays at the end, and is clamped"
             )]
             let step = (term * steps / sum).round_ties_even() as i64;
-            let code = (step + i64::from(self.y_zero_point)).clamp(low, high);
+            let code = step
+                .saturating_add(self.y_zero_point.into())
+                .clamp(low, high);
             bytes[i] = (code & 0xff).fit::<u8>();
         }
     }

@@ -1,7 +1,6 @@
 //! Average over windows, global pooling included.
 
 use super::{OpError, Value, Window};
-use crate::fit::Fit;
 use crate::network::Tensor;
 use crate::numerics::{Clamp, Requantise, requantise_f32};
 use serde::{Deserialize, Serialize};
@@ -28,7 +27,12 @@ impl AveragePool {
     pub fn window_count(&self, x: [usize; 3], row: usize, column: usize) -> usize {
         let inside = |at: isize, axis: usize| {
             let (before, after) = (self.counted[axis], self.counted[axis + 2]);
-            (-before.fit::<isize>()..(x[axis + 1] + after).fit::<isize>()).contains(&at)
+            let distance = at.unsigned_abs();
+            if at < 0 {
+                distance <= before
+            } else {
+                distance < x[axis + 1].saturating_add(after)
+            }
         };
         let rows = (0..self.window.kernel[0])
             .filter(|&tap| inside(self.window.row(row, tap), 0))

@@ -1,6 +1,6 @@
 //! `Add`, `Sub`, `Mul`, `Div`, `Pow`, `Max`, `Min`: of two activations, of activations and constants, of constants.
 
-use crate::constant::{Constant, Data, broadcast};
+use crate::constant::{Constant, Data, broadcast, made};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::{Affine, affine, emit};
@@ -314,7 +314,7 @@ impl Reals {
                 self.dims
             ))
         })?;
-        let mut spread = vec![T::default(); shape.iter().product()];
+        let mut spread = vec![T::default(); made(shape)?];
         for (from, to) in from.positions().into_iter().zip(order.positions()) {
             spread[to] = values[from];
         }

@@ -81,7 +81,7 @@ fn join(
         op: PendingOp::Concat(operands),
         image,
         shape,
-        order: Order::identity(image.iter().product()),
+        order: Order::identity(image.iter().copied().fold(1, usize::saturating_mul)),
         range: UNLIMITED,
     })
 }

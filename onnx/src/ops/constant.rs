@@ -1,6 +1,6 @@
 //! Constants, and the arithmetic on shapes that exporters leave in the graph.
 
-use crate::constant::{Constant, Data, Width, count};
+use crate::constant::{Constant, Data, Width, made};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::axis_of;
@@ -37,7 +37,7 @@ pub(crate) fn shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let is_constant = matches!(value, Value::Constant(_) | Value::QuantConstant(_));
     if let Some(first) = shape.first_mut().filter(|_| !is_constant) {
         // Shapes of activations are those of one image of the batch.
-        *first *= walk.batch;
+        *first = first.saturating_mul(walk.batch);
     }
     let rank = shape.len().fit::<i64>();
     let bound = |name: &str, default: i64| {
@@ -53,7 +53,7 @@ pub(crate) fn shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let (start, end) = (bound("start", 0), bound("end", rank));
     let sizes = shape[start..end.max(start)]
         .iter()
-        .map(|&size| size.fit::<i64>())
+        .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
         .collect();
     Ok(Value::Constant(Rc::new(Constant::list(sizes))))
 }
@@ -72,6 +72,7 @@ pub(crate) fn gather(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         .into_iter()
         .map(|index| axis_of(index, n));
     let at = at.collect::<Result<Vec<_>, _>>()?;
+    made(&[at.len(), n_inner])?;
     let positions = at.iter().flat_map(|&i| i * n_inner..(i + 1) * n_inner);
     Ok(Value::Constant(Rc::new(Constant {
         dims: [indices.dims.as_slice(), inner].concat(),
@@ -104,7 +105,7 @@ pub(crate) fn constant_of_shape(walk: &mut Walk, node: &Node) -> Result<Value, R
     let dims = shape.iter().map(|&size| usize::try_from(size).ok());
     let dims: Option<Vec<usize>> = dims.collect();
     let dims = dims.ok_or_else(|| Reason::dimensions(format!("the shape is {shape:?}")))?;
-    let n_values = count(&dims)?;
+    let n_values = made(&dims)?;
     let value = match node.tensor("value") {
         Some(proto) => Constant::read(proto, walk.folder)?,
         None => Constant::scalar(0.0),

@@ -21,6 +21,7 @@ pub(crate) fn log_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Reason>
 
 fn float_softmax(walk: &mut Walk, node: &Node, log: bool) -> Result<Value, Reason> {
     let x = walk.host_input(node, 0)?;
+    x.expect(&[HostType::Float32])?;
     let Range { start, end } = line(node, walk.opset, x.shape.len())?;
     refuse_batch(walk, start)?;
     let operator = HostOperator::Softmax {
@@ -41,6 +42,7 @@ fn float_softmax(walk: &mut Walk, node: &Node, log: bool) -> Result<Value, Reaso
 /// onnxruntime's `QLinearSoftmax`.
 pub(crate) fn qlinear_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let x = walk.host_input(node, 0)?;
+    x.expect(&[HostType::Int8, HostType::Uint8])?;
     let unsigned = x.host_type == HostType::Uint8;
     let (of_x, of_y) = (
         walk.quant(node, 1, unsigned)?,
@@ -87,6 +89,7 @@ pub(crate) fn arg_min(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 
 fn position(walk: &mut Walk, node: &Node, smallest: bool) -> Result<Value, Reason> {
     let x = walk.host_input(node, 0)?;
+    x.expect(&[HostType::Float32, HostType::Int8, HostType::Uint8])?;
     let axis = axis_of(node.int("axis", 0), x.shape.len())?;
     refuse_batch(walk, axis)?;
     let operator = HostOperator::ArgMax {

@@ -26,11 +26,14 @@ pub(crate) fn quantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, Rea
     let name = node.proto.output.first().map_or("", String::as_str);
     match input {
         Value::FloatInput(view) => Ok(Value::Integer(walk.with_quant(&view, quant)?)),
-        Value::Host(value) => Ok(Value::Host(walk.quantise_on_host(
-            &node.label,
-            &value,
-            quant,
-        ))),
+        Value::Host(value) => {
+            value.expect(&[HostType::Float32])?;
+            Ok(Value::Host(walk.quantise_on_host(
+                &node.label,
+                &value,
+                quant,
+            )))
+        }
         Value::Real(view) if walk.quant_of(view.tensor)? == quant => Ok(Value::Integer(view)),
         Value::Real(view) => {
             let pending = copy(walk, &node.label, &view)?;
@@ -54,6 +57,7 @@ pub(crate) fn dequantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, R
             Ok(Value::QuantConstant(walk.integer_constant(node, 0, axis)?))
         }
         Value::Host(value) => {
+            value.expect(&[HostType::Int8, HostType::Uint8])?;
             let quant = walk.quant(node, 1, value.host_type == HostType::Uint8)?;
             Ok(Value::Host(walk.dequantise_on_host(
                 &node.label,

@@ -1,8 +1,10 @@
 //! `Resize` and `Upsample` to the nearest pixel, `DepthToSpace` and `SpaceToDepth`.
 
+use crate::constant::made;
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::Affine;
+use crate::ops::select::check_positions;
 use crate::value::{ConvDraft, PendingOp, Value};
 use crate::walk::{Walk, pending_image};
 use ir::network::TensorId;
@@ -154,14 +156,16 @@ fn repeat(walk: &mut Walk, node: &Node, factors: &[usize]) -> Result<Value, Reas
         ..Positions::all(size)
     };
     let [channels, height, width] = image;
+    let output = [channels, height * rows, width * columns];
+    let (rows, columns) = (positions(height, rows), positions(width, columns));
+    check_positions(rows, columns, image)?;
     let op = PendingOp::Select {
         x,
-        channels: (0..channels).collect(),
-        rows: positions(height, rows),
-        columns: positions(width, columns),
+        channels: (0..made(&[channels])?).collect(),
+        rows,
+        columns,
         padding: 0.0,
     };
-    let output = [channels, height * rows, width * columns];
     let result = pending_image(&node.label, op, output, shape.len());
     walk.moved_value(node, result)
 }
@@ -180,6 +184,7 @@ pub(crate) fn depth_to_space(walk: &mut Walk, node: &Node) -> Result<Value, Reas
     }
     let channels = image[0] / area;
     let is_column_first = node.text("mode", "DCR") == "DCR";
+    made(&[channels, image[0], area])?;
     let mut draft = picking(walk, input, channels)?;
     draft.groups = 1;
     draft.group_channels = image[0];
@@ -222,7 +227,8 @@ pub(crate) fn space_to_depth(walk: &mut Walk, node: &Node) -> Result<Value, Reas
             &image[1..]
         )));
     }
-    let channels = image[0] * area;
+    let channels = image[0].saturating_mul(area);
+    made(&[channels, image[0], area])?;
     let mut draft = picking(walk, input, channels)?;
     draft.groups = 1;
     draft.group_channels = image[0];

@@ -1,6 +1,6 @@
 //! `Pad`, `Slice` and `Split`: parts of images, and what lies around them.
 
-use crate::constant::Constant;
+use crate::constant::{Constant, made};
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::address::across_batch;
@@ -8,7 +8,7 @@ use crate::ops::axis_of;
 use crate::order::{Digit, Order};
 use crate::value::{Pending, PendingOp, Value};
 use crate::walk::{Walk, pending_image};
-use ir::op::Positions;
+use ir::op::{Positions, Select};
 use std::rc::Rc;
 
 /// What is taken along one dimension: `size` positions from `start`, each `step` after the one before.
@@ -79,15 +79,16 @@ pub(crate) fn pad(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             .and_then(|size| size.checked_add(before)?.checked_add(after))
             .and_then(|size| usize::try_from(size).ok())
             .filter(|&size| size > 0);
+        let (Some(start), Some(size)) = (before.checked_neg(), size) else {
+            return Err(Reason::dimensions(format!(
+                "pads {before} and {after} leave nothing of {}",
+                shape[axis]
+            )));
+        };
         parts[axis] = Part {
-            start: -before,
+            start,
             step: 1,
-            size: size.ok_or_else(|| {
-                Reason::dimensions(format!(
-                    "pads {before} and {after} leave nothing of {}",
-                    shape[axis]
-                ))
-            })?,
+            size,
         };
     }
     select(walk, node, &parts, padding)
@@ -178,17 +179,24 @@ fn part(size: usize, start: i64, end: i64, step: i64) -> Result<Part, Reason> {
     let (start, end) = if step > 0 {
         (from_front(start).clamp(0, n), from_front(end).clamp(0, n))
     } else {
+        // The last position is -1 where there is none.
         (
-            from_front(start).clamp(0, n - 1),
-            from_front(end).clamp(-1, n - 1),
+            from_front(start).max(0).min(n - 1),
+            from_front(end).max(-1).min(n - 1),
         )
     };
-    let count = match step {
-        0 => None,
-        1.. => usize::try_from((end - start + step - 1) / step).ok(),
-        _ => usize::try_from((start - end - step - 1) / -step).ok(),
-    };
+    let distance = if step > 0 { end - start } else { start - end };
+    let count = u64::try_from(distance)
+        .ok()
+        .filter(|_| step != 0)
+        .and_then(|distance| usize::try_from(distance.div_ceil(step.unsigned_abs())).ok());
     match count.filter(|&count| count > 0) {
+        // Of one position, the step leads nowhere.
+        Some(1) => Ok(Part {
+            start,
+            step: 1,
+            size: 1,
+        }),
         Some(size) => Ok(Part { start, step, size }),
         None => Err(Reason::dimensions(format!(
             "nothing is left of {size} positions from {start} to {end} in steps of {step}"
@@ -331,6 +339,22 @@ fn selected_row(
     finish(walk, node, name, x, (own, image), padding, 2)
 }
 
+/// Refuses rows and columns that lie too far outside the image, or are too many.
+pub(crate) fn check_positions(
+    rows: Positions,
+    columns: Positions,
+    image: [usize; 3],
+) -> Result<(), Reason> {
+    let select = Select {
+        channels: vec![0],
+        rows,
+        columns,
+        padding: 0,
+    };
+    select.output_shape(image)?;
+    Ok(())
+}
+
 fn finish(
     walk: &mut Walk,
     node: &Node,
@@ -344,14 +368,16 @@ fn finish(
         let at = channels.start + channels.step * i64::try_from(i).unwrap_or(i64::MAX);
         usize::try_from(at).ok().filter(|&at| at < image[0])
     };
-    let list: Option<Vec<usize>> = (0..channels.size).map(channel).collect();
+    let list: Option<Vec<usize>> = (0..made(&[channels.size])?).map(channel).collect();
     let list = list.ok_or_else(|| Reason::unsupported("padding of channels"))?;
     let output = [list.len(), rows.size, columns.size];
+    let (rows, columns) = (rows.positions()?, columns.positions()?);
+    check_positions(rows, columns, image)?;
     let op = PendingOp::Select {
         x,
         channels: list,
-        rows: rows.positions()?,
-        columns: columns.positions()?,
+        rows,
+        columns,
         padding,
     };
     let mut result: Pending = pending_image(name, op, output, rank);

@@ -6,6 +6,9 @@ use super::emit::{Emit, ints};
 use super::place;
 use crate::node::Node;
 
+/// The largest size, step and padding along an axis.
+const MAX_SIZE: usize = 1 << 30;
+
 /// How windows lie on an input, for each spatial axis.
 struct Windows {
     kernel: Vec<usize>,
@@ -26,18 +29,25 @@ impl Windows {
         output: &[usize],
     ) -> Result<Windows, NoRewrite> {
         let n = kernel.len();
+        let shapes = [kernel, input, output];
+        let fits = |shape: &&[usize]| {
+            shape.len() == n && shape.iter().all(|size| (1..=MAX_SIZE).contains(size))
+        };
+        if !shapes.iter().all(fits) {
+            return Err(refused(
+                node,
+                format!("window, input and output are {shapes:?}"),
+            ));
+        }
         let list = |name: &str| -> Result<Vec<usize>, NoRewrite> {
             let given = node.ints(name).filter(|list| !list.is_empty());
             let list = given.map_or(vec![1; n], |list| {
                 list.iter().map(|&size| size.max(0) as usize).collect()
             });
-            if list.len() == n {
+            if list.len() == n && list.iter().all(|&size| size <= MAX_SIZE) {
                 Ok(list)
             } else {
-                Err(refused(
-                    node,
-                    format!("`{name}` has {} entries", list.len()),
-                ))
+                Err(refused(node, format!("`{name}` is {list:?} for {n} axes")))
             }
         };
         let (stride, dilation) = (list("strides")?, list("dilations")?);
@@ -55,6 +65,9 @@ impl Windows {
                 };
             }
         } else if let Some(pads) = node.ints("pads").filter(|pads| pads.len() == 2 * n) {
+            if pads.iter().any(|pad| pad.unsigned_abs() > MAX_SIZE as u64) {
+                return Err(refused(node, format!("`pads` is {pads:?}")));
+            }
             begin.copy_from_slice(&pads[..n]);
             end.copy_from_slice(&pads[n..]);
         }
@@ -107,6 +120,17 @@ impl Windows {
     }
 }
 
+/// What lies behind the first two dimensions of each shape.
+pub(super) fn images<'a, const N: usize>(
+    node: &Node,
+    shapes: [&'a [usize]; N],
+) -> Result<[&'a [usize]; N], NoRewrite> {
+    if shapes.iter().any(|shape| shape.len() < 3) {
+        return Err(refused(node, format!("its shapes are {shapes:?}")));
+    }
+    Ok(shapes.map(|shape| &shape[2..]))
+}
+
 /// `Conv` of doubles: `x` of shape `[n, c, ..]`, `w` of shape `[m, c / group, ..]`.
 pub(super) fn conv(
     emit: &mut Emit,
@@ -115,7 +139,8 @@ pub(super) fn conv(
     bias: Option<&str>,
     [x_shape, w_shape, y_shape]: [&[usize]; 3],
 ) -> Result<String, NoRewrite> {
-    let windows = Windows::of(node, &w_shape[2..], &x_shape[2..], &y_shape[2..])?;
+    let [x_image, w_image, y_image] = images(node, [x_shape, w_shape, y_shape])?;
+    let windows = Windows::of(node, w_image, x_image, y_image)?;
     let group = node.int("group", 1).max(1) as usize;
     let n_taps: usize = w_shape[2..].iter().product();
     let rows = [1, group, w_shape[0] / group, w_shape[1] * n_taps];
@@ -134,8 +159,9 @@ pub(super) fn conv_transpose(
     if node.text("auto_pad", "NOTSET").starts_with("SAME") {
         return Err(refused(node, "`auto_pad` is not rewritten here".into()));
     }
-    let n = w_shape.len() - 2;
-    let of_file = Windows::of(node, &w_shape[2..], &x_shape[2..], &y_shape[2..])?;
+    let [x_image, w_image, y_image] = images(node, [x_shape, w_shape, y_shape])?;
+    let n = w_image.len();
+    let of_file = Windows::of(node, w_image, x_image, y_image)?;
     // Each value becomes the first of `stride` values, the others zero.
     let mut apart = x_shape[..2].to_vec();
     let mut pads = vec![0_i64; 2 * (2 * n + 2)];
@@ -223,7 +249,8 @@ pub(super) fn average_pool(
             "`kernel_shape` does not fit its input".into(),
         ));
     }
-    let windows = Windows::of(node, &kernel, &x_shape[2..], &y_shape[2..])?;
+    let [x_image, y_image] = images(node, [x_shape, y_shape])?;
+    let windows = Windows::of(node, &kernel, x_image, y_image)?;
     let slices = windows.slices(emit, x, &x_shape[2..]);
     let slices: Vec<&str> = slices.iter().map(String::as_str).collect();
     let sum = emit.op("Sum", &slices);
@@ -253,16 +280,18 @@ pub(super) fn average_pool(
 /// The mean of each channel, in the output's shape.
 pub(super) fn global_average(
     emit: &mut Emit,
+    node: &Node,
     x: &str,
     [x_shape, y_shape]: [&[usize]; 2],
-) -> String {
-    let pixels: usize = x_shape[2..].iter().product();
+) -> Result<String, NoRewrite> {
+    let [x_image, _] = images(node, [x_shape, y_shape])?;
+    let pixels: usize = x_image.iter().product();
     let x = emit.reshape(x, &[x_shape[0], x_shape[1], pixels]);
     let ones = emit.doubles(&[pixels, 1], &vec![1.0; pixels]);
     let sum = emit.op("MatMul", &[&x, &ones]);
     let count = emit.double(pixels as f64);
     let mean = emit.op("Div", &[&sum, &count]);
-    emit.reshape(&mean, y_shape)
+    Ok(emit.reshape(&mean, y_shape))
 }
 
 fn as_list(emit: &mut Emit, values: &[usize]) -> String {

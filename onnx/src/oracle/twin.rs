@@ -193,6 +193,9 @@ type Grid<'n> = (&'n str, Option<&'n str>);
 impl<'a> Twin<'a> {
     fn node(&mut self, node: &Node<'a>) -> Result<(), NoRewrite> {
         let proto = node.proto;
+        if proto.output.is_empty() {
+            return Err(refused(node, "it has no output"));
+        }
         if proto
             .attribute
             .iter()
@@ -228,12 +231,13 @@ impl<'a> Twin<'a> {
             "GlobalAveragePool" => {
                 let x = self.double_of(node, 0)?;
                 let shapes = self.io_shapes(node)?;
-                sums::global_average(&mut self.emit, &x, [&shapes[0], &shapes[1]])
+                sums::global_average(&mut self.emit, node, &x, [&shapes[0], &shapes[1]])?
             }
             "GlobalMaxPool" => {
                 let x = self.double_of(node, 0)?;
                 let [shape, _] = self.io_shapes(node)?;
-                let kernel = vec![ints("kernel_shape", &shape[2..])];
+                let [image] = sums::images(node, [&shape])?;
+                let kernel = vec![ints("kernel_shape", image)];
                 self.emit.op_with("MaxPool", &[&x], kernel)
             }
             "QLinearConv" => self.qlinear_conv(node)?,
@@ -264,7 +268,7 @@ impl<'a> Twin<'a> {
                 if proto.op_type() == "QLinearAveragePool" {
                     sums::average_pool(&mut self.emit, node, &x, shapes)?
                 } else {
-                    sums::global_average(&mut self.emit, &x, shapes)
+                    sums::global_average(&mut self.emit, node, &x, shapes)?
                 }
             }
             "QLinearSigmoid" => {

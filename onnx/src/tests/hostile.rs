@@ -4,11 +4,13 @@
     reason = "the limit on time is what is tested"
 )]
 
-use super::graph::ints;
+use super::graph::{Graph, int, ints};
 use crate::proto::tensor_proto::DataLocation;
+use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
-use crate::proto::{ModelProto, StringStringEntryProto, type_proto};
+use crate::proto::{AttributeProto, ModelProto, StringStringEntryProto, type_proto};
 use crate::{ImportError, Options};
+use ir::network::HostValues;
 use prost::Message;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -311,4 +313,172 @@ fn set_dim(model: &mut ModelProto, axis: usize, value: dimension::Value) {
         panic!("the input is a tensor")
     };
     tensor.shape.as_mut().unwrap().dim[axis].value = Some(value);
+}
+
+/// An input `x` of int8 behind a `DequantizeLinear` `r` of a scale of a half.
+fn real(shape: &[i64]) -> Graph {
+    Graph::new(shape, DataType::Int8)
+        .floats("s", &[], &[0.5])
+        .integers("z", &[], DataType::Int8, &[0])
+        .node("r = DequantizeLinear x s z", Vec::new())
+}
+
+#[test]
+fn positions_at_the_end_of_int64_are_refused() {
+    for pads in [
+        [0, 0, 0, i64::MIN],
+        [0, 0, i64::MAX, i64::MAX],
+        [0, 0, 1 << 28, 0],
+    ] {
+        let graph = real(&[1, 4, 4])
+            .integers(
+                "pads",
+                &[6],
+                DataType::Int64,
+                &[&pads[..], &[0, 0]].concat(),
+            )
+            .node("p = Pad r pads", Vec::new())
+            .node("y = QuantizeLinear p s z", Vec::new());
+        check(&graph.model, &["onnx::dimensions"]);
+    }
+    for (ends, steps) in [(i64::MAX, i64::MIN), (0, i64::MAX), (i64::MIN, 1)] {
+        let graph = real(&[1, 4, 4])
+            .integers("from", &[1], DataType::Int64, &[0])
+            .integers("to", &[1], DataType::Int64, &[ends])
+            .integers("axes", &[1], DataType::Int64, &[2])
+            .integers("steps", &[1], DataType::Int64, &[steps])
+            .node("p = Slice r from to axes steps", Vec::new())
+            .node("y = QuantizeLinear p s z", Vec::new());
+        check(&graph.model, &["onnx::dimensions"]);
+    }
+}
+
+#[test]
+fn a_slice_of_one_position_may_have_any_step() {
+    let graph = real(&[1, 4, 4])
+        .integers("from", &[1], DataType::Int64, &[1])
+        .integers("to", &[1], DataType::Int64, &[4])
+        .integers("axes", &[1], DataType::Int64, &[2])
+        .integers("steps", &[1], DataType::Int64, &[i64::MAX])
+        .node("p = Slice r from to axes steps", Vec::new())
+        .node("y = QuantizeLinear p s z", Vec::new());
+    crate::import_bytes(&graph.model.encode_to_vec(), &Options::default()).unwrap();
+}
+
+#[test]
+fn constants_of_no_value_have_no_position() {
+    let graph = real(&[1, 4, 4, 4])
+        .integers("none", &[2, 0], DataType::Int64, &[])
+        .node("t = Transpose none", Vec::new())
+        .node("p = Reshape r t", Vec::new())
+        .node("y = QuantizeLinear p s z", Vec::new());
+    assert!(crate::import_bytes(&graph.model.encode_to_vec(), &Options::default()).is_err());
+}
+
+#[test]
+fn constants_that_import_makes_have_a_limit() {
+    let large = [("x", "ConstantOfShape sizes"), ("c", "DepthToSpace r")];
+    for (name, call) in large {
+        let graph = real(&[1, 1 << 20, 1, 1])
+            .integers("sizes", &[1], DataType::Int64, &[1 << 30])
+            .node(&format!("{name}2 = {call}"), vec![int("blocksize", 2)])
+            .node(&format!("y = QuantizeLinear {name}2 s z"), Vec::new());
+        check(&graph.model, &["onnx::dimensions"]);
+    }
+}
+
+#[test]
+fn a_window_has_as_many_dimensions_as_its_input() {
+    let graph = real(&[1, 1, 4])
+        .integers("w", &[1, 1, 2, 2], DataType::Int8, &[1; 4])
+        .node("v = DequantizeLinear w s z", Vec::new())
+        .node("y = ConvTranspose r v", vec![ints("strides", &[2, 2])]);
+    check(&graph.model, &["onnx::dimensions"]);
+}
+
+#[test]
+fn a_scale_beyond_the_parameter_word_is_refused() {
+    let graph = real(&[1, 1, 4, 4])
+        .floats("small", &[], &[1e-30])
+        .node("x2 = DequantizeLinear x s z", Vec::new())
+        .node("y2 = MaxPool x2", vec![ints("kernel_shape", &[1, 1])])
+        .node("q = QuantizeLinear y2 s z", Vec::new())
+        .node("r2 = DequantizeLinear q s z", Vec::new())
+        .node("p = Mul r r2", Vec::new())
+        .node("y = QuantizeLinear p small z", Vec::new());
+    check(&graph.model, &["onnx::constant"]);
+}
+
+#[test]
+fn steps_of_the_host_take_values_of_their_type() {
+    let softmax = || real(&[1, 4]).node("p = Softmax r", Vec::new());
+    let graph = softmax().node("y = DequantizeLinear p s z", Vec::new());
+    check(&graph.model, &["onnx::unsupported"]);
+    let graph = softmax()
+        .node("a = ArgMax p", vec![int("axis", 1)])
+        .node("y = Softmax a", Vec::new());
+    check(&graph.model, &["onnx::unsupported"]);
+}
+
+#[test]
+fn a_sum_with_a_constant_may_be_the_last_layer() {
+    let graph = real(&[1, 1, 2, 2])
+        .integers("c", &[2, 2], DataType::Int8, &[1, 2, 3, 4])
+        .node("d = DequantizeLinear c s z", Vec::new())
+        .node("y = Add r d", Vec::new());
+    let network = crate::import_bytes(&graph.model.encode_to_vec(), &Options::default()).unwrap();
+    let tensors = network.reference(&[vec![10, 20, 30, 40]]).unwrap();
+    let outputs = network.outputs.iter().map(|id| tensors[id.index()].clone());
+    let results = network.results(&[outputs.collect()]).unwrap();
+    let expected = HostValues::Float32(vec![5.5, 11.0, 16.5, 22.0]);
+    assert_eq!(results[0].1.values, expected);
+}
+
+#[test]
+fn what_a_small_file_states_is_not_computed_by_import() {
+    // A GiB of values, of which nothing is held.
+    let graph = real(&[1, 1 << 10, 1 << 10, 1 << 10]).node("y = Relu r", Vec::new());
+    let network = crate::import_bytes(&graph.model.encode_to_vec(), &Options::default()).unwrap();
+    let types = network.result_types().unwrap();
+    assert_eq!(types[0].1, [1, 1 << 10, 1 << 10, 1 << 10]);
+}
+
+#[test]
+fn operations_that_wait_for_a_scale_have_a_limit() {
+    let chain = |n: usize, call: &str, attribute: AttributeProto| {
+        let mut graph = real(&[1, 1, 4, 4]);
+        for i in 0..n {
+            let x = i.checked_sub(1).map_or("r".to_owned(), |i| format!("m{i}"));
+            let call = call.replace('@', &x);
+            graph = graph.node(&format!("m{i} = {call}"), vec![attribute.clone()]);
+        }
+        let last = n - 1;
+        graph.node(&format!("y = QuantizeLinear m{last} s z"), Vec::new())
+    };
+    // One behind the other, and each of the one before twice.
+    let pools = |n| chain(n, "MaxPool @", ints("kernel_shape", &[1, 1]));
+    check(&pools(20_000).model, &["onnx::unsupported"]);
+    check(
+        &chain(24, "Concat @ @", int("axis", 1)).model,
+        &["onnx::unsupported"],
+    );
+    crate::import_bytes(&pools(200).model.encode_to_vec(), &Options::default()).unwrap();
+}
+
+#[test]
+fn twenty_thousand_layers_are_imported_in_seconds() {
+    let mut graph = real(&[1, 1, 4, 4]);
+    let mut last = "r".to_owned();
+    for i in 0..20_000 {
+        graph = graph
+            .node(&format!("m{i} = Neg {last}"), Vec::new())
+            .node(&format!("q{i} = QuantizeLinear m{i} s z"), Vec::new())
+            .node(&format!("d{i} = DequantizeLinear q{i} s z"), Vec::new());
+        last = format!("d{i}");
+    }
+    let graph = graph.node(&format!("y = QuantizeLinear {last} s z"), Vec::new());
+    let start = Instant::now();
+    let network = crate::import_bytes(&graph.model.encode_to_vec(), &Options::default()).unwrap();
+    assert_eq!(network.einsums.len(), 20_000);
+    assert!(start.elapsed() < Duration::from_secs(10));
 }

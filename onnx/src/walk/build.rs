@@ -1,7 +1,7 @@
 //! Making einsums of pending results.
 
 use super::{Draft, Walk};
-use crate::constant::count;
+use crate::constant::{count, made};
 use crate::error::Reason;
 use crate::ops::conv::Affine;
 use crate::order::Order;
@@ -23,6 +23,7 @@ impl Walk<'_> {
         name: &str,
         quant: Quant,
     ) -> Result<View, Reason> {
+        pending.check()?;
         let id = self.emit_tensor(pending, name, quant)?;
         Ok(View {
             tensor: id,
@@ -72,6 +73,8 @@ impl Walk<'_> {
             }
             PendingOp::Mul([a, b]) => {
                 let scale = self.quant_of(*a)?.scale * self.quant_of(*b)?.scale / quant.scale;
+                Requantise::from_scale(scale)
+                    .map_err(|error| Reason::constant(error.to_string()))?;
                 push(self, Kind::Mul(Mul { scale, clamp }), vec![*a, *b])
             }
             PendingOp::AveragePool { x, window, counted } => {
@@ -369,6 +372,7 @@ impl Walk<'_> {
             .map(|&w| parts(w))
             .max();
         let n_parts = usize::from(n_parts.unwrap_or(1).unsigned_abs());
+        made(&[n_parts, draft.groups, draft.group_channels])?;
         let n = draft.group_channels;
         let quant = self.quant_of(draft.input)?;
         let [channels, height, width] = self.tensor(draft.input).shape();
@@ -718,7 +722,8 @@ pub(crate) fn pending_image(label: &str, op: PendingOp, image: [usize; 3], rank:
         op,
         image,
         shape,
-        order: Order::identity(channels * height * width),
+        // A number of values that is too large is refused with the node.
+        order: Order::identity(channels.saturating_mul(height).saturating_mul(width)),
         range: UNLIMITED,
     }
 }

@@ -1,6 +1,7 @@
 //! What the host computes behind the device: the outputs of the graph, and the steps that lead to them.
 
 use super::{Walk, identity_reals, unexpected};
+use crate::constant::made;
 use crate::error::Reason;
 use crate::order::Order;
 use crate::value::{ConvDraft, HostValue, Pending, PendingOp, Quant, Value, View};
@@ -120,8 +121,10 @@ impl Walk<'_> {
     /// The values of a tensor of the device, in its own order.
     fn read(&mut self, label: &str, id: TensorId) -> Result<HostValue, Reason> {
         let shape = self.tensor(id).shape();
-        let id = if self.inputs.contains(&id) {
-            // What the host gives is copied once, so that a device has something to give back.
+        let is_given = self.inputs.contains(&id)
+            || self.constants.iter().any(|constant| constant.tensor == id);
+        let id = if is_given {
+            // What is given is copied once, so that a device has something to give back.
             let quant = self.quant_of(id)?;
             let table = Kind::Table(Table {
                 values: table_values().collect(),
@@ -250,6 +253,7 @@ impl Walk<'_> {
         window: ir::op::Window,
     ) -> Result<ConvDraft, Reason> {
         let scale = f64::from(self.quant_of(x)?.scale) / window.n_taps() as f64;
+        let n_weights = made(&[channels, window.n_taps()])?;
         Ok(ConvDraft {
             input: x,
             out_channels: channels,
@@ -257,7 +261,7 @@ impl Walk<'_> {
             groups: channels,
             window,
             stretch: [1, 1],
-            weights: vec![1; channels * window.n_taps()],
+            weights: vec![1; n_weights],
             bias_steps: vec![0.0; channels],
             bias: vec![0.0; channels],
             scales: vec![scale; channels],
