@@ -11,7 +11,7 @@ help:
 	@echo "make demo       the whole main job on a bundled network, ending with a report"
 	@echo "make test       every test, RTL lint and formal proof"
 	@echo "make lint       formatting, clippy, documentation, licences, spelling"
-	@echo "make bench      how fast simulator, RTL and mapper are, as ratios of one run"
+	@echo "make bench      how fast simulator, RTL, mapper and commands are"
 	@echo "make bitstream  the bitstream of nano with all its checks; figures to bench/results/"
 	@echo "make conformance node tests of ONNX and files of exporters against the committed tables"
 	@echo "make fuzz       thousands of random programs and networks on RTL and simulator"
@@ -55,6 +55,7 @@ bitstream: setup
 
 bench: setup
 	scripts/bench
+	scripts/bench-commands
 
 mutants: setup
 	scripts/mutants

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use foreign::Foreign;
 use host_runtime::Artifact;
+use indexmap::IndexMap;
 use ir::arch::{Arch, Attachment, Counters, Host};
 use ir::memory::MemoryModel;
 use ir::network::{HostType, HostValues, Network, TensorId};
@@ -73,34 +74,47 @@ pub(crate) struct Ignored {
 }
 
 impl Ignored {
-    /// Says on standard error what of `ignored` has no effect.
+    /// Says on standard error what of `ignored` has no effect; what is true of a key in many places is said once.
     pub(crate) fn note(ignored: &[Ignored], console: &Console) {
-        for Ignored {
-            file,
-            line,
-            key,
-            reason,
-        } in ignored
-        {
-            console.note(&format!("warning: {file}, line {line}, `{key}`: {reason}"));
+        let mut groups: IndexMap<(&str, &str, &str), Vec<&Ignored>> = IndexMap::new();
+        for entry in ignored {
+            let group = (entry.file.as_str(), entry.leaf(), entry.reason.as_str());
+            groups.entry(group).or_default().push(entry);
         }
+        for ((file, _, reason), entries) in groups {
+            let (line, key) = (entries[0].line, &entries[0].key);
+            let mut others: Vec<String> = entries[1..].iter().map(|e| e.line.to_string()).collect();
+            others.dedup();
+            let others = match others.as_slice() {
+                [] => String::new(),
+                [other] => format!(" (also in line {other})"),
+                others => format!(" (also in lines {})", others.join(", ")),
+            };
+            console.note(&format!(
+                "warning: {file}, line {line}, `{key}`: {reason}{others}"
+            ));
+        }
+    }
+
+    /// The last name of the key.
+    fn leaf(&self) -> &str {
+        let name = self.key.rsplit('.').next().unwrap_or(&self.key);
+        name.split('[').next().unwrap_or(name)
     }
 }
 
-/// Reads a file of another tool, and adds what has no effect to `ignored` once.
+/// Reads a file of another tool, and adds what has no effect to `ignored`, once for a file that is both arch and network.
 fn foreign(name: &str, text: &str, ignored: &mut Vec<Ignored>) -> Result<Foreign, Failure> {
     let foreign = foreign::read(name, text)?;
-    for finding in &foreign.ignored {
-        let entry = Ignored {
-            file: name.to_owned(),
-            line: finding.line,
-            key: finding.key.clone(),
-            reason: finding.message.clone(),
-        };
-        if !ignored.contains(&entry) {
-            ignored.push(entry);
-        }
+    if ignored.iter().any(|entry| entry.file == name) {
+        return Ok(foreign);
     }
+    ignored.extend(foreign.ignored.iter().map(|finding| Ignored {
+        file: name.to_owned(),
+        line: finding.line,
+        key: finding.key.clone(),
+        reason: finding.message.clone(),
+    }));
     Ok(foreign)
 }
 
@@ -592,17 +606,20 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
         Count::First(n) => n,
         Count::UpTo(_) => 1,
     };
-    let drawn: Vec<Vec<Vec<i8>>> = network
+    let mut drawn: Vec<_> = network
         .inputs
         .iter()
         .zip(seed..)
-        .map(|(id, seed)| onnx::zoo::images(network.tensor(*id).shape(), n, seed))
+        .map(|(id, seed)| onnx::zoo::images(network.tensor(*id).shape(), n, seed).into_iter())
         .collect();
     let name = |id: &TensorId| network.tensor(*id).host.as_ref().map(|view| &view.name);
     let (mut images, mut host) = (Vec::new(), Vec::new());
-    for image in 0..n {
+    for _ in 0..n {
         let mut values: Vec<HostValues> = Vec::new();
-        for (idx, id) in network.inputs.iter().enumerate() {
+        for (idx, (id, drawn)) in network.inputs.iter().zip(&mut drawn).enumerate() {
+            let drawn = drawn
+                .next()
+                .expect("as many images are drawn for each input");
             // An input that is quantised in two ways is one for the host.
             let first = network.inputs[..idx]
                 .iter()
@@ -611,7 +628,7 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
                 Some(first) => values[first].clone(),
                 None => network
                     .tensor(*id)
-                    .to_host(&drawn[idx][image])
+                    .to_host(&drawn)
                     .expect("inputs have a host view"),
             });
         }
@@ -658,7 +675,7 @@ fn from_npz<R: Read + Seek>(
                 "leave it out: it divides integer images for a float input",
             ));
         }
-        let n = array.n_images(&view.shape)?;
+        let n = array.n_images(&view.shape, network.batch)?;
         if *n_images.get_or_insert(n) != n {
             return Err(fault(
                 "its inputs have different numbers of images".to_owned(),

@@ -1,13 +1,14 @@
 //! The reference against onnxruntime, which runs the file itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use host_runtime::Error;
 use host_runtime::onnxruntime::{self, OnnxRuntime, Optimiser, Session, Tensor};
-use host_runtime::oracle::{Apart, Compared, Exact};
+use host_runtime::oracle::{Apart, Compared, Exact, Inside, Within};
 use ir::network::{HostValues, Network};
-use onnx::oracle::{Seen, TwinOutput};
+use ir::op::Kind;
+use onnx::oracle::{Element, Given, Seen, TwinOutput};
 use serde::Serialize;
 
 use crate::console::{Console, Table, count, thousands};
@@ -28,6 +29,8 @@ pub(crate) struct Against {
     /// Why ties cannot be told from faults, where that is so.
     no_twin: Option<String>,
     outputs: Vec<Compared>,
+    /// What lies between input and output of the images that differ; none if none does.
+    inside: Option<Inside>,
 }
 
 impl Against {
@@ -40,6 +43,7 @@ impl Against {
             session: None,
             no_twin: None,
             outputs: Vec::new(),
+            inside: None,
         }
     }
 
@@ -147,29 +151,40 @@ fn try_compare(
         step();
     }
     let mut twin = Twin::NotAsked;
-    let mut judge = |started: &mut Started| -> Result<Vec<Compared>, Error> {
+    let mut judge = |started: &mut Started| -> Result<(Vec<Compared>, Option<Inside>), Error> {
         let mut outputs: Vec<Compared> = Vec::new();
-        let batches = images.host.chunks_exact(network.batch);
-        for (image, (host, ours)) in batches.zip(&ours).enumerate() {
+        let mut inside = None;
+        let batches = images
+            .host
+            .chunks_exact(network.batch)
+            .zip(images.images.chunks_exact(network.batch));
+        for (image, ((host, codes), ours)) in batches.zip(&ours).enumerate() {
             let theirs = started.run(network, host)?;
             step();
             if outputs.is_empty() {
                 outputs = theirs.iter().map(Compared::of).collect();
             }
             // The twin takes its time, and equal values do not need it.
-            let exact = if *ours == theirs {
-                BTreeMap::new()
+            let (exact, within) = if *ours == theirs {
+                (BTreeMap::new(), Within::Right)
             } else {
-                twin.exact(&runtime, file, &inputs(network, host))
+                let values = codes.iter().map(|image| network.reference(image));
+                let run = Run {
+                    network,
+                    image,
+                    inputs: inputs(network, host),
+                    values: values.collect::<Result<_, _>>()?,
+                };
+                twin.exact(&runtime, file, run, &mut inside)
             };
             for (compared, theirs) in outputs.iter_mut().zip(&theirs) {
                 let ours = ours.iter().find(|ours| ours.name == theirs.name);
-                compared.add(image, ours, theirs, exact.get(&theirs.name));
+                compared.add(image, ours, theirs, exact.get(&theirs.name), within);
             }
         }
-        Ok(outputs)
+        Ok((outputs, inside))
     };
-    let mut outputs = judge(&mut started)?;
+    let (mut outputs, mut inside) = judge(&mut started)?;
     let n_different: u64 = outputs.iter().map(|output| output.different).sum();
     if n_different > 0 && started.optimiser == Optimiser::Precise {
         // The optimiser changes what some files mean, such as those that quantise twice in a row.
@@ -182,8 +197,8 @@ fn try_compare(
             ),
         };
         let again = judge(&mut plain)?;
-        if again.iter().all(Compared::agrees) {
-            (outputs, started) = (again, plain);
+        if again.0.iter().all(Compared::agrees) {
+            ((outputs, inside), started) = (again, plain);
         }
     }
     Ok(Against {
@@ -196,65 +211,158 @@ fn try_compare(
             _ => None,
         },
         outputs,
+        inside,
     })
+}
+
+/// One run of the reference.
+struct Run<'a> {
+    network: &'a Network,
+    image: usize,
+    /// The inputs of the graph.
+    inputs: Vec<Tensor>,
+    /// Every tensor of the network, for each image of the batch.
+    values: Vec<Vec<Vec<i8>>>,
 }
 
 /// The file in double precision.
 enum Twin {
     NotAsked,
-    Here(Box<Session>, Vec<TwinOutput>),
+    Here(Box<Session>, TwinHere),
     None(String),
 }
 
+/// What the twin takes and gives.
+struct TwinHere {
+    outputs: Vec<TwinOutput>,
+    given: Vec<Given>,
+    seen: BTreeMap<String, Seen>,
+}
+
 impl Twin {
-    /// What it says of each output, by name; nothing where there is no twin.
+    /// What it says of each output, by name, and of the values inside, which it takes from the reference, so that each node
+    /// is judged by its own operands; nothing where there is no twin.
     fn exact(
         &mut self,
         runtime: &OnnxRuntime,
         file: &OnnxFile,
-        inputs: &[Tensor],
-    ) -> BTreeMap<String, Exact> {
+        mut run: Run,
+        inside: &mut Option<Inside>,
+    ) -> (BTreeMap<String, Exact>, Within) {
         if matches!(self, Twin::NotAsked) {
-            *self = match Twin::of(runtime, file, inputs) {
-                Ok((session, outputs)) => Twin::Here(Box::new(session), outputs),
+            *self = match Twin::of(runtime, file, &run) {
+                Ok((session, here)) => Twin::Here(Box::new(session), here),
                 Err(error) => Twin::None(error.to_string()),
             };
         }
-        let Twin::Here(session, outputs) = self else {
-            return BTreeMap::new();
+        let nothing = (BTreeMap::new(), Within::Right);
+        let Twin::Here(session, here) = self else {
+            return nothing;
         };
-        match session.run(inputs) {
-            Ok(tensors) => outputs
-                .iter()
-                .map(|of| (of.name.clone(), exact(of, &tensors)))
-                .collect(),
+        let given = here.given.iter().map(|given| run.tensor(given, &here.seen));
+        let given: Vec<Tensor> = given.collect();
+        run.inputs.extend(given);
+        let tensors = match session.run(&run.inputs) {
+            Ok(tensors) => tensors,
             Err(error) => {
                 *self = Twin::None(error.to_string());
-                BTreeMap::new()
+                return nothing;
             }
+        };
+        let inside = inside.get_or_insert_default();
+        let mut within = Within::Right;
+        for given in &here.given {
+            let ours = run.inputs.iter().find(|tensor| tensor.name == given.input);
+            let ours = ours.expect("it was given");
+            let name = &given.own.name;
+            let slack = run.bias_error(|tensor| tensor.name == *name);
+            let exact = exact(&given.own, &tensors, slack);
+            let of_tensor = inside.add(run.image, name, ours, &exact);
+            within = within.max(of_tensor);
         }
+        let slack = run.bias_error(|tensor| {
+            let mut outputs = run.network.outputs.iter();
+            outputs.any(|id| run.network.tensor(*id).name == tensor.name)
+        });
+        let outputs = here.outputs.iter();
+        let outputs = outputs.map(|of| (of.name.clone(), exact(of, &tensors, slack)));
+        (outputs.collect(), within)
     }
 
-    fn of(
-        runtime: &OnnxRuntime,
-        file: &OnnxFile,
-        inputs: &[Tensor],
-    ) -> Result<(Session, Vec<TwinOutput>), Error> {
+    fn of(runtime: &OnnxRuntime, file: &OnnxFile, run: &Run) -> Result<(Session, TwinHere), Error> {
         let session = |bytes: &[u8]| runtime.session(bytes, file.folder.as_deref(), Optimiser::Off);
         let tapped = rewritten(onnx::oracle::tapped(&file.bytes))?;
-        let shapes = session(&tapped)?.shapes(inputs)?;
-        let of_inputs = inputs.iter().map(|input| {
+        let shapes = session(&tapped)?.shapes(&run.inputs)?;
+        let of_inputs = run.inputs.iter().map(|input| {
             let element = input.values.type_name().to_owned();
             (input.name.clone(), (element, input.shape.clone()))
         });
         let seen = of_inputs.chain(shapes);
         let seen = seen.map(|(name, (element, shape))| (name, Seen::new(&element, shape)));
-        let (twin, outputs) = rewritten(onnx::oracle::twin(&file.bytes, &seen.collect()))?;
-        Ok((session(&twin)?, outputs))
+        let seen: BTreeMap<String, Seen> = seen.collect();
+        let twin = rewritten(onnx::oracle::twin(&file.bytes, &seen, &run.inner(&seen)))?;
+        let here = TwinHere {
+            outputs: twin.outputs,
+            given: twin.given,
+            seen,
+        };
+        Ok((session(&twin.bytes)?, here))
     }
 }
 
-fn exact(of: &TwinOutput, tensors: &[Tensor]) -> Exact {
+impl Run<'_> {
+    /// The tensors of the network that are bytes of the file, in the same order.
+    fn inner(&self, seen: &BTreeMap<String, Seen>) -> BTreeSet<String> {
+        let is_inner = |tensor: &&ir::network::Tensor| {
+            let Some(Seen { element, shape }) = seen.get(&tensor.name) else {
+                return false;
+            };
+            let sides = |shape: &[usize]| -> Vec<usize> {
+                shape.iter().copied().filter(|&size| size != 1).collect()
+            };
+            let mut whole = tensor.shape().to_vec();
+            whole.insert(0, self.network.batch);
+            matches!(element, Element::Int8 | Element::Uint8) && sides(shape) == sides(&whole)
+        };
+        let inner = self.network.tensors.iter().filter(is_inner);
+        inner.map(|tensor| tensor.name.clone()).collect()
+    }
+
+    /// The tensor as the reference has it, as an input of the twin.
+    fn tensor(&self, given: &Given, seen: &BTreeMap<String, Seen>) -> Tensor {
+        let mut tensors = self.network.tensors.iter();
+        let index = tensors.position(|tensor| tensor.name == given.own.name);
+        let index = index.expect("it is a tensor of the network");
+        let codes = self
+            .values
+            .iter()
+            .flat_map(|image| image[index].iter().copied());
+        let Seen { element, shape } = &seen[&given.own.name];
+        Tensor {
+            name: given.input.clone(),
+            shape: shape.clone(),
+            values: match element {
+                Element::Uint8 => onnxruntime::Values::Uint8(
+                    codes.map(|code| code.cast_unsigned() ^ 0x80).collect(),
+                ),
+                _ => onnxruntime::Values::Int8(codes.collect()),
+            },
+        }
+    }
+
+    /// How far a bias is off, at most, in steps of the tensors of which `is_meant` is true.
+    fn bias_error(&self, is_meant: impl Fn(&ir::network::Tensor) -> bool) -> f64 {
+        let einsums = self.network.einsums.iter();
+        let meant = einsums.filter(|einsum| is_meant(self.network.tensor(einsum.output)));
+        let errors = meant.map(|einsum| match &einsum.kind {
+            Kind::Conv(op) => f64::from(op.bias_error),
+            _ => 0.0,
+        });
+        errors.fold(0.0, f64::max)
+    }
+}
+
+fn exact(of: &TwinOutput, tensors: &[Tensor], slack: f64) -> Exact {
     let values = |name: &String| {
         let tensor = tensors.iter().find(|tensor| tensor.name == *name);
         tensor
@@ -266,6 +374,7 @@ fn exact(of: &TwinOutput, tensors: &[Tensor]) -> Exact {
         values: values(&of.value),
         real: of.real.as_ref().map(values),
         step: step.map_or(1.0, |step| step.into_iter().fold(0.0, f64::max)),
+        slack,
     }
 }
 
@@ -340,6 +449,7 @@ pub(crate) fn text(against: &Against) -> String {
         "equal",
         "close",
         "ties",
+        "behind ties",
         "one step, not told",
         "different",
     ]);
@@ -348,6 +458,7 @@ pub(crate) fn text(against: &Against) -> String {
             output.equal,
             output.close,
             output.ties,
+            output.behind,
             output.untold,
             output.different,
         ];
@@ -367,6 +478,22 @@ pub(crate) fn text(against: &Against) -> String {
         }
         if let Some(apart) = &output.first_different {
             let _ = writeln!(text, "first difference of `{of}`: {}", shown(apart));
+        }
+    }
+    if let Some(inside) = &against.inside {
+        let _ = writeln!(
+            text,
+            "inside of the images that differ, each node by its own operands: {}, {}, {} wrong",
+            count(inside.values, "value"),
+            count(inside.ties, "tie"),
+            thousands(inside.wrong)
+        );
+        if let Some(wrong) = &inside.first_wrong {
+            let _ = writeln!(
+                text,
+                "first of the wrong: `{}`, image {}, value {}: reference {}, exact {}",
+                wrong.tensor, wrong.image, wrong.index, wrong.reference, wrong.exact
+            );
         }
     }
     if let Some(reason) = &against.no_twin {
@@ -407,8 +534,6 @@ fn shown(apart: &Apart) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ir::op::Kind;
-
     use super::*;
     use crate::input::{Count, DIGITS, digits_images};
 
@@ -439,6 +564,18 @@ mod tests {
             honest.agrees() && honest.outputs[0].equal == 20,
             "{honest:?}"
         );
+        assert_eq!(honest.inside, None);
+        let mut inner = network.clone();
+        let Kind::Conv(first) = &mut inner.einsums[0].kind else {
+            panic!("the first operator of digits is a convolution");
+        };
+        first.bias[0] += 4000;
+        let lie = compare(&inner);
+        assert!(!lie.agrees(), "{lie:?}");
+        let inside = lie.inside.expect("the images differ");
+        let wrong = inside.first_wrong.expect("the bias shows where it is");
+        let output = inner.einsums[0].output;
+        assert_eq!(wrong.tensor, network.tensor(output).name);
         let last = network.einsums.last_mut().expect("there are some");
         let Kind::Conv(classifier) = &mut last.kind else {
             panic!("the last operator of digits is its classifier");

@@ -7,9 +7,6 @@ use serde::Serialize;
 use crate::console::{count, thousands};
 use ir::text::cell;
 
-/// From where on the error of a bias is listed, in steps of the output: as far as a float result may be off.
-const SHOWN: f32 = 1.0 / 1024.0;
-
 /// What is rounded besides each result.
 #[derive(Default, Serialize)]
 pub(crate) struct Rounding {
@@ -80,7 +77,7 @@ fn biases(network: &Network) -> Vec<Bias> {
             Kind::Conv(op) => op.bias_error,
             _ => 0.0,
         };
-        (steps > SHOWN).then(|| Bias {
+        (steps > 0.0).then(|| Bias {
             layer: einsum.name.clone(),
             steps,
         })

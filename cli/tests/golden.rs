@@ -192,6 +192,23 @@ fn prepare(tmp: &Path) {
         "bypassed.toml",
         tree.replacen(fanout, &(memories + fanout), 1).as_bytes(),
     );
+    // Files of other mappers that are not read: settings alone, and an older form.
+    write(
+        "mapping.yaml",
+        b"- name: default\n  spatial_mapping: {D1: [\"K, 32\"], D2: [\"C, 32\"]}\n  memory_operand_links: {O: O, W: I2, I: I1}\n",
+    );
+    write(
+        "mapper.yaml",
+        b"mapper: {algorithm: random-pruned, num-threads: 8}\n",
+    );
+    write(
+        "older.yaml",
+        b"architecture:\n  version: 0.3\n  subtree:\n  - name: system\n    local:\n    - {name: DRAM, class: DRAM, attributes: {width: 64, word-bits: 16}}\n",
+    );
+    write(
+        "flat.yaml",
+        b"architecture:\n  version: 0.3\n  local:\n  - {name: \"system.PE[0..125].mac\", class: intmac, attributes: {datawidth: 16}}\n",
+    );
     write("not.npz", b"no archive");
     let zeros = vec![0.0_f64; 3 * 64];
     let pixel = |value| {
@@ -490,5 +507,44 @@ fn example_schedules_are_current() {
             "{} is stale: run UPDATE_EXPECT=1 cargo test -p tilewright",
             path.display()
         );
+    }
+}
+
+/// The list of what files of other mappers say in vain, of which the terminal shows each thing once.
+#[test]
+fn what_has_no_effect_stands_in_json_with_every_place() {
+    let cases = [
+        ("timeloop_whole", "timeloop_whole"),
+        ("accelforge_whole", "accelforge_whole"),
+        ("zigzag_accelerator", "zigzag_workload"),
+    ];
+    for (arch, network) in cases {
+        let path = |name: &str| format!("foreign/tests/samples/{name}.yaml");
+        let (arch, network) = (path(arch), path(network));
+        let tmp = tempfile::tempdir().expect("there is room");
+        let command = format!(
+            "tilewright map {network} --arch {arch} --objective energy --json -o $TMP/nests.txt"
+        );
+        let output = run(&command, tmp.path());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        let mut files = vec![arch, network];
+        files.dedup();
+        let expected: Vec<serde_json::Value> = files
+            .iter()
+            .flat_map(|file| {
+                let text = fs::read_to_string(root().join(file)).expect("it is there");
+                let foreign = foreign::read(file, &text).expect("it is sound");
+                foreign.ignored.into_iter().map(move |finding| {
+                    serde_json::json!({
+                        "file": file,
+                        "line": finding.line,
+                        "key": finding.key,
+                        "reason": finding.message,
+                    })
+                })
+            })
+            .collect();
+        assert!(expected.len() > 10, "{} findings", expected.len());
+        assert_eq!(json["ignored"], serde_json::Value::Array(expected));
     }
 }

@@ -14,9 +14,11 @@ use ir::workload::{Role, Unit, Workload};
 use crate::build::{self, CLOCK_HZ, Part, Parts, Tensor};
 use crate::expression::{self, Roles};
 use crate::finding::Findings;
-use crate::table::{At, Names, Table};
+use crate::table::{At, Named, Names, Table};
 
 const MODELS: &str = "is for the component models, which are not here";
+const SCALE: &str = "a scale other than 1 is not here";
+const FETCHES: &str = "outputs that begin with a value from above are not here";
 const LEAK: &str = "leakage is not here";
 const SPACE: &str = "narrows the search only; mappings outside it are found too";
 const SEARCH: &str = "steers the search of AccelForge";
@@ -30,19 +32,7 @@ pub(crate) fn read(
     let Some(file) = root.fields(findings) else {
         return (None, None);
     };
-    let mut names = Names::new();
-    for (key, value) in file
-        .get("variables")
-        .iter()
-        .filter_map(At::table)
-        .flat_map(|t| t.all())
-    {
-        if let Some(Ok(number)) = value.node.text().map(|t| expression::number(t, &names)) {
-            names.insert(key.to_owned(), number);
-        } else {
-            value.ignore(findings, "is no number");
-        }
-    }
+    let names = Names::variables(&file, findings);
     let workload = file
         .get("workload")
         .and_then(|w| workload(name, &w, &names, findings));
@@ -58,14 +48,26 @@ pub(crate) fn read(
         reader.arch(name, &arch)
     });
     let renames = "says which tensor is `input`, `weight` and `output`; here the weights of an Einsum are its second input";
+    names.close("no expression that is read names it", findings);
     file.close(
         &[
             (&["renames"], renames),
-            (&["mapper", "mapping", "model", "config"], SEARCH),
+            (&["mapper", "model", "config"], SEARCH),
+            (&["mapping"], "a mapping is searched for, not read"),
         ],
         findings,
     );
     (tree, workload)
+}
+
+/// The key that says whether sums begin with what stands in the memory above.
+const SKIPS: [(&str, &str); 1] = [("skip_initial_output_write", "true")];
+
+/// The name of a node to which nothing refers.
+fn names_itself(table: &Table<'_>) {
+    if let Some(name) = table.get("name") {
+        name.accept();
+    }
 }
 
 /// A bandwidth in bits per second, to be divided by the clock, which stands at the compute.
@@ -77,7 +79,7 @@ struct PendingPort {
 
 struct Reader<'a, 'f> {
     findings: &'f Findings,
-    names: &'f Names,
+    names: &'f Names<'f>,
     parts: Vec<Part<'a>>,
     /// What each memory must keep.
     kept: BTreeMap<String, Roles>,
@@ -99,7 +101,7 @@ impl<'a> Reader<'a, '_> {
             findings,
         );
         let clock_hz = self.clock_hz.unwrap_or_else(|| {
-            at.ignore(
+            at.note(
                 findings,
                 "no finite throughput of the compute: the clock is 1 GHz",
             );
@@ -123,7 +125,7 @@ impl<'a> Reader<'a, '_> {
     fn nodes(&mut self, at: &At<'a>) {
         let findings = self.findings;
         for node in at.items(findings) {
-            match node.node.tag.as_deref() {
+            match node.node.tag() {
                 Some("Memory") => self.memory(&node),
                 Some("Container") => {
                     let Some(table) = node.fields(findings) else {
@@ -138,7 +140,7 @@ impl<'a> Reader<'a, '_> {
                     let Some(table) = node.fields(findings) else {
                         continue;
                     };
-                    table.get("name");
+                    names_itself(&table);
                     if let Some(nodes) = table.need("nodes", findings) {
                         self.nodes(&nodes);
                     }
@@ -156,20 +158,15 @@ impl<'a> Reader<'a, '_> {
     /// The keys of every component, of which those with a meaning are refused.
     fn common(&self, table: &Table<'a>) {
         let findings = self.findings;
-        table.get("name");
-        for key in [
-            "energy_scale",
-            "throughput_scale",
-            "latency_scale",
-            "actions_scale",
-            "n_parallel_instances",
-        ] {
-            if let Some(scale) = table.get(key)
-                && scale.number(self.names, findings).is_some_and(|n| n != 1.0)
-            {
-                scale.fault(findings, "a scale other than 1 is not here");
-            }
-        }
+        names_itself(table);
+        let defaults = [
+            ("energy_scale", "1"),
+            ("throughput_scale", "1"),
+            ("latency_scale", "1"),
+            ("actions_scale", "1"),
+            ("n_parallel_instances", "1"),
+        ];
+        table.only(&defaults, self.names, SCALE, findings);
         if let Some(enabled) = table.get("enabled")
             && enabled
                 .node
@@ -224,11 +221,7 @@ impl<'a> Reader<'a, '_> {
             let ranks = spatial
                 .get("loop_bounds")
                 .and_then(|b| self.loop_bounds(&b));
-            if let Some(scale) = spatial.get("usage_scale")
-                && scale.number(self.names, findings).is_some_and(|n| n != 1.0)
-            {
-                scale.fault(findings, "a scale other than 1 is not here");
-            }
+            spatial.only(&[("usage_scale", "1")], self.names, SCALE, findings);
             spatial.close(
                 &[(&["min_usage"], SPACE), (&["power_gateable"], LEAK)],
                 findings,
@@ -287,37 +280,44 @@ impl<'a> Reader<'a, '_> {
         ranks
     }
 
-    /// Picojoules and bits per second of an action, per bit.
-    fn action(&self, table: &Table<'a>, kind: &str) -> (Option<f64>, Option<f64>) {
+    /// Picojoules and bits per second of each action of `kinds`, per bit; without any action that is not given.
+    fn actions<const N: usize>(
+        &self,
+        table: &Table<'a>,
+        kinds: [&str; N],
+    ) -> [(Option<f64>, Option<f64>); N] {
         let findings = self.findings;
-        let actions = table.get("actions");
+        let mut read = [None; N];
         let default_bits = table.get("bits_per_action");
         let default_bits = default_bits.and_then(|b| b.number(self.names, findings));
-        for action in actions.iter().flat_map(|a| a.items(findings)) {
-            let Some(action) = action.fields(findings) else {
+        for at in table.get("actions").iter().flat_map(|a| a.items(findings)) {
+            let Some(action) = at.fields(findings) else {
                 continue;
             };
-            if action.get("name").and_then(|n| n.node.text()) != Some(kind) {
+            let name = action.need("name", findings).and_then(|n| n.text(findings));
+            let Some(index) = kinds.iter().position(|kind| Some(*kind) == name) else {
+                at.ignore(findings, "is not among the actions that are counted here");
                 continue;
-            }
+            };
             let number = |key: &str| action.get(key).and_then(|n| n.number(self.names, findings));
             let bits = number("bits_per_action").or(default_bits).unwrap_or(1.0);
             let energy = number("energy").map(|joule| joule * 1e12 / bits);
             let throughput = number("throughput").map(|throughput| throughput * bits);
-            for key in ["energy_scale", "throughput_scale", "latency_scale"] {
-                if number(key).is_some_and(|n| n != 1.0) {
-                    action
-                        .at()
-                        .fault(findings, format!("`{key}` other than 1 is not here"));
-                }
-            }
+            let defaults = [
+                ("energy_scale", "1"),
+                ("throughput_scale", "1"),
+                ("latency_scale", "1"),
+            ];
+            action.only(&defaults, self.names, SCALE, findings);
             action.close(
                 &[(&["extra_attributes_for_component_model"], MODELS)],
                 findings,
             );
-            return (energy, throughput);
+            if read[index].replace((energy, throughput)).is_some() {
+                at.fault(findings, "an action that is there already");
+            }
         }
-        (None, None)
+        read.map(Option::unwrap_or_default)
     }
 
     fn memory(&mut self, at: &At<'a>) {
@@ -331,8 +331,9 @@ impl<'a> Reader<'a, '_> {
             .unwrap_or("");
         self.fanouts(&table);
         self.common(&table);
-        let size = table
-            .need("size", findings)
+        let size_at = table.need("size", findings);
+        let size = size_at
+            .as_ref()
             .and_then(|s| s.number(self.names, findings));
         let is_outermost = self.parts.is_empty();
         let size_bits = size.filter(|size| size.is_finite()).map(|size| {
@@ -344,11 +345,8 @@ impl<'a> Reader<'a, '_> {
             let bits = size.floor().min(1e18) as u64;
             bits
         });
-        if is_outermost && size_bits.is_some() {
-            at.ignore(
-                findings,
-                "the size of the outermost memory: it is as large as needed",
-            );
+        if let (true, Some(_), Some(size_at)) = (is_outermost, size_bits, size_at) {
+            size_at.ignore(findings, build::OUTERMOST);
         }
         let (keep, keeps) = self.tensors(&table);
         self.kept.insert(name.to_owned(), keep);
@@ -356,22 +354,23 @@ impl<'a> Reader<'a, '_> {
         if let Some(values) = values {
             values.fault(findings, "actions of several values are not here");
         }
-        table.get("skip_initial_output_write");
-        let (read, reads) = self.action(&table, "read");
-        let (write, writes) = self.action(&table, "write");
+        table.only(&SKIPS, self.names, FETCHES, findings);
+        let [(read, reads), (write, writes)] = self.actions(&table, ["read", "write"]);
         if read.is_none() || write.is_none() {
-            at.ignore(
+            at.note(
                 findings,
                 "leaves its energies to a component model: they are 0",
             );
         }
-        let kept = if is_outermost { Roles::ALL } else { keeps };
+        if is_outermost && keeps != Roles::ALL {
+            at.fault(findings, "the outermost memory keeps every tensor here");
+        }
         let memory = Memory {
             name: build::name(name),
             size_bits: size_bits.filter(|_| !is_outermost),
-            keeps: kept.to_vec(),
-            may_bypass: kept.without(keep).to_vec(),
-            value_bits: self.value_bits(&table, kept),
+            keeps: keeps.to_vec(),
+            may_bypass: keeps.without(keep).to_vec(),
+            value_bits: self.value_bits(&table, keeps),
             double_buffered: false,
             overlap: Overlap::Reuse,
             read_pj_per_bit: read.unwrap_or(0.0),
@@ -380,8 +379,8 @@ impl<'a> Reader<'a, '_> {
         };
         self.ports(&table, reads, writes);
         table.close(&[], findings);
-        if kept == Roles::NONE {
-            at.ignore(findings, "keeps nothing");
+        if keeps == Roles::NONE {
+            at.note(findings, "keeps nothing");
             let index = self.parts.len();
             self.pending.retain(|port| port.part != index);
             return;
@@ -433,6 +432,9 @@ impl<'a> Reader<'a, '_> {
             };
             match expression::roles(key, &|name| self.named(name)) {
                 Ok(roles) => {
+                    if roles.and(keeps) == Roles::NONE {
+                        value.ignore(findings, "the memory keeps no such tensor");
+                    }
                     for role in roles.and(keeps).to_vec() {
                         widths.insert(role, u32::try_from(bits).unwrap_or(64));
                     }
@@ -507,10 +509,10 @@ impl<'a> Reader<'a, '_> {
             .unwrap_or("");
         self.fanouts(&table);
         self.common(&table);
-        table.get("skip_initial_output_write");
-        let (energy, throughput) = self.action(&table, "compute");
+        table.only(&SKIPS, self.names, FETCHES, findings);
+        let [(energy, throughput)] = self.actions(&table, ["compute"]);
         if energy.is_none() {
-            at.ignore(findings, "leaves its energy to a component model: it is 0");
+            at.note(findings, "leaves its energy to a component model: it is 0");
         }
         if let Some(latency) = table.get("total_latency") {
             latency.fault(findings, "a latency of its own");
@@ -562,24 +564,16 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// An access of a tensor: rank and index of each dimension.
+/// An access of a tensor: of each dimension the rank, and the factors and variables of its index.
 struct Access {
     tensor: String,
-    dimensions: Vec<(String, String)>,
+    dimensions: Vec<(String, Vec<(u64, String)>)>,
     is_output: bool,
     bits: Option<u64>,
 }
 
-fn workload(name: &str, at: &At<'_>, names: &Names, findings: &Findings) -> Option<Workload> {
+fn workload(name: &str, at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Workload> {
     let table = at.fields(findings)?;
-    let sizes = table
-        .get("rank_sizes")
-        .map(|s| rank_sizes(&s, names, findings))
-        .unwrap_or_default();
-    let shape = table.get("iteration_space_shape");
-    let bounds = shape
-        .map(|s| self::bounds(&s, names, findings))
-        .unwrap_or_default();
     let bits = table.get("bits_per_value").and_then(|bits| {
         let table = bits.fields(findings)?;
         let mut all = None;
@@ -599,9 +593,8 @@ fn workload(name: &str, at: &At<'_>, names: &Names, findings: &Findings) -> Opti
         .get("n_instances")
         .and_then(|n| n.whole(1..=u64::from(u32::MAX), names, findings));
     let mut outer = Outer {
-        sizes,
-        bounds,
-        bits: bits.unwrap_or(8),
+        extents: Extents::read(&table, names, findings),
+        bits,
         repeat: repeat.unwrap_or(1),
         outputs: Vec::new(),
     };
@@ -612,6 +605,7 @@ fn workload(name: &str, at: &At<'_>, names: &Names, findings: &Findings) -> Opti
             einsums.extend(build::einsum(&parts, &item, findings));
         }
     }
+    outer.extents.close(findings);
     table.close(
         &[(
             &["persistent_tensors"],
@@ -623,34 +617,53 @@ fn workload(name: &str, at: &At<'_>, names: &Names, findings: &Findings) -> Opti
 }
 
 /// What the workload says for all its Einsums.
-struct Outer {
-    sizes: BTreeMap<String, u64>,
-    bounds: BTreeMap<String, u64>,
-    bits: u64,
+struct Outer<'a> {
+    extents: Extents<'a>,
+    bits: Option<u64>,
     repeat: u64,
     /// Tensors that Einsums before have written.
     outputs: Vec<String>,
 }
 
-fn rank_sizes(at: &At<'_>, names: &Names, findings: &Findings) -> BTreeMap<String, u64> {
-    let entries = at.fields(findings).map(|t| t.all()).unwrap_or_default();
-    let size = |(key, value): &(&str, At<'_>)| {
-        Some((
-            (*key).to_owned(),
-            value.whole(1..=0xFF_FFFF, names, findings)?,
-        ))
-    };
-    entries.iter().filter_map(size).collect()
+/// How far ranks and their variables go.
+#[derive(Default)]
+struct Extents<'a> {
+    /// By rank.
+    sizes: Named<'a, u64>,
+    /// By variable.
+    bounds: Named<'a, u64>,
+}
+
+impl<'a> Extents<'a> {
+    fn read(table: &Table<'a>, names: &Names<'_>, findings: &Findings) -> Extents<'a> {
+        let mut extents = Extents::default();
+        let sizes = table.get("rank_sizes").and_then(|s| s.fields(findings));
+        for (rank, at) in sizes.iter().flat_map(Table::all) {
+            if let Some(size) = at.whole(1..=0xFF_FFFF, names, findings) {
+                extents.sizes.insert(rank, size, at);
+            }
+        }
+        if let Some(shape) = table.get("iteration_space_shape") {
+            extents.bounds = bounds(&shape, names, findings);
+        }
+        extents
+    }
+
+    fn close(&self, findings: &Findings) {
+        let message = "no tensor of an Einsum has this rank";
+        self.sizes.close(message, findings);
+        self.bounds.close("no tensor is indexed by it", findings);
+    }
 }
 
 /// The bounds in `0 <= m < 128`.
-fn bounds(at: &At<'_>, names: &Names, findings: &Findings) -> BTreeMap<String, u64> {
+fn bounds<'a>(at: &At<'a>, names: &Names<'_>, findings: &Findings) -> Named<'a, u64> {
     let items = match (at.table(), at.list()) {
         (Some(table), _) => table.all().into_iter().map(|(_, value)| value).collect(),
         (_, Some(items)) => items,
         _ => vec![at.clone()],
     };
-    let mut bounds = BTreeMap::new();
+    let mut bounds = Named::default();
     for item in items {
         let Some(text) = item.text(findings) else {
             continue;
@@ -683,7 +696,7 @@ fn bounds(at: &At<'_>, names: &Names, findings: &Findings) -> BTreeMap<String, u
                     clippy::cast_sign_loss,
                     reason = "a whole number in range"
                 )]
-                bounds.insert(rank, size as u64);
+                bounds.insert(&rank, size as u64, item);
             }
             None => item.fault(findings, "is not of the form `0 <= m < 128`"),
         }
@@ -691,21 +704,20 @@ fn bounds(at: &At<'_>, names: &Names, findings: &Findings) -> BTreeMap<String, u
     bounds
 }
 
-fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) -> Option<Parts> {
-    let mut sizes = outer.sizes.clone();
-    let mut bounds = outer.bounds.clone();
+fn einsum(
+    at: &At<'_>,
+    outer: &mut Outer<'_>,
+    names: &Names<'_>,
+    findings: &Findings,
+) -> Option<Parts> {
+    let mut own = Extents::default();
     let mut repeat = outer.repeat;
-    let mut renames: BTreeMap<String, String> = BTreeMap::new();
+    let mut renames = None;
     let (accesses, name) = if let Some(text) = at.node.text() {
         (equation(text, at, findings)?, None)
     } else {
         let table = at.fields(findings)?;
-        if let Some(own) = table.get("rank_sizes") {
-            sizes.extend(rank_sizes(&own, names, findings));
-        }
-        if let Some(shape) = table.get("iteration_space_shape") {
-            bounds.extend(self::bounds(&shape, names, findings));
-        }
+        own = Extents::read(&table, names, findings);
         if let Some(n) = table
             .get("n_instances")
             .and_then(|n| n.whole(1..=1 << 20, names, findings))
@@ -715,23 +727,16 @@ fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) ->
         if let Some(copy) = table.get("is_copy_operation")
             && copy.truth(findings) == Some(true)
         {
-            copy.ignore(findings, "a copy; here it is an operation for each value");
+            copy.note(findings, "a copy; here it is an operation for each value");
         }
-        for (key, value) in table
-            .get("renames")
-            .iter()
-            .filter_map(At::table)
-            .flat_map(|t| t.all())
-        {
-            renames.insert(key.to_owned(), value.node.text().unwrap_or("").to_owned());
-        }
+        renames = table.get("renames").and_then(|r| r.fields(findings));
         let accesses = match (table.get("einsum"), table.get("tensor_accesses")) {
             (Some(text), None) => equation(text.text(findings)?, &text, findings)?,
             (None, Some(list)) => list
                 .items(findings)
                 .iter()
-                .filter_map(|a| access(a, names, findings))
-                .collect(),
+                .map(|a| access(a, names, findings))
+                .collect::<Option<_>>()?,
             _ => {
                 table
                     .at()
@@ -747,35 +752,40 @@ fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) ->
         (accesses, name)
     };
     let mut tensors = Vec::new();
-    let mut ranks: Vec<(String, u64)> = Vec::new();
+    let mut limits: BTreeMap<String, u64> = BTreeMap::new();
     for access in &accesses {
         let mut indices = Vec::new();
-        for (rank, index) in &access.dimensions {
-            let terms = match expression::terms(index) {
-                Ok(terms) => terms,
-                Err(reason) => {
-                    at.fault(findings, format!("`{}`: {reason}", access.tensor));
-                    return None;
-                }
-            };
-            if let ([(1, variable)], Some(size)) = (terms.as_slice(), sizes.get(rank)) {
-                let bound = bounds.entry(variable.clone()).or_insert(*size);
-                *bound = (*bound).min(*size);
+        for (rank, terms) in &access.dimensions {
+            if let [(1, variable)] = terms.as_slice()
+                && let Some(&size) = own
+                    .sizes
+                    .get(rank)
+                    .or_else(|| outer.extents.sizes.get(rank))
+            {
+                let limit = limits.entry(variable.clone()).or_insert(size);
+                *limit = (*limit).min(size);
             }
-            indices.push(terms);
+            indices.push(terms.clone());
         }
-        let bits = access.bits.unwrap_or(outer.bits);
+        let bits = access.bits.or(outer.bits).unwrap_or_else(|| {
+            let message = format!("no `bits_per_value`: `{}` has 8 bits", access.tensor);
+            at.note(findings, message);
+            8
+        });
         tensors.push(Tensor {
             name: access.tensor.clone(),
             indices,
             bits,
         });
     }
+    let mut ranks: Vec<(String, u64)> = Vec::new();
     for (_, variable) in tensors.iter().flat_map(|t| &t.indices).flatten() {
         if ranks.iter().any(|(known, _)| known == variable) {
             continue;
         }
-        match bounds.get(variable) {
+        let bound = own.bounds.get(variable);
+        let bound = bound.or_else(|| outer.extents.bounds.get(variable));
+        match bound.into_iter().chain(limits.get(variable)).min() {
             Some(bound) => ranks.push((variable.clone(), *bound)),
             None => {
                 let message =
@@ -785,6 +795,7 @@ fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) ->
             }
         }
     }
+    own.close(findings);
     let outputs = accesses.iter().filter(|a| a.is_output).count();
     let output = accesses.iter().position(|a| a.is_output);
     let (Some(output), 1) = (output, outputs) else {
@@ -792,7 +803,8 @@ fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) ->
         return None;
     };
     let output = tensors.remove(output);
-    let weights = weights(&tensors, &renames, &outer.outputs);
+    let renames = renames.map(|r| self::renames(&r, &tensors, &output, findings));
+    let weights = weights(&tensors, &renames.unwrap_or_default(), &outer.outputs);
     outer.outputs.push(output.name.clone());
     Some(Parts {
         name: name.unwrap_or_else(|| output.name.clone()),
@@ -806,20 +818,47 @@ fn einsum(at: &At<'_>, outer: &mut Outer, names: &Names, findings: &Findings) ->
     })
 }
 
+/// The tensors that are renamed to `input` and `weight`.
+fn renames<'a>(
+    table: &Table<'a>,
+    inputs: &[Tensor],
+    output: &Tensor,
+    findings: &Findings,
+) -> BTreeMap<&'a str, &'a str> {
+    let mut renames = BTreeMap::new();
+    for (key, value) in table.all() {
+        let Some(tensor) = value.text(findings) else {
+            continue;
+        };
+        let is_input = inputs.iter().any(|t| t.name == tensor);
+        match key {
+            "input" | "weight" if is_input => {
+                renames.insert(key, tensor);
+            }
+            "weight" if tensor == "Nothing" => {}
+            "output" if tensor == output.name => {}
+            _ => value.ignore(
+                findings,
+                "only the inputs have use here, as `input` and `weight`",
+            ),
+        }
+    }
+    renames
+}
+
 /// The input that is renamed to `weight`, or is beside the `input`, or comes from outside beside one that does not.
 fn weights(
     inputs: &[Tensor],
-    renames: &BTreeMap<String, String>,
+    renames: &BTreeMap<&str, &str>,
     outputs: &[String],
 ) -> Option<String> {
-    let named = |name: &String| inputs.iter().find(|t| t.name == *name);
-    if let Some(weight) = renames.get("weight").and_then(named) {
-        return Some(weight.name.clone());
+    if let Some(weight) = renames.get("weight") {
+        return Some((*weight).to_owned());
     }
     let [first, second] = inputs else {
         return None;
     };
-    let is_input = |t: &Tensor| renames.get("input") == Some(&t.name);
+    let is_input = |t: &Tensor| renames.get("input") == Some(&t.name.as_str());
     let is_inside = |t: &Tensor| outputs.contains(&t.name);
     let first_is_weights =
         is_input(second) || !is_input(first) && is_inside(second) && !is_inside(first);
@@ -827,23 +866,30 @@ fn weights(
     Some(weights.name.clone())
 }
 
-fn access(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Access> {
+fn access(at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Access> {
     let table = at.fields(findings)?;
     let tensor = table.need("name", findings)?.text(findings)?.to_owned();
     let projection = table.need("projection", findings)?;
-    let dimensions = match projection.table() {
-        Some(ranks) => {
-            let entry = |(rank, index): (&str, At<'_>)| {
-                Some((rank.to_owned(), index.text(findings)?.to_owned()))
-            };
-            ranks.all().into_iter().filter_map(entry).collect()
-        }
-        None => projection
-            .texts(findings)
-            .into_iter()
-            .map(dimension)
-            .collect(),
+    let items: Vec<(Option<&str>, At<'_>)> = match (projection.table(), projection.list()) {
+        (Some(ranks), _) => ranks.all().into_iter().map(|(r, i)| (Some(r), i)).collect(),
+        (_, Some(items)) => items.into_iter().map(|index| (None, index)).collect(),
+        _ => vec![(None, projection)],
     };
+    let mut dimensions = Vec::new();
+    for (rank, index) in items {
+        let text = index.text(findings)?;
+        let read = match rank {
+            Some(rank) => expression::terms(text).map(|terms| (rank.to_owned(), terms)),
+            None => dimension(text),
+        };
+        match read {
+            Ok(dimension) => dimensions.push(dimension),
+            Err(reason) => {
+                index.fault(findings, reason);
+                return None;
+            }
+        }
+    }
     let is_output = table
         .get("output")
         .and_then(|o| o.truth(findings))
@@ -851,11 +897,12 @@ fn access(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Access> {
     let bits = table
         .get("bits_per_value")
         .and_then(|b| b.whole(1..=64, names, findings));
-    if let Some(scale) = table.get("backing_storage_size_scale")
-        && scale.number(names, findings).is_some_and(|n| n != 1.0)
-    {
-        scale.fault(findings, "a scale other than 1 is not here");
-    }
+    table.only(
+        &[("backing_storage_size_scale", "1")],
+        names,
+        SCALE,
+        findings,
+    );
     table.close(
         &[(&["persistent"], "does not change what one Einsum costs")],
         findings,
@@ -869,11 +916,12 @@ fn access(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Access> {
 }
 
 /// `H: 2*p + r` indexes the rank `H`; `m` alone indexes `M`.
-fn dimension(text: &str) -> (String, String) {
-    match text.split_once(':') {
-        Some((rank, index)) => (rank.trim().to_owned(), index.trim().to_owned()),
-        None => (text.trim().to_uppercase(), text.trim().to_owned()),
-    }
+fn dimension(text: &str) -> Result<(String, Vec<(u64, String)>), String> {
+    let (rank, index) = match text.split_once(':') {
+        Some((rank, index)) => (rank.trim().to_owned(), index),
+        None => (text.trim().to_uppercase(), text),
+    };
+    Ok((rank, expression::terms(index)?))
 }
 
 /// The accesses of `O[m, n] = I[m, k] * W[k, n]`.
@@ -907,9 +955,13 @@ fn equation(text: &str, at: &At<'_>, findings: &Findings) -> Option<Vec<Access>>
             return fault("a tensor without indices in brackets");
         };
         let indices = indices.split(',').filter(|i| !i.trim().is_empty());
+        let dimensions = match indices.map(dimension).collect() {
+            Ok(dimensions) => dimensions,
+            Err(reason) => return fault(&reason),
+        };
         accesses.push(Access {
             tensor: tensor.trim().to_owned(),
-            dimensions: indices.map(dimension).collect(),
+            dimensions,
             is_output,
             bits: None,
         });

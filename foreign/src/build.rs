@@ -9,6 +9,9 @@ use crate::table::At;
 /// The clock where a format has none.
 pub(crate) const CLOCK_HZ: u64 = 1_000_000_000;
 
+/// What is said of the size of the outermost memory.
+pub(crate) const OUTERMOST: &str = "the outermost memory is as large as needed";
+
 /// A component and its place in the file.
 pub(crate) type Part<'a> = (Component, At<'a>);
 

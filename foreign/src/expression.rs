@@ -69,7 +69,7 @@ fn number_length(text: &str) -> usize {
 }
 
 /// The value of arithmetic: `+ - * / // % **`, brackets, numbers and `names`.
-pub(crate) fn number(text: &str, names: &Names) -> Result<f64, String> {
+pub(crate) fn number(text: &str, names: &Names<'_>) -> Result<f64, String> {
     let unknown = || format!("`{text}` is more than arithmetic of numbers");
     let mut arithmetic = Arithmetic {
         tokens: tokens(text)?.into_iter().peekable(),
@@ -85,7 +85,7 @@ pub(crate) fn number(text: &str, names: &Names) -> Result<f64, String> {
 
 struct Arithmetic<'a, T: Iterator<Item = Token>> {
     tokens: Peekable<T>,
-    names: &'a Names,
+    names: &'a Names<'a>,
     depth: usize,
 }
 

@@ -64,42 +64,15 @@ impl Findings {
         let mut faults = self.faults.into_inner();
         let mut ignored = self.ignored.into_inner();
         let place = |f: &Finding| (f.line, f.span.start, f.key.clone(), f.message.clone());
-        faults.sort_by_key(place);
+        faults.sort_by_cached_key(place);
         faults.dedup();
-        ignored.sort_by_key(place);
+        ignored.sort_by_cached_key(place);
         ignored.dedup();
-        (faults, merged(ignored))
+        (faults, ignored)
     }
-}
-
-/// One finding for a key that is left out in many places for the same reason: the first, with the number of the others.
-fn merged(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut first: Vec<(Finding, usize)> = Vec::new();
-    for finding in findings {
-        let same = |(f, _): &&mut (Finding, usize)| {
-            f.leaf() == finding.leaf() && f.message == finding.message
-        };
-        match first.iter_mut().find(same) {
-            Some((_, others)) => *others += 1,
-            None => first.push((finding, 0)),
-        }
-    }
-    let count = |(mut finding, others): (Finding, usize)| {
-        if others > 0 {
-            finding.message += &format!(" (and {others} more)");
-        }
-        finding
-    };
-    first.into_iter().map(count).collect()
 }
 
 impl Finding {
-    /// The last name of the key.
-    fn leaf(&self) -> &str {
-        let name = self.key.rsplit('.').next().unwrap_or(&self.key);
-        name.split('[').next().unwrap_or(name)
-    }
-
     fn new(span: Span, key: &str, message: String) -> Finding {
         Finding {
             line: span.line,

@@ -5,6 +5,7 @@
 //! What a file says and a [`Tree`] or [`Workload`] cannot say is an error; what changes no result, or only enlarges the
 //! space that is searched, is left out and listed in [`Foreign::ignored`].
 //! Either way the file, the line and the key are named, and everything is found in one go.
+//! No key is dropped in silence: what no reader asks for is an error.
 //!
 //! - `yaml`, `table`: text to nodes with places, and nodes to values with the keys that nobody asked for.
 //! - `expression`: arithmetic, sets of tensors, and sums of ranks, as the formats write them.
@@ -119,25 +120,41 @@ fn content(name: &str, text: &str, findings: &Findings) -> Option<Content> {
     let stem = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
     let root = At::root(&root);
-    if root.list().is_some() {
-        let workload = zigzag::workload(stem, &root, findings);
+    let content = meaning(stem, &root, findings);
+    if findings.is_sound() {
+        root.sweep(findings);
+    }
+    content
+}
+
+/// What a document means, by the format that its content shows.
+fn meaning(stem: &str, root: &At<'_>, findings: &Findings) -> Option<Content> {
+    if let Some(items) = root.list() {
+        if items.iter().any(|item| item.has("spatial_mapping")) {
+            let message = "a mapping of ZigZag: it is searched for, not read; what an axis may unroll stands in the \
+                           accelerator as `dataflows`";
+            root.fault(findings, message);
+            return None;
+        }
+        let workload = zigzag::workload(stem, root, findings);
         return Some((Format::ZigZag, None, workload));
     }
     let has = |key: &str| root.has(key);
     if has("memories") && has("operational_array") {
-        let tree = zigzag::tree(&root, findings);
+        let tree = zigzag::tree(root, findings);
         return Some((Format::ZigZag, tree, None));
     }
     if has("architecture") || has("problem") {
-        let (tree, workload) = timeloop::read(stem, &root, findings);
+        let (tree, workload) = timeloop::read(stem, root, findings);
         return Some((Format::Timeloop, tree, workload));
     }
     if has("arch") || has("workload") {
-        let (tree, workload) = accelforge::read(stem, &root, findings);
+        let (tree, workload) = accelforge::read(stem, root, findings);
         return Some((Format::AccelForge, tree, workload));
     }
     let message = "neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), \
-                   `memories` with `operational_array`, nor a list of layers (ZigZag)";
+                   `memories` with `operational_array`, nor a list of layers (ZigZag): \
+                   name the file that has them; constraints, components and settings of a search are not read alone";
     root.fault(findings, message);
     None
 }

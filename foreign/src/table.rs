@@ -1,14 +1,76 @@
-//! Nodes to values: what a reader asks for, and the keys that nobody asked for.
+//! Nodes to values: what a reader asks for, and what nobody asked for.
+//!
+//! Asking marks a node, and [`At::sweep`] at the end of a file refuses every value and tag without a mark.
+//! A mark says only that somebody looked: what has no effect all the same is a reader's to say, with [`At::ignore`].
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use crate::expression;
-use crate::finding::Findings;
-use crate::yaml::{Node, Value};
+use crate::finding::{Findings, Span};
+use crate::yaml::Node;
+
+const UNKNOWN: &str = "is not understood; if nothing here depends on it, leave it out";
+
+/// Values to which a file gives names, and which of them somebody asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Named<'a, T> {
+    values: BTreeMap<String, (T, At<'a>, Cell<bool>)>,
+}
 
 /// Names with numbers, for expressions.
-pub(crate) type Names = BTreeMap<String, f64>;
+pub(crate) type Names<'a> = Named<'a, f64>;
+
+impl<T> Default for Named<'_, T> {
+    fn default() -> Self {
+        let values = BTreeMap::new();
+        Named { values }
+    }
+}
+
+impl<'a, T> Named<'a, T> {
+    /// Adds a value, or replaces the one of that name.
+    pub(crate) fn insert(&mut self, name: &str, value: T, at: At<'a>) {
+        let value = (value, at, Cell::new(false));
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Whether there is a value of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The value of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        let (value, _, used) = self.values.get(name)?;
+        used.set(true);
+        Some(value)
+    }
+
+    /// Leaves out the values that nobody asked for.
+    pub(crate) fn close(&self, reason: &str, findings: &Findings) {
+        for (_, at, used) in self.values.values() {
+            if !used.get() {
+                at.ignore(findings, reason);
+            }
+        }
+    }
+}
+
+impl<'a> Names<'a> {
+    /// The numbers of `variables`; each may name those before it.
+    pub(crate) fn variables(file: &Table<'a>, findings: &Findings) -> Names<'a> {
+        let mut names = Names::default();
+        let variables = file.get("variables").and_then(|v| v.fields(findings));
+        for (key, value) in variables.iter().flat_map(Table::all) {
+            match value.node.text().map(|t| expression::number(t, &names)) {
+                Some(Ok(number)) => names.insert(key, number, value),
+                _ => value.ignore(findings, "is no number"),
+            }
+        }
+        names
+    }
+}
 
 /// A count as a number; exact below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "limits are below 2^53")]
@@ -27,7 +89,6 @@ pub(crate) struct At<'a> {
 pub(crate) struct Table<'a> {
     at: At<'a>,
     entries: &'a [(Node, Node)],
-    used: RefCell<BTreeSet<usize>>,
 }
 
 impl<'a> At<'a> {
@@ -57,19 +118,61 @@ impl<'a> At<'a> {
         }
     }
 
+    /// It cannot be said here.
     pub(crate) fn fault(&self, findings: &Findings, message: impl Into<String>) {
+        self.node.settle();
         findings.fault(self.node.span.clone(), self.name(), message);
     }
 
+    /// It is left out, with all that is inside.
     pub(crate) fn ignore(&self, findings: &Findings, message: impl Into<String>) {
+        self.node.settle();
+        self.note(findings, message);
+    }
+
+    /// Something about it is left out or taken for granted.
+    pub(crate) fn note(&self, findings: &Findings, message: impl Into<String>) {
         findings.ignore(self.node.span.clone(), self.name(), message);
+    }
+
+    /// It says nothing that would change anything.
+    pub(crate) fn accept(&self) {
+        self.node.settle();
+    }
+
+    /// What is wrong with what nobody asked for.
+    fn unread(&self) -> Option<String> {
+        match self.node.unread_tag() {
+            Some(tag) => Some(format!("the tag `!{tag}` {UNKNOWN}")),
+            None => (!self.node.is_read()).then(|| UNKNOWN.to_owned()),
+        }
+    }
+
+    /// Ends a file: every value and tag in it that nobody asked for is a fault.
+    pub(crate) fn sweep(&self, findings: &Findings) {
+        self.sweep_at(&self.node.span, findings);
+    }
+
+    fn sweep_at(&self, span: &Span, findings: &Findings) {
+        if self.node.is_settled() {
+            return;
+        }
+        if let Some(message) = self.unread() {
+            findings.fault(span.clone(), self.name(), message);
+            return;
+        }
+        for item in self.list().into_iter().flatten() {
+            item.sweep(findings);
+        }
+        for (key, value) in self.node.table().unwrap_or_default() {
+            let at = self.inside(value, key.text().unwrap_or(""));
+            at.sweep_at(&key.span, findings);
+        }
     }
 
     /// The items, if it is a list.
     pub(crate) fn list(&self) -> Option<Vec<At<'a>>> {
-        let Value::List(items) = &self.node.value else {
-            return None;
-        };
+        let items = self.node.list()?;
         let item = |(i, node): (usize, &'a Node)| self.inside(node, &format!("[{i}]"));
         Some(items.iter().enumerate().map(item).collect())
     }
@@ -84,22 +187,15 @@ impl<'a> At<'a> {
 
     /// Whether it is a table with `key`.
     pub(crate) fn has(&self, key: &str) -> bool {
-        match &self.node.value {
-            Value::Table(entries) => entries.iter().any(|(k, _)| k.text() == Some(key)),
-            _ => false,
-        }
+        let entries = self.node.table().unwrap_or_default();
+        entries.iter().any(|(k, _)| k.text() == Some(key))
     }
 
     /// The table, if it is one.
     pub(crate) fn table(&self) -> Option<Table<'a>> {
-        let Value::Table(entries) = &self.node.value else {
-            return None;
-        };
-        Some(Table {
-            at: self.clone(),
-            entries,
-            used: RefCell::default(),
-        })
+        let entries = self.node.table()?;
+        let at = self.clone();
+        Some(Table { at, entries })
     }
 
     /// What must be a table.
@@ -132,7 +228,7 @@ impl<'a> At<'a> {
     }
 
     /// What must be a number or arithmetic.
-    pub(crate) fn number(&self, names: &Names, findings: &Findings) -> Option<f64> {
+    pub(crate) fn number(&self, names: &Names<'_>, findings: &Findings) -> Option<f64> {
         let text = self.text(findings)?;
         match expression::number(text, names) {
             Ok(number) => Some(number),
@@ -147,7 +243,7 @@ impl<'a> At<'a> {
     pub(crate) fn whole(
         &self,
         range: std::ops::RangeInclusive<u64>,
-        names: &Names,
+        names: &Names<'_>,
         findings: &Findings,
     ) -> Option<u64> {
         let number = self.number(names, findings)?;
@@ -185,14 +281,15 @@ impl<'a> Table<'a> {
         &self.at
     }
 
-    /// The value of `key`.
+    /// The value of `key`, if there is one.
     pub(crate) fn get(&self, key: &str) -> Option<At<'a>> {
-        let index = self
-            .entries
-            .iter()
-            .position(|(k, _)| k.text() == Some(key))?;
-        self.used.borrow_mut().insert(index);
-        Some(self.at.inside(&self.entries[index].1, key))
+        let is_key = |(k, _): &&(Node, Node)| k.text() == Some(key);
+        let (_, value) = self.entries.iter().find(is_key)?;
+        if value.is_null() {
+            value.settle();
+            return None;
+        }
+        Some(self.at.inside(value, key))
     }
 
     /// The value of the first of some spellings of a key.
@@ -211,26 +308,69 @@ impl<'a> Table<'a> {
 
     /// All entries.
     pub(crate) fn all(&self) -> Vec<(&'a str, At<'a>)> {
-        let entry = |(i, (key, value)): (usize, &'a (Node, Node))| {
-            self.used.borrow_mut().insert(i);
+        let entry = |(key, value): &'a (Node, Node)| {
             let key = key.text().unwrap_or("");
             (key, self.at.inside(value, key))
         };
-        self.entries.iter().enumerate().map(entry).collect()
+        self.entries.iter().map(entry).collect()
+    }
+
+    /// Keys that may only say what holds without them, each with that value; another is a fault with `message`.
+    pub(crate) fn only(
+        &self,
+        values: &[(&str, &str)],
+        names: &Names<'_>,
+        message: &str,
+        findings: &Findings,
+    ) {
+        let number = |text: &str| expression::number(text, names).ok();
+        for (key, default) in values {
+            let Some(at) = self.get(key) else {
+                continue;
+            };
+            let is_default = |text: &str| {
+                text.eq_ignore_ascii_case(default)
+                    || number(default).is_some_and(|value| number(text) == Some(value))
+            };
+            if !at.node.text().is_some_and(is_default) {
+                at.fault(findings, message);
+            }
+        }
+    }
+
+    /// Leaves out the keys of `harmless` that nobody asked for, each with the reason.
+    pub(crate) fn leave(&self, harmless: &[(&[&str], &str)], findings: &Findings) {
+        for (keys, reason) in harmless {
+            self.leave_if(|key| keys.contains(&key), reason, findings);
+        }
+    }
+
+    /// Leaves out all keys that nobody asked for.
+    pub(crate) fn leave_rest(&self, reason: &str, findings: &Findings) {
+        self.leave_if(|_| true, reason, findings);
+    }
+
+    fn leave_if(&self, is_left: impl Fn(&str) -> bool, reason: &str, findings: &Findings) {
+        for (key, value) in self.entries {
+            let text = key.text().unwrap_or("");
+            if is_left(text) && !value.is_read() {
+                value.settle();
+                let at = self.at.inside(value, text);
+                if !value.is_null() {
+                    findings.ignore(key.span.clone(), &at.key, reason);
+                }
+            }
+        }
     }
 
     /// Ends the table: keys that nobody asked for are left out if `harmless` names them with the reason, else faults.
     pub(crate) fn close(&self, harmless: &[(&[&str], &str)], findings: &Findings) {
-        for (index, (key, value)) in self.entries.iter().enumerate() {
-            if self.used.borrow().contains(&index) {
-                continue;
-            }
-            let text = key.text().unwrap_or("");
-            let at = self.at.inside(value, text);
-            let known = harmless.iter().find(|(keys, _)| keys.contains(&text));
-            match known {
-                Some((_, reason)) => findings.ignore(key.span.clone(), &at.key, *reason),
-                None => findings.fault(key.span.clone(), &at.key, "is not understood"),
+        self.leave(harmless, findings);
+        for (key, value) in self.entries {
+            let at = self.at.inside(value, key.text().unwrap_or(""));
+            if let Some(message) = at.unread() {
+                value.settle();
+                findings.fault(key.span.clone(), &at.key, message);
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! An architecture has no energies; they are read from an `ERT` in the same file, and are 0 without one.
 //! Widths stand in the memories (`datawidth`), not in the problem.
+//! Attributes are an open list, of which the plug-ins of Accelergy read most: those that nothing here reads are left out.
 //!
 //! # Source
 //! Timeloop documentation, version 4, input formats.
@@ -14,11 +15,34 @@ use ir::workload::{Role, Unit, Workload};
 use crate::build::{self, CLOCK_HZ, Part, Parts, Tensor};
 use crate::expression::Roles;
 use crate::finding::Findings;
-use crate::table::{At, Names, Table, float};
+use crate::table::{At, Named, Names, Table, float};
 
 const SEARCH: &str = "steers the search of Timeloop";
 const ACCELERGY: &str = "is for the energy and area of Accelergy";
 const SPACE: &str = "narrows the search only; mappings outside it are found too";
+const MODEL: &str = "is not in the cost model";
+const LEAK: &str = "leakage is not here";
+const SPARSE: &str = "sparsity is not here";
+
+/// Attributes of a memory that say how large or how fast it is.
+const SIZES: [&str; 12] = [
+    "datawidth",
+    "word_bits",
+    "width",
+    "memory_width",
+    "depth",
+    "memory_depth",
+    "block_size",
+    "cluster_size",
+    "read_bandwidth",
+    "write_bandwidth",
+    "shared_bandwidth",
+    "multiple_buffering",
+];
+
+/// What the older form of the format has in place of `nodes`.
+const OLDER: &str = "an architecture of Timeloop v3: write it with `nodes`, as v4 does, each component with a tag, \
+                     and `PE[0..167]` as `spatial: {meshX: 168}`";
 
 /// Reads the architecture and the problem of the file.
 pub(crate) fn read(
@@ -29,12 +53,17 @@ pub(crate) fn read(
     let Some(file) = root.fields(findings) else {
         return (None, None);
     };
-    let names = variables(&file, findings);
+    let names = Names::variables(&file, findings);
     let energies = file.get("ERT").map(|ert| energies(&ert, findings));
     let problem_at = file.get("problem");
     let problem = problem_at
         .as_ref()
         .and_then(|at| self::problem(at, &names, findings));
+    if let Some(variables) = file.get("variables").and_then(|v| v.table()) {
+        // The version stands among the variables, as if it were one.
+        names.get("version");
+        version(&variables, findings);
+    }
     let tree = file.get("architecture").and_then(|architecture| {
         let mut reader = Reader {
             findings,
@@ -42,24 +71,38 @@ pub(crate) fn read(
             energies: energies.as_ref(),
             problem: problem.as_ref(),
             parts: Vec::new(),
-            spans_seconds: names.get("global_cycle_seconds").copied(),
+            cycle_seconds: names.get("global_cycle_seconds").copied(),
         };
         reader.architecture(name, &architecture)
     });
+    names.close("no expression that is read names it", findings);
+    if let Some(energies) = &energies {
+        energies.close("no component here has this action", findings);
+    }
     if let Some(sparse) = file.any(&["sparse_optimizations", "sparse-optimizations"]) {
-        sparse.fault(findings, "sparsity is not here");
+        sparse.fault(findings, SPARSE);
     }
     file.close(
         &[
-            (&["mapper", "mapping", "globals", "mapspace"], SEARCH),
-            (&["components", "ART"], ACCELERGY),
+            (&["mapper", "mapspace", "globals"], SEARCH),
+            (&["mapping"], "a mapping is searched for, not read"),
+            (
+                &[
+                    "components",
+                    "compound_components",
+                    "ART",
+                    "ART_summary",
+                    "ERT_summary",
+                ],
+                ACCELERGY,
+            ),
             (
                 &[
                     "constraints",
                     "mapspace_constraints",
                     "architecture_constraints",
                 ],
-                SPACE,
+                "constraints are read at the nodes of the architecture only",
             ),
         ],
         findings,
@@ -71,36 +114,16 @@ pub(crate) fn read(
     (tree, workload)
 }
 
-/// The numbers of `variables`, which expressions may name.
-fn variables(file: &Table<'_>, findings: &Findings) -> Names {
-    let mut names = Names::new();
-    for (key, value) in file
-        .get("variables")
-        .iter()
-        .filter_map(At::table)
-        .flat_map(|t| t.all())
-    {
-        if let Some(Ok(number)) = value
-            .node
-            .text()
-            .map(|t| crate::expression::number(t, &names))
-        {
-            names.insert(key.to_owned(), number);
-        } else if key != "technology" {
-            value.ignore(findings, "is no number");
-        }
-    }
-    names
-}
+/// Picojoules of each action of each component, `component.action`.
+type Energies<'a> = Named<'a, f64>;
 
-/// Picojoules of each action of each component.
-type Energies = BTreeMap<String, BTreeMap<String, f64>>;
-
-fn energies(ert: &At<'_>, findings: &Findings) -> Energies {
-    let mut energies = Energies::new();
-    let tables = ert
-        .fields(findings)
-        .and_then(|t| t.need("tables", findings));
+fn energies<'a>(ert: &At<'a>, findings: &Findings) -> Energies<'a> {
+    let mut energies = Energies::default();
+    let Some(ert) = ert.fields(findings) else {
+        return energies;
+    };
+    version(&ert, findings);
+    let tables = ert.need("tables", findings);
     for table in tables.iter().flat_map(|t| t.items(findings)) {
         let Some(table) = table.fields(findings) else {
             continue;
@@ -112,20 +135,44 @@ fn energies(ert: &At<'_>, findings: &Findings) -> Energies {
         let name = name.split('[').next().unwrap_or(name);
         let name = name.rsplit('.').next().unwrap_or(name);
         let actions = table.need("actions", findings);
-        for action in actions.iter().flat_map(|a| a.items(findings)) {
-            let Some(action) = action.fields(findings) else {
+        for at in actions.iter().flat_map(|a| a.items(findings)) {
+            let Some(action) = at.fields(findings) else {
                 continue;
             };
             let kind = action.need("name", findings).and_then(|n| n.text(findings));
             let energy = action.need("energy", findings);
-            let energy = energy.and_then(|e| e.number(&Names::new(), findings));
-            if let (Some(kind), Some(energy)) = (kind, energy) {
-                let actions = energies.entry(name.to_owned()).or_default();
-                actions.insert(kind.to_owned(), energy);
+            let energy = energy.and_then(|e| e.number(&Names::default(), findings));
+            if let Some(arguments) = action.get("arguments")
+                && arguments
+                    .fields(findings)
+                    .is_some_and(|a| !a.all().is_empty())
+            {
+                arguments.ignore(findings, "one energy per action is read");
             }
+            action.close(&[], findings);
+            let (Some(kind), Some(energy)) = (kind, energy) else {
+                continue;
+            };
+            let key = format!("{name}.{kind}");
+            if energies.has(&key) {
+                let message = format!("a second energy of `{kind}` of `{name}`: one is possible");
+                at.fault(findings, message);
+            }
+            energies.insert(&key, energy, at);
         }
+        table.close(&[], findings);
     }
+    ert.close(&[], findings);
     energies
+}
+
+/// Notes a version other than that of the documentation that this follows.
+fn version(table: &Table<'_>, findings: &Findings) {
+    if let Some(version) = table.get("version")
+        && version.node.text() != Some("0.4")
+    {
+        version.ignore(findings, "is not 0.4, and is read as if it were");
+    }
 }
 
 /// The problem, with what the constraints of an architecture refer to.
@@ -137,7 +184,7 @@ struct Problem {
     dimensions: Vec<String>,
 }
 
-fn problem(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Problem> {
+fn problem(at: &At<'_>, names: &Names<'_>, findings: &Findings) -> Option<Problem> {
     let table = at.fields(findings)?;
     let shape = table.need("shape", findings)?;
     if let Some(known) = shape.node.text() {
@@ -166,8 +213,12 @@ fn problem(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Problem> {
         let Some(key) = item.need("name", findings).and_then(|n| n.text(findings)) else {
             continue;
         };
-        let value = instance.get(key).or_else(|| item.get("default"));
-        item.get("default");
+        let default = item.get("default");
+        if let (Some(default), true) = (&default, instance.at().has(key)) {
+            default.accept();
+        }
+        let value = instance.get(key).or(default);
+        item.close(&[], findings);
         let value = value.and_then(|v| v.whole(1..=0xFFFF, names, findings));
         coefficients.insert(key.to_owned(), value.unwrap_or(1));
     }
@@ -176,12 +227,6 @@ fn problem(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Problem> {
         let bound = instance.need(dimension, findings);
         let bound = bound.and_then(|b| b.whole(1..=0xFF_FFFF, names, findings));
         ranks.push((dimension.clone(), bound.unwrap_or(1)));
-    }
-    let densities = instance.get("densities");
-    for (_, density) in densities.iter().filter_map(At::table).flat_map(|t| t.all()) {
-        if density.node.text().and_then(|t| t.parse().ok()) != Some(1.0) {
-            density.fault(findings, "sparsity is not here");
-        }
     }
     for (key, value) in instance.all() {
         // Padding and the size of the input follow from the dimensions.
@@ -232,13 +277,25 @@ fn problem(at: &At<'_>, names: &Names, findings: &Findings) -> Option<Problem> {
         }
         space.close(&[], findings);
     }
+    let densities = instance.get("densities").and_then(|d| d.fields(findings));
+    for (space, density) in densities.iter().flat_map(Table::all) {
+        if density.node.text().and_then(|t| t.parse().ok()) != Some(1.0) {
+            density.fault(findings, SPARSE);
+        } else if !inputs.iter().chain(&output).any(|t| t.name == space) {
+            density.ignore(findings, "is no data space of the shape");
+        }
+    }
     let shape_name = shape
         .get("name")
-        .and_then(|n| n.node.text())
+        .and_then(|n| n.text(findings))
         .unwrap_or("problem");
     shape.close(&[], findings);
-    table.get("version");
+    version(&table, findings);
     table.close(&[], findings);
+    at.note(
+        findings,
+        "no widths in the format: 8 bits, and 32 of a partial sum, where a memory has no `datawidth`",
+    );
     let Some(output) = output else {
         table.at().fault(findings, "no data space is written");
         return None;
@@ -303,10 +360,16 @@ fn index(
     terms
 }
 
-/// The words of a list, or of a text with spaces or commas.
-fn words<'a>(at: &At<'a>, findings: &Findings) -> Vec<&'a str> {
-    let split = |text: &'a str| text.split([' ', ',']).filter(|word| !word.is_empty());
-    at.texts(findings).into_iter().flat_map(split).collect()
+/// The words of a list, or of a text with spaces or commas, each with its place.
+fn words<'a>(at: &At<'a>, findings: &Findings) -> Vec<(At<'a>, &'a str)> {
+    let items = at.list().unwrap_or_else(|| vec![at.clone()]);
+    let mut words = Vec::new();
+    for item in items {
+        let text = item.text(findings).unwrap_or("");
+        let split = text.split([' ', ',']).filter(|word| !word.is_empty());
+        words.extend(split.map(|word| (item.clone(), word)));
+    }
+    words
 }
 
 /// What a data space of the usual names is.
@@ -319,32 +382,59 @@ fn role_of_name(name: &str) -> Option<Role> {
     }
 }
 
+/// What the memories among `parts` must keep.
+fn must(parts: &[Part<'_>]) -> Roles {
+    let must = |part: &Component| match part {
+        Component::Memory(m) => Roles::of(&m.keeps).without(Roles::of(&m.may_bypass)),
+        _ => Roles::NONE,
+    };
+    let parts = parts.iter().map(|(part, _)| must(part));
+    parts.fold(Roles::NONE, Roles::or)
+}
+
+/// Constraints of a node.
+#[derive(Default)]
+struct Constraints<'a> {
+    table: Option<Table<'a>>,
+    spatial: Option<At<'a>>,
+    dataspace: Option<At<'a>>,
+}
+
+impl Constraints<'_> {
+    /// Ends the table, when `spatial` and `dataspace` have been read.
+    fn close(&self, findings: &Findings) {
+        if let Some(table) = &self.table {
+            table.close(&[], findings);
+        }
+    }
+}
+
 struct Reader<'a, 'f> {
     findings: &'f Findings,
-    names: &'f Names,
-    energies: Option<&'f Energies>,
+    names: &'f Names<'f>,
+    energies: Option<&'f Energies<'f>>,
     problem: Option<&'f Problem>,
     parts: Vec<Part<'a>>,
-    spans_seconds: Option<f64>,
+    /// The time of a cycle.
+    cycle_seconds: Option<f64>,
 }
 
 impl<'a> Reader<'a, '_> {
     fn architecture(&mut self, name: &str, at: &At<'a>) -> Option<Tree> {
         let findings = self.findings;
         let table = at.fields(findings)?;
-        if let Some(subtree) = table.get("subtree") {
-            let message = "an architecture of Timeloop v3: `nodes` are read, as in v4";
-            subtree.fault(findings, message);
+        if let Some(older) = table.any(&["subtree", "local"]) {
+            older.fault(findings, OLDER);
             return None;
         }
         let nodes = table.need("nodes", findings)?;
         self.nodes(&nodes);
-        table.get("version");
+        version(&table, findings);
         table.close(&[], findings);
         if self.energies.is_none() {
             let message =
                 "no energies: they are 0; append the ERT that Accelergy writes to this file";
-            at.ignore(findings, message);
+            at.note(findings, message);
         }
         let clock_hz = self.clock_hz(at);
         let outermost = self.parts.iter_mut().find_map(|(part, _)| match part {
@@ -360,7 +450,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn clock_hz(&self, at: &At<'a>) -> u64 {
-        match self.spans_seconds {
+        match self.cycle_seconds {
             Some(seconds) if seconds > 1e-15 && seconds <= 1.0 => {
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -371,9 +461,9 @@ impl<'a> Reader<'a, '_> {
                 clock_hz
             }
             _ => {
-                at.ignore(
+                at.note(
                     self.findings,
-                    "no `global_cycle_seconds`: the clock is 1 GHz",
+                    "no `global_cycle_seconds` from 1e-15 to 1: the clock is 1 GHz",
                 );
                 CLOCK_HZ
             }
@@ -382,24 +472,87 @@ impl<'a> Reader<'a, '_> {
 
     fn nodes(&mut self, at: &At<'a>) {
         for node in at.items(self.findings) {
-            match node.node.tag.as_deref() {
-                Some("Container") => self.container(&node),
-                Some("Component") => self.component(&node),
-                // Memories of different tensors beside each other need no order.
-                Some("Hierarchical" | "Parallel") => {
-                    let Some(table) = node.fields(self.findings) else {
-                        continue;
-                    };
-                    if let Some(nodes) = table.need("nodes", self.findings) {
-                        self.nodes(&nodes);
-                    }
-                    table.close(&[], self.findings);
-                }
-                Some("Nothing") => {}
-                Some(tag) => node.fault(self.findings, format!("`!{tag}` is not here")),
-                None => node.fault(self.findings, "a node without `!Component` or `!Container`"),
-            }
+            self.node(&node);
         }
+    }
+
+    fn node(&mut self, at: &At<'a>) {
+        let findings = self.findings;
+        match at.node.tag() {
+            Some("Container") => self.container(at),
+            Some("Component") => self.component(at),
+            Some("Hierarchical") => self.inner(at, Self::nodes),
+            Some("Parallel") => self.inner(at, Self::parallel),
+            Some("Nothing") => at.ignore(findings, "is nothing"),
+            Some(tag) => at.fault(findings, format!("`!{tag}` is not here")),
+            None => at.fault(findings, "a node without `!Component` or `!Container`"),
+        }
+    }
+
+    /// Reads the nodes inside of `at`.
+    fn inner(&mut self, at: &At<'a>, read: fn(&mut Self, &At<'a>)) {
+        let findings = self.findings;
+        let Some(table) = at.fields(findings) else {
+            return;
+        };
+        if let Some(nodes) = table.need("nodes", findings) {
+            read(self, &nodes);
+        }
+        table.close(&[], findings);
+    }
+
+    /// Memories of different tensors beside each other need no order; whatever else stands beside something would
+    /// stand above it here. What one branch must keep does not pass through the others.
+    fn parallel(&mut self, at: &At<'a>) {
+        let findings = self.findings;
+        let nodes = at.items(findings);
+        let mut branches = Vec::new();
+        for node in &nodes {
+            let first = self.parts.len();
+            self.node(node);
+            branches.push(first..self.parts.len());
+        }
+        let must: Vec<Roles> = branches
+            .iter()
+            .map(|b| must(&self.parts[b.clone()]))
+            .collect();
+        let mut kept = Roles::NONE;
+        for (index, (node, branch)) in nodes.iter().zip(branches).enumerate() {
+            let others = must.iter().enumerate().filter(|(other, _)| *other != index);
+            let others = others.fold(Roles::NONE, |all, (_, roles)| all.or(*roles));
+            let mut keeps = must[index];
+            for (part, _) in &mut self.parts[branch] {
+                if let Component::Memory(memory) = part {
+                    let passes = |role: &Role| !others.has(*role);
+                    memory.keeps.retain(passes);
+                    memory.may_bypass.retain(passes);
+                    memory.value_bits.retain(|role, _| passes(role));
+                    keeps = keeps.or(Roles::of(&memory.keeps));
+                } else if index + 1 < nodes.len() {
+                    let message = "only memories can stand beside each other: put the rest behind `!Parallel`";
+                    node.fault(findings, message);
+                }
+            }
+            if keeps.and(kept) != Roles::NONE {
+                let message =
+                    "may keep what its neighbour keeps: say with `keep` what each of them has";
+                node.fault(findings, message);
+            }
+            kept = kept.or(keeps);
+        }
+    }
+
+    /// The name, of a single thing.
+    fn name(&self, table: &Table<'a>) -> &'a str {
+        let at = table.need("name", self.findings);
+        let name = at.as_ref().and_then(|n| n.text(self.findings));
+        if let (Some(at), Some(name)) = (&at, name)
+            && name.contains('[')
+        {
+            let message = format!("`{name}`: how many there are stands in `spatial` as `meshX`");
+            at.fault(self.findings, message);
+        }
+        name.unwrap_or("")
     }
 
     fn container(&mut self, at: &At<'a>) {
@@ -407,50 +560,74 @@ impl<'a> Reader<'a, '_> {
         let Some(table) = at.fields(findings) else {
             return;
         };
-        let name = table
-            .need("name", findings)
-            .and_then(|n| n.text(findings))
-            .unwrap_or("");
+        let name = self.name(&table);
         self.attributes_of_container(&table);
-        let constraints = table.get("constraints");
-        self.fanouts(name, &table, constraints.as_ref());
-        if let Some(constraints) = constraints.as_ref().and_then(|c| c.fields(findings)) {
-            constraints.get("spatial");
-            constraints.close(&[(&["temporal", "dataspace"], SPACE)], findings);
-        }
+        let constraints = self.constraints(&table, false);
+        self.fanouts(name, &table, &constraints);
+        constraints.close(findings);
         table.close(&[(&["class", "subclass"], ACCELERGY)], findings);
     }
 
     fn attributes_of_container(&mut self, table: &Table<'a>) {
-        let Some(attributes) = table.get("attributes") else {
-            return;
-        };
-        for (key, value) in attributes.table().iter().flat_map(Table::all) {
-            if key == "global_cycle_seconds" {
-                self.spans_seconds = value.number(self.names, self.findings);
-            } else {
-                value.ignore(self.findings, ACCELERGY);
+        let findings = self.findings;
+        let attributes = table.get("attributes").and_then(|a| a.fields(findings));
+        for (key, value) in attributes.iter().flat_map(Table::all) {
+            match key {
+                "global_cycle_seconds" => {
+                    self.cycle_seconds = value.number(self.names, findings);
+                }
+                "has_power_gating" | "power_gated_at" => value.ignore(findings, LEAK),
+                key if SIZES.contains(&key) => {
+                    let message = "a container hands no attributes on here: write it at the components inside";
+                    value.fault(findings, message);
+                }
+                _ => value.ignore(findings, ACCELERGY),
             }
         }
     }
 
-    /// The copies along X and Y.
-    fn fanouts(&mut self, name: &str, table: &Table<'a>, constraints: Option<&At<'a>>) {
+    /// The constraints of a node that have a meaning here.
+    fn constraints(&self, table: &Table<'a>, is_memory: bool) -> Constraints<'a> {
         let findings = self.findings;
-        let Some(spatial) = table.get("spatial") else {
-            return;
+        let mut read = Constraints::default();
+        let Some(at) = table.get("constraints") else {
+            return read;
         };
-        let Some(spatial) = spatial.fields(findings) else {
-            return;
+        let Some(constraints) = at.fields(findings) else {
+            return read;
         };
+        read.spatial = constraints.get("spatial");
+        read.dataspace = constraints.any(&["dataspace", "data_space"]);
+        if let (false, Some(dataspace)) = (is_memory, &read.dataspace) {
+            dataspace.ignore(findings, "only a memory keeps anything");
+        }
+        if let Some(temporal) = constraints.get("temporal").and_then(|t| t.fields(findings)) {
+            temporal.leave(&[(&["no_reuse", "rmw_first_update"], MODEL)], findings);
+            temporal.leave_rest(SPACE, findings);
+        }
+        if let Some(overbooked) = constraints.get("max_overbooked_proportion") {
+            overbooked.ignore(findings, "a tile must fit into its memory here");
+        }
+        read.table = Some(constraints);
+        read
+    }
+
+    /// The copies along X and Y.
+    fn fanouts(&mut self, name: &str, table: &Table<'a>, constraints: &Constraints<'a>) {
+        let findings = self.findings;
+        let spatial = table.get("spatial").and_then(|s| s.fields(findings));
         let sizes: Vec<(&str, At<'a>)> = ["meshX", "meshY"]
             .into_iter()
-            .filter_map(|key| Some((key, spatial.get(key)?)))
+            .filter_map(|key| Some((key, spatial.as_ref()?.get(key)?)))
             .collect();
-        let constraints = constraints
-            .and_then(At::table)
-            .and_then(|c| c.get("spatial"));
-        let (ranks, shared) = self.spatial_constraints(constraints.as_ref());
+        if let (Some(constraint), true) = (&constraints.spatial, sizes.is_empty()) {
+            constraint.ignore(
+                findings,
+                "constrains a fan-out, and without `meshX` or `meshY` is none",
+            );
+            return;
+        }
+        let (ranks, shared) = self.spatial_constraints(constraints.spatial.as_ref());
         for (key, size) in &sizes {
             let Some(size_of) = size.whole(1..=1 << 20, self.names, findings) else {
                 continue;
@@ -468,7 +645,9 @@ impl<'a> Reader<'a, '_> {
             };
             self.parts.push((Component::Fanout(fanout), size.clone()));
         }
-        spatial.close(&[], findings);
+        if let Some(spatial) = spatial {
+            spatial.close(&[], findings);
+        }
     }
 
     /// The ranks that may be unrolled, and the tensors that neighbours share.
@@ -480,23 +659,33 @@ impl<'a> Reader<'a, '_> {
             return (ranks, shared);
         };
         let permutation = table.get("permutation");
+        let mut universe: Vec<String> = match self.problem {
+            Some(problem) => problem.dimensions.clone(),
+            None => permutation
+                .iter()
+                .flat_map(|p| words(p, findings))
+                .map(|(_, word)| word.to_owned())
+                .collect(),
+        };
+        if let Some(permutation) = &permutation {
+            permutation.ignore(findings, format!("as an order {SPACE}"));
+        }
         if let Some(factors) = table.get("factors") {
-            let mut universe: Vec<String> = match self.problem {
-                Some(problem) => problem.dimensions.clone(),
-                None => permutation
-                    .iter()
-                    .flat_map(|p| words(p, findings))
-                    .map(str::to_owned)
-                    .collect(),
-            };
             if universe.is_empty() {
                 let message = "excludes dimensions, but without `permutation` or `problem` no list of all is there";
                 factors.fault(findings, message);
             }
-            for factor in words(&factors, findings) {
-                match factor.split_once('=') {
-                    Some((rank, "1")) => universe.retain(|r| r != rank.trim()),
-                    _ => factors.ignore(findings, format!("`{factor}` {SPACE}")),
+            for (at, factor) in words(&factors, findings) {
+                let (rank, bound) = factor.split_once('=').unwrap_or((factor, ""));
+                let rank = rank.trim_end_matches('<').trim();
+                if !universe.iter().any(|r| r == rank) {
+                    let message =
+                        format!("`{factor}` is of no dimension that is known, or of one twice");
+                    at.note(findings, message);
+                } else if bound.trim() == "1" {
+                    universe.retain(|r| r != rank);
+                } else {
+                    at.note(findings, format!("`{factor}` {SPACE}"));
                 }
             }
             ranks = Some(universe);
@@ -505,16 +694,24 @@ impl<'a> Reader<'a, '_> {
             shared = Roles::ALL.without(self.roles(&no_reuse));
         }
         table.close(
-            &[(
-                &[
-                    "split",
-                    "maximize_dims",
-                    "min_parallelism",
-                    "type",
-                    "target",
-                ],
-                SPACE,
-            )],
+            &[
+                (
+                    &[
+                        "split",
+                        "factors_only",
+                        "default_max_factor",
+                        "default_min_factor",
+                        "remainders",
+                        "no_iteration_over_dataspaces",
+                        "maximize_dims",
+                        "min_parallelism",
+                        "type",
+                        "target",
+                    ],
+                    SPACE,
+                ),
+                (&["no_link_transfer"], MODEL),
+            ],
             findings,
         );
         (ranks, shared)
@@ -525,36 +722,43 @@ impl<'a> Reader<'a, '_> {
         let Some(table) = at.fields(findings) else {
             return;
         };
-        let name = table
-            .need("name", findings)
-            .and_then(|n| n.text(findings))
-            .unwrap_or("");
+        let name = self.name(&table);
         let class = table
             .need("class", findings)
             .and_then(|c| c.text(findings))
             .unwrap_or("");
-        let constraints = table.get("constraints");
-        self.fanouts(name, &table, constraints.as_ref());
-        table.get("subclass");
+        let lower = class.to_ascii_lowercase();
+        let is_any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        let is_compute = is_any(&["mac", "compute", "multiplier", "alu"]);
+        let constraints = self.constraints(&table, !is_compute);
+        self.fanouts(name, &table, &constraints);
         if table.get("enabled").and_then(|e| e.truth(findings)) == Some(false) {
             at.fault(findings, "a component that is not enabled");
         }
-        let lower = class.to_ascii_lowercase();
-        let is_any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        if is_any(&["mac", "compute", "multiplier", "alu"]) {
+        if let Some(sparse) = table.get("sparse_optimizations") {
+            sparse.fault(findings, SPARSE);
+        }
+        if is_compute {
             self.compute(name, at, &table);
         } else if is_any(&[
             "dram", "sram", "buffer", "regfile", "register", "storage", "memory", "reg",
         ]) {
-            self.memory(name, &lower, at, &table, constraints.as_ref());
+            self.memory(name, &lower, at, &table, constraints.dataspace.as_ref());
         } else {
             let message = format!("class `{class}` is neither a memory nor a multiplier");
             at.fault(findings, message);
-            table.get("attributes");
+            return;
         }
+        constraints.close(findings);
         table.close(
             &[(
-                &["required_actions", "area_scale", "energy_scale"],
+                &[
+                    "subclass",
+                    "required_actions",
+                    "area_scale",
+                    "area_share",
+                    "energy_scale",
+                ],
                 ACCELERGY,
             )],
             findings,
@@ -562,15 +766,16 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn energy(&self, component: &str, action: &str) -> f64 {
-        let actions = self.energies.and_then(|energies| energies.get(component));
-        actions.and_then(|a| a.get(action)).copied().unwrap_or(0.0)
+        let energies = self.energies;
+        let energy = energies.and_then(|e| e.get(&format!("{component}.{action}")));
+        energy.copied().unwrap_or(0.0)
     }
 
     fn known_energies(&self, name: &str, action: &str, at: &At<'a>) {
-        let known = |e: &Energies| e.get(name).is_some_and(|a| a.contains_key(action));
-        if self.energies.is_some_and(|e| !known(e)) {
+        let key = format!("{name}.{action}");
+        if self.energies.is_some_and(|e| !e.has(&key)) {
             let message = format!("the ERT has no `{action}` of `{name}`: its energy is 0");
-            at.ignore(self.findings, message);
+            at.note(self.findings, message);
         }
     }
 
@@ -593,7 +798,7 @@ impl<'a> Reader<'a, '_> {
         class: &str,
         at: &At<'a>,
         table: &Table<'a>,
-        constraints: Option<&At<'a>>,
+        dataspace: Option<&At<'a>>,
     ) {
         let findings = self.findings;
         let Some(attributes) = table.need("attributes", findings) else {
@@ -623,25 +828,48 @@ impl<'a> Reader<'a, '_> {
         if size_bits.is_none() && !is_outermost && !class.contains("dram") {
             at.fault(findings, "a memory without `depth` and `width`");
         }
-        if let (true, Some(_)) = (is_outermost, size_bits) {
-            at.ignore(
-                findings,
-                "the size of the outermost memory: it is as large as needed",
-            );
+        if is_outermost && let Some(depth) = attributes.any(&["depth", "memory_depth"]) {
+            depth.ignore(findings, build::OUTERMOST);
         }
         for key in [
             "metadata_storage_width",
             "metadata_storage_depth",
             "metadata_datawidth",
+            "metadata_block_size",
+            "concordant_compressed_tile_traversal",
+            "tile_partition_supported",
+            "decompression_supported",
+            "compression_supported",
         ] {
             if let Some(metadata) = attributes.get(key) {
-                metadata.fault(findings, "sparsity is not here");
+                metadata.fault(findings, SPARSE);
             }
         }
+        for key in [
+            "entries",
+            "sizeKB",
+            "per_dataspace_bandwidth_consumption_scale",
+        ] {
+            if let Some(other) = attributes.get(key) {
+                let message = "is not here: say it with `depth`, `width` and `datawidth`";
+                other.fault(findings, message);
+            }
+        }
+        let defaults = [
+            ("reduction_supported", "true"),
+            ("allow_overbooking", "false"),
+            ("network_fill_latency", "0"),
+            ("network_drain_latency", "0"),
+        ];
+        let message = "another value than where it is left out is not here";
+        attributes.only(&defaults, self.names, message, findings);
         let buffering = number(&["multiple_buffering"]).unwrap_or(1.0);
         if buffering != 1.0 && buffering != 2.0 {
             let message = format!("`multiple_buffering` is {buffering}: 1 and 2 are here");
             at.fault(findings, message);
+        }
+        if data_bits.is_none() {
+            at.note(findings, "no `datawidth`: a word has 8 bits");
         }
         let bits = data_bits.map_or(8.0, float);
         let port = |bandwidth: Option<f64>, does: &[Direction]| {
@@ -657,8 +885,14 @@ impl<'a> Reader<'a, '_> {
             port(number(&["write_bandwidth"]), &both[1..]),
             port(number(&["shared_bandwidth"]), &both),
         ];
-        let (keeps, may_bypass) = self.data_spaces(constraints);
-        let access_bits = width.map_or(bits, float);
+        let (keeps, may_bypass) = self.data_spaces(dataspace);
+        let access_bits = match width {
+            Some(width) => float(width),
+            None => {
+                let words = number(&["block_size"]).unwrap_or(1.0);
+                bits * words * number(&["cluster_size"]).unwrap_or(1.0)
+            }
+        };
         self.known_energies(name, "read", at);
         self.known_energies(name, "write", at);
         let value_bits = data_bits.and_then(|bits| u32::try_from(bits).ok());
@@ -677,59 +911,37 @@ impl<'a> Reader<'a, '_> {
             write_pj_per_bit: self.energy(name, "write") / access_bits,
             ports: ports.into_iter().flatten().collect(),
         };
-        attributes.close(
+        attributes.leave(
             &[
-                (
-                    &[
-                        "technology",
-                        "type",
-                        "n_banks",
-                        "n_ports",
-                        "num_ports",
-                        "n_rdwr_ports",
-                        "n_rd_ports",
-                        "n_wr_ports",
-                        "nports",
-                        "cluster_size",
-                        "update_fifo_depth",
-                        "latency",
-                        "has_power_gating",
-                        "action_latency_cycles",
-                        "block_size",
-                        "cycle_time",
-                        "global_cycle_seconds",
-                    ],
-                    ACCELERGY,
-                ),
+                (&["has_power_gating", "power_gated_at"], LEAK),
                 (&["min_utilization"], SPACE),
             ],
             findings,
         );
+        attributes.leave_rest(ACCELERGY, findings);
         self.parts.push((Component::Memory(memory), at.clone()));
     }
 
     /// What a memory keeps and what may pass it by: Timeloop is free in what it does not name.
-    fn data_spaces(&self, constraints: Option<&At<'a>>) -> (Vec<Role>, Vec<Role>) {
+    fn data_spaces(&self, dataspace: Option<&At<'a>>) -> (Vec<Role>, Vec<Role>) {
         let findings = self.findings;
         let mut keep = Roles::NONE;
         let mut keeps = Roles::ALL;
-        if let Some(constraints) = constraints.and_then(|c| c.fields(findings)) {
-            let table = constraints.any(&["dataspace", "data_space"]);
-            if let Some(table) = table.and_then(|t| t.fields(findings)) {
-                if let Some(list) = table.get("keep") {
-                    keep = self.roles(&list);
-                }
-                if let Some(list) = table.get("keep_only") {
-                    keep = self.roles(&list);
-                    keeps = keep;
-                }
-                if let Some(list) = table.get("bypass") {
-                    keeps = keeps.without(self.roles(&list));
-                }
-                table.close(&[], findings);
+        if let Some(table) = dataspace.and_then(|d| d.fields(findings)) {
+            if let Some(list) = table.get("keep") {
+                keep = self.roles(&list);
             }
-            constraints.get("spatial");
-            constraints.close(&[(&["temporal"], SPACE)], findings);
+            if let Some(list) = table.get("keep_only") {
+                keep = self.roles(&list);
+                keeps = keep;
+            }
+            if let Some(list) = table.get("bypass") {
+                keeps = keeps.without(self.roles(&list));
+            }
+            table.close(
+                &[(&["no_coalesce"], MODEL), (&["type", "target"], SPACE)],
+                findings,
+            );
         }
         (keeps.to_vec(), keeps.without(keep).to_vec())
     }

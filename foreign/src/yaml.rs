@@ -2,7 +2,9 @@
 //!
 //! Aliases are copied and merge keys (`<<`) applied, so that readers need not know them; the number of nodes is limited,
 //! because a few lines of aliases can stand for billions.
+//! A node remembers whether its content was asked for, so that nothing of a file can be dropped in silence.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
@@ -22,18 +24,30 @@ const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// The name after `!`.
-    pub(crate) tag: Option<String>,
-    pub(crate) value: Value,
+    tag: Option<String>,
+    value: Value,
     pub(crate) span: Span,
+    /// What was asked for.
+    read: Read,
     /// How many nodes it is, with those inside.
     size: usize,
     /// How deep the nodes inside are.
     depth: usize,
 }
 
+/// How much of a node a reader knows.
+#[derive(Clone, Debug, Default)]
+struct Read {
+    tag: Cell<bool>,
+    /// The text, or which items there are.
+    value: Cell<bool>,
+    /// The whole of it, whatever is inside.
+    all: Cell<bool>,
+}
+
 /// The content of a node.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+enum Value {
     /// A text without quotes, which may stand for a number.
     Plain(String),
     /// A text in quotes.
@@ -144,6 +158,7 @@ impl Builder {
                     tag: name(tag),
                     value,
                     span,
+                    read: Read::default(),
                     size: 1,
                     depth: 1,
                 };
@@ -200,6 +215,7 @@ impl Builder {
             tag: open.tag,
             value,
             span,
+            read: Read::default(),
             size,
             depth,
         };
@@ -258,11 +274,71 @@ fn table(items: Vec<Node>) -> Result<Value, Failure> {
 }
 
 impl Node {
+    /// The name after `!`.
+    pub(crate) fn tag(&self) -> Option<&str> {
+        self.read.tag.set(true);
+        self.tag.as_deref()
+    }
+
     /// The text of a node that is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Plain(text) | Value::Quoted(text) => Some(text),
+            Value::Plain(text) | Value::Quoted(text) => {
+                self.read.value.set(true);
+                Some(text)
+            }
             _ => None,
         }
+    }
+
+    /// The items of a node that is a list.
+    pub(crate) fn list(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::List(items) => {
+                self.read.value.set(true);
+                Some(items)
+            }
+            _ => None,
+        }
+    }
+
+    /// Keys and values of a node that is a table.
+    pub(crate) fn table(&self) -> Option<&[(Node, Node)]> {
+        match &self.value {
+            Value::Table(entries) => {
+                self.read.value.set(true);
+                Some(entries)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it stands for no value.
+    pub(crate) fn is_null(&self) -> bool {
+        let Value::Plain(text) = &self.value else {
+            return false;
+        };
+        matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+
+    /// Notes that a reader knows all of it.
+    pub(crate) fn settle(&self) {
+        self.read.all.set(true);
+    }
+
+    /// Whether a reader knows all of it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.read.all.get()
+    }
+
+    /// Whether its content was asked for; what is inside may not have been.
+    pub(crate) fn is_read(&self) -> bool {
+        self.read.value.get() || self.is_settled()
+    }
+
+    /// The name after `!` that nobody asked for.
+    pub(crate) fn unread_tag(&self) -> Option<&str> {
+        let is_known = self.read.tag.get() || self.is_settled();
+        self.tag.as_deref().filter(|_| !is_known)
     }
 }

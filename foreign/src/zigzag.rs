@@ -14,9 +14,10 @@ use ir::workload::{Role, Unit, Workload};
 use crate::build::{self, CLOCK_HZ, Part, Parts, Tensor};
 use crate::expression;
 use crate::finding::Findings;
-use crate::table::{At, Names, Table};
+use crate::table::{At, Named, Names, Table};
 
 const MODEL: &str = "is not in the cost model";
+const SPACE: &str = "narrows the search only; mappings outside it are found too";
 
 /// A memory with the axes over which it is shared.
 struct Level<'a> {
@@ -27,7 +28,7 @@ struct Level<'a> {
 
 /// Reads an accelerator.
 pub(crate) fn tree<'a>(root: &At<'a>, findings: &Findings) -> Option<Tree> {
-    let names = Names::new();
+    let names = Names::default();
     let file = root.fields(findings)?;
     let name = file.need("name", findings)?.text(findings)?;
     let array = file.need("operational_array", findings)?.fields(findings)?;
@@ -70,14 +71,19 @@ pub(crate) fn tree<'a>(root: &At<'a>, findings: &Findings) -> Option<Tree> {
         .rev()
         .filter_map(|(name, at)| level(name, &at, findings))
         .collect();
-    let allowed = dataflows(&file, findings);
+    for level in &levels {
+        if let Some(other) = level.served.iter().find(|s| !axes.contains(&s.as_str())) {
+            let message = format!("serves `{other}`, which is no axis of the array");
+            level.at.fault(findings, message);
+        }
+    }
+    let allowed = dataflows(&file, &axes, findings);
     file.close(&[], findings);
 
     if let Some(outermost) = levels.first_mut() {
-        outermost.at.ignore(
-            findings,
-            "the size of the outermost memory: it is as large as needed",
-        );
+        if let Some(size) = outermost.at.table().and_then(|t| t.get("size")) {
+            size.ignore(findings, build::OUTERMOST);
+        }
         outermost.memory.size_bits = None;
         if !axes
             .iter()
@@ -137,30 +143,41 @@ pub(crate) fn tree<'a>(root: &At<'a>, findings: &Findings) -> Option<Tree> {
         vector: None,
     };
     parts.push((Component::Compute(compute), compute_at.clone()));
-    root.ignore(findings, "no clock in the format: it is 1 GHz");
+    root.note(findings, "no clock in the format: it is 1 GHz");
     build::tree(name, "ZigZag", CLOCK_HZ, parts, root, findings)
 }
 
 /// The layer dimensions that `dataflows` allow on each axis.
-fn dataflows(file: &Table<'_>, findings: &Findings) -> BTreeMap<String, Vec<String>> {
+fn dataflows(
+    file: &Table<'_>,
+    axes: &[&str],
+    findings: &Findings,
+) -> BTreeMap<String, Vec<String>> {
     let mut allowed = BTreeMap::new();
-    for (axis, list) in file
-        .get("dataflows")
-        .iter()
-        .filter_map(At::table)
-        .flat_map(|t| t.all())
-    {
-        let ranks = list.texts(findings).into_iter().map(|text| {
-            let rank = text.split(',').next().unwrap_or(text);
-            rank.trim().to_owned()
-        });
-        allowed.insert(axis.to_owned(), ranks.collect());
+    let dataflows = file.get("dataflows").and_then(|d| d.fields(findings));
+    for (axis, list) in dataflows.iter().flat_map(Table::all) {
+        if !axes.contains(&axis) {
+            list.fault(findings, "is no axis of the array");
+            continue;
+        }
+        let mut ranks = Vec::new();
+        for item in list.items(findings) {
+            let Some(text) = item.text(findings) else {
+                continue;
+            };
+            let (rank, size) = text.split_once(',').unwrap_or((text, ""));
+            ranks.push(rank.trim().to_owned());
+            if !size.is_empty() {
+                item.note(findings, format!("the size of the loop {SPACE}"));
+            }
+        }
+        allowed.insert(axis.to_owned(), ranks);
     }
     allowed
 }
 
 fn level<'a>(name: &str, at: &At<'a>, findings: &Findings) -> Option<Level<'a>> {
-    let names = Names::new();
+    let names = Names::default();
     let table = at.fields(findings)?;
     let size_bits = table
         .need("size", findings)?
@@ -210,7 +227,9 @@ fn level<'a>(name: &str, at: &At<'a>, findings: &Findings) -> Option<Level<'a>> 
             let width: &mut f64 = widths.entry(*direction).or_insert(bits);
             *width = width.max(bits);
         }
-        port.get("name");
+        if let Some(name) = port.get("name") {
+            name.accept();
+        }
         let overlaps = |p: &Port| p.does != does && p.does.iter().any(|d| does.contains(d));
         if all_ports.iter().any(overlaps) {
             item.fault(
@@ -218,7 +237,7 @@ fn level<'a>(name: &str, at: &At<'a>, findings: &Findings) -> Option<Level<'a>> 
                 "a port of both directions beside one of a single direction",
             );
         } else if let Some(known) = all_ports.iter_mut().find(|p| p.does == does) {
-            item.ignore(
+            item.note(
                 findings,
                 "added to the port of the same directions, which every operand may use",
             );
@@ -235,14 +254,19 @@ fn level<'a>(name: &str, at: &At<'a>, findings: &Findings) -> Option<Level<'a>> 
         .get("auto_cost_extraction")
         .and_then(|a| a.truth(findings))
         == Some(true);
-    if cacti {
-        at.ignore(findings, "leaves its energies to CACTI: they are 0");
-    }
     let energy = |key: &str, direction: Direction| {
-        let cost = table
-            .get(key)
-            .filter(|cost| cost.node.text() != Some("null"));
+        let cost = table.get(key);
         let cost = cost.and_then(|cost| cost.number(&names, findings));
+        if cacti {
+            let taken = match cost {
+                Some(_) => "as written",
+                None => "0",
+            };
+            at.note(
+                findings,
+                format!("leaves its `{key}` to CACTI: it is {taken}"),
+            );
+        }
         if cost.is_none() && !cacti {
             table.at().fault(findings, format!("`{key}` is missing"));
         }
@@ -303,17 +327,18 @@ pub(crate) fn workload(name: &str, root: &At<'_>, findings: &Findings) -> Option
 }
 
 fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
-    let names = Names::new();
+    let names = Names::default();
     let table = at.fields(findings)?;
     let id = table
         .need("id", findings)?
         .whole(0..=1 << 32, &names, findings)?;
-    let name = table
-        .get("name")
-        .and_then(|n| n.node.text())
-        .filter(|n| *n != "null");
+    let name = table.get("name").and_then(|n| n.text(findings));
     let name = name.map_or_else(|| format!("Layer{id}"), str::to_owned);
-    let operator = table.need("operator_type", findings)?.text(findings)?;
+    let operator = table.need("operator_type", findings)?;
+    let unit = unit(operator.text(findings)?).unwrap_or_else(|| {
+        operator.note(findings, "is not known, and goes to the vector engine");
+        Unit::Vector
+    });
     let dims = table.need("loop_dims", findings)?;
     let dims = dims.texts(findings);
     let sizes = table.need("loop_sizes", findings)?.items(findings);
@@ -333,7 +358,7 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
         .map(|s| s.whole(1..=0xFF_FFFF, &names, findings).unwrap_or(1));
     let mut ranks: Vec<(String, u64)> = dims.iter().map(|d| (*d).to_owned()).zip(bounds).collect();
 
-    let mut relations: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
+    let mut relations: Named<'_, Vec<(u64, String)>> = Named::default();
     for relation in table
         .get("dimension_relations")
         .iter()
@@ -350,7 +375,11 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
                 let terms = terms
                     .into_iter()
                     .map(|(factor, rank)| (factor, rank.to_uppercase()));
-                relations.insert(left.to_uppercase(), terms.collect());
+                let index = left.to_uppercase();
+                if relations.has(&index) {
+                    relation.fault(findings, format!("`{left}` is there already"));
+                }
+                relations.insert(&index, terms.collect(), relation);
             }
             Some((_, Err(reason))) => {
                 relation.fault(findings, reason);
@@ -409,10 +438,17 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
             });
             continue;
         }
-        let bits = bits(symbol).unwrap_or(8);
+        let bits = bits(symbol).unwrap_or_else(|| {
+            let message = format!("no width of `{symbol}`: it has 8 bits");
+            precision.at().note(findings, message);
+            8
+        });
         let source = source(symbol);
         // A constant of no bits, such as the weights of a pooling, is no tensor.
         if bits == 0 {
+            if let Some(source) = sources.as_ref().and_then(|s| s.get(symbol)) {
+                source.ignore(findings, "an operand of 0 bits is none");
+            }
             continue;
         }
         let name = match source {
@@ -429,6 +465,7 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
         ));
     }
     let output = output?;
+    relations.close("no operand is indexed by it", findings);
     if let Some(sources) = &sources {
         sources.close(&[], findings);
     }
@@ -452,10 +489,7 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
     });
     Some(Parts {
         name,
-        unit: match operator {
-            "Conv" | "Conv_downsample" | "Gemm" => Unit::Mac,
-            _ => Unit::Vector,
-        },
+        unit,
         repeat: 1,
         ranks,
         inputs,
@@ -463,6 +497,16 @@ fn layer(at: &At<'_>, findings: &Findings) -> Option<Parts> {
         weights,
         partial_bits: partial_bits.filter(|b| *b > 0).unwrap_or(32),
     })
+}
+
+/// What computes the operator, if it is known.
+fn unit(operator: &str) -> Option<Unit> {
+    match operator {
+        "Conv" | "Conv_downsample" | "Gemm" => Some(Unit::Mac),
+        "Add" | "Mul" | "Max" | "Pool" | "Pooling" | "MaxPool" | "AveragePool"
+        | "GlobalAveragePool" => Some(Unit::Vector),
+        _ => None,
+    }
 }
 
 /// Symbol and indices, in capitals, of `W[k][c]`.

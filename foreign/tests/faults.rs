@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use miette::Diagnostic;
 use proptest::prelude::*;
 
-const SAMPLES: [(&str, &str); 5] = [
+const SAMPLES: [(&str, &str); 7] = [
     (
         "timeloop_arch.yaml",
         include_str!("samples/timeloop_arch.yaml"),
@@ -13,7 +13,15 @@ const SAMPLES: [(&str, &str); 5] = [
         "timeloop_problem.yaml",
         include_str!("samples/timeloop_problem.yaml"),
     ),
+    (
+        "timeloop_whole.yaml",
+        include_str!("samples/timeloop_whole.yaml"),
+    ),
     ("accelforge.yaml", include_str!("samples/accelforge.yaml")),
+    (
+        "accelforge_whole.yaml",
+        include_str!("samples/accelforge_whole.yaml"),
+    ),
     (
         "zigzag_accelerator.yaml",
         include_str!("samples/zigzag_accelerator.yaml"),
@@ -88,13 +96,13 @@ fn no_format() {
     check_text(
         "format: 1",
         expect![
-            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag)"
+            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag): name the file that has them; constraints, components and settings of a search are not read alone"
         ],
     );
     check_text(
         "just text",
         expect![
-            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag)"
+            "f.yaml: line 1, `the file`: neither `architecture` or `problem` (Timeloop), `arch` or `workload` (AccelForge), `memories` with `operational_array`, nor a list of layers (ZigZag): name the file that has them; constraints, components and settings of a search are not read alone"
         ],
     );
     check_text(
@@ -125,7 +133,7 @@ fn timeloop() {
         arch,
         &[("nodes:\n  - !Container", "subtree:\n  - !Container")],
         expect![
-            "f.yaml: line 10, `architecture.subtree`: an architecture of Timeloop v3: `nodes` are read, as in v4"
+            "f.yaml: line 10, `architecture.subtree`: an architecture of Timeloop v3: write it with `nodes`, as v4 does, each component with a tag, and `PE[0..167]` as `spatial: {meshX: 168}`"
         ],
     );
     check(
@@ -172,6 +180,40 @@ fn timeloop() {
         &[("        permutation: [N, C, P, Q, R, S, M]\n", "")],
         expect![
             "f.yaml: line 37, `architecture.nodes[3].constraints.spatial.factors`: excludes dimensions, but without `permutation` or `problem` no list of all is there"
+        ],
+    );
+
+    let whole = "timeloop_whole.yaml";
+    check(
+        whole,
+        &[
+            (
+                "dataspace: {keep: [Outputs]}",
+                "dataspace: {keep: [Weights]}",
+            ),
+            ("name: chip", "name: chip[0..3]"),
+            ("technology: \"45nm\", has_power", "datawidth: 8, has_power"),
+            ("reduction_supported: True", "reduction_supported: False"),
+            ("n_buffets: 1", "sizeKB: 128"),
+            ("name: leak,", "name: read,"),
+        ],
+        expect![[r#"
+            f.yaml: line 16, `architecture.nodes[0].attributes.datawidth`: a container hands no attributes on here: write it at the components inside
+            line 28, `architecture.nodes[2].name`: `chip[0..3]`: how many there are stands in `spatial` as `meshX`
+            line 45, `architecture.nodes[3].attributes.reduction_supported`: another value than where it is left out is not here
+            line 47, `architecture.nodes[3].attributes.sizeKB`: is not here: say it with `depth`, `width` and `datawidth`
+            line 76, `architecture.nodes[5].nodes[1]`: may keep what its neighbour keeps: say with `keep` what each of them has
+            line 82, `architecture.nodes[5].nodes[2]`: may keep what its neighbour keeps: say with `keep` what each of them has
+            line 141, `ERT.tables[0].actions[2]`: a second energy of `read` of `DRAM`: one is possible"#]],
+    );
+    check(
+        whole,
+        &[(
+            "- !Component\n      name: ifmap_spad",
+            "- !Container\n      name: row\n      spatial: {meshX: 2}\n    - !Component\n      name: ifmap_spad",
+        )],
+        expect![
+            "f.yaml: line 70, `architecture.nodes[5].nodes[0]`: only memories can stand beside each other: put the rest behind `!Parallel`"
         ],
     );
 
@@ -282,7 +324,7 @@ fn accelforge() {
         expect![[r#"
             f.yaml: line 54, `workload.einsums[0]`: `k` has no bound in `rank_sizes` or `iteration_space_shape`
             line 55, `workload.einsums[0].iteration_space_shape[0]`: is not of the form `0 <= m < 128`
-            line 60, `workload.einsums[1]`: `U`: `2 * q - r` is no sum of multiples of ranks
+            line 65, `workload.einsums[1].tensor_accesses[1].projection.C`: `2 * q - r` is no sum of multiples of ranks
             line 68, `workload.einsums[2]`: `n3` has no bound in `rank_sizes` or `iteration_space_shape`"#]],
     );
     check(
@@ -298,7 +340,7 @@ fn accelforge() {
         expect![[r#"
             f.yaml: line 51, `workload.bits_per_value.weight`: only `All` has a width here; write the others at the accesses
             line 54, `workload.einsums[0]`: 0 outputs: an Einsum has one
-            line 64, `workload.einsums[1].tensor_accesses[0].weight`: is not understood"#]],
+            line 64, `workload.einsums[1].tensor_accesses[0].weight`: is not understood; if nothing here depends on it, leave it out"#]],
     );
     check(
         name,
@@ -307,6 +349,29 @@ fn accelforge() {
             "Z[m, n2] = Y[m, n1] * Y[n1, n2]",
         )],
         expect!["f.yaml: line 68, `workload.einsums[2]`: tensor `Y` occurs twice"],
+    );
+}
+
+#[test]
+fn accelforge_whole() {
+    check(
+        "accelforge_whole.yaml",
+        &[
+            ("keep: ~Intermediates, may_keep: All", "keep: weight"),
+            (
+                "skip_initial_output_write: True",
+                "skip_initial_output_write: False",
+            ),
+            ("{name: leak, energy: 1e-12}", "{name: read, energy: 1e-12}"),
+            ("usage_scale: 1", "usage_scale: 2"),
+            ("variables:\n", "variables: !mine\n"),
+        ],
+        expect![[r#"
+            f.yaml: line 2, `variables`: the tag `!mine` is not understood; if nothing here depends on it, leave it out
+            line 11, `arch.nodes[0]`: the outermost memory keeps every tensor here
+            line 21, `arch.nodes[0].actions[2]`: an action that is there already
+            line 35, `arch.nodes[1].nodes[0].skip_initial_output_write`: outputs that begin with a value from above are not here
+            line 50, `arch.nodes[1].nodes[1].spatial[0].usage_scale`: a scale other than 1 is not here"#]],
     );
 }
 
@@ -361,6 +426,23 @@ fn zigzag() {
         &[("sizes: [16, 8]", "sizes: [16, 8388608]")],
         expect![
             "f.yaml: line 57, `operational_array.sizes[1]`: is 8388608: a whole number from 1 to 1048576 is possible"
+        ],
+    );
+
+    check(
+        accelerator,
+        &[
+            ("served_dimensions: [D2]", "served_dimensions: [D3]"),
+            ("D1: [\"K, 16\"]", "D4: [\"K, 16\"]"),
+        ],
+        expect![[r#"
+            f.yaml: line 18, `memories.accumulator`: serves `D3`, which is no axis of the array
+            line 60, `dataflows.D4`: is no axis of the array"#]],
+    );
+    check_text(
+        "- {name: default, spatial_mapping: {D1: [\"K, 32\"]}, memory_operand_links: {O: O}}",
+        expect![
+            "f.yaml: line 1, `the file`: a mapping of ZigZag: it is searched for, not read; what an axis may unroll stands in the accelerator as `dataflows`"
         ],
     );
 

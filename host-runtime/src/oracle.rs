@@ -23,6 +23,79 @@ pub struct Exact {
     pub real: Option<Vec<f64>>,
     /// One step of the last rounding.
     pub step: f64,
+    /// How far a bias of the reference is off in front of it, in steps, as `check` lists it; a tie is as much wider.
+    pub slack: f64,
+}
+
+/// Whether the reference is right inside of the network, at each node for the operands that it has there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Within {
+    /// Every value is the exact one, or nothing is known.
+    Right,
+    /// Some values lie on ties, or as far from one as a bias is off that is listed.
+    Ties,
+    /// Some value is wrong.
+    Wrong,
+}
+
+/// The values inside of the network over all images that are not the same, against the exact ones of their own operands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Inside {
+    /// Values compared.
+    pub values: u64,
+    /// Those next to the middle of two steps, and not on the side of the exact value.
+    pub ties: u64,
+    /// Those that are wrong.
+    pub wrong: u64,
+    /// The first that is wrong.
+    pub first_wrong: Option<Wrong>,
+}
+
+/// A wrong value inside of the network.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wrong {
+    /// The name of the tensor in the file.
+    pub tensor: String,
+    /// Which image.
+    pub image: usize,
+    /// Which value of the tensor, in row-major order.
+    pub index: usize,
+    /// The reference's value.
+    pub reference: f64,
+    /// The exact value in front of the rounding.
+    pub exact: f64,
+}
+
+impl Inside {
+    /// Adds the tensor `name` of one image and says what is in it.
+    pub fn add(&mut self, image: usize, name: &str, ours: &Tensor, exact: &Exact) -> Within {
+        let real = exact.real.as_ref().unwrap_or(&exact.values);
+        let mut within = Within::Right;
+        for (index, reference) in ours.values.to_f64().into_iter().enumerate() {
+            self.values += 1;
+            let (Some(&value), Some(&real)) = (exact.values.get(index), real.get(index)) else {
+                continue;
+            };
+            if reference == value {
+                continue;
+            }
+            if (reference - real).abs() <= 0.5 + TIE + exact.slack {
+                self.ties += 1;
+                within = within.max(Within::Ties);
+                continue;
+            }
+            self.wrong += 1;
+            within = Within::Wrong;
+            self.first_wrong.get_or_insert_with(|| Wrong {
+                tensor: name.to_owned(),
+                image,
+                index,
+                reference,
+                exact: real,
+            });
+        }
+        within
+    }
 }
 
 /// What two values of one place are to each other.
@@ -34,6 +107,8 @@ pub enum Class {
     Close,
     /// One step apart, and the reference has a right rounding.
     Tie,
+    /// Further apart, and the reference is right at each node for the operands that it has there, some of them on ties.
+    Behind,
     /// One step apart, and nothing tells a tie from a fault.
     Untold,
     /// Anything else: one of the two is wrong.
@@ -72,6 +147,8 @@ pub struct Compared {
     pub close: u64,
     /// [`Class::Tie`].
     pub ties: u64,
+    /// [`Class::Behind`].
+    pub behind: u64,
     /// [`Class::Untold`].
     pub untold: u64,
     /// [`Class::Different`].
@@ -94,6 +171,7 @@ impl Compared {
             equal: 0,
             close: 0,
             ties: 0,
+            behind: 0,
             untold: 0,
             different: 0,
             first_step: None,
@@ -114,6 +192,7 @@ impl Compared {
         ours: Option<&Tensor>,
         theirs: &Tensor,
         exact: Option<&Exact>,
+        within: Within,
     ) {
         let Some(ours) = ours else {
             self.unlike = Some("the reference has no such output".to_owned());
@@ -138,12 +217,14 @@ impl Compared {
                 value: exact.values[index],
                 real: exact.real.as_ref().map(|real| real[index]),
                 step: exact.step,
+                slack: exact.slack,
             });
-            let class = classify(&theirs.values, reference, onnxruntime, exact);
+            let class = classify(&theirs.values, reference, onnxruntime, exact, within);
             let count = match class {
                 Class::Equal => &mut self.equal,
                 Class::Close => &mut self.close,
                 Class::Tie => &mut self.ties,
+                Class::Behind => &mut self.behind,
                 Class::Untold => &mut self.untold,
                 Class::Different => &mut self.different,
             };
@@ -151,7 +232,7 @@ impl Compared {
             let first = match class {
                 Class::Tie | Class::Untold => &mut self.first_step,
                 Class::Different => &mut self.first_different,
-                Class::Equal | Class::Close => continue,
+                Class::Equal | Class::Close | Class::Behind => continue,
             };
             first.get_or_insert(Apart {
                 image,
@@ -171,9 +252,10 @@ struct At {
     value: f64,
     real: Option<f64>,
     step: f64,
+    slack: f64,
 }
 
-fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>) -> Class {
+fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>, within: Within) -> Class {
     if ours == theirs || (ours.is_nan() && theirs.is_nan()) {
         return Class::Equal;
     }
@@ -183,22 +265,34 @@ fn classify(of: &Values, ours: f64, theirs: f64, exact: Option<At>) -> Class {
         // An index or a condition has no step.
         return Class::Different;
     }
-    let Some(At { value, real, step }) = exact else {
+    let Some(At {
+        value,
+        real,
+        step,
+        slack,
+    }) = exact
+    else {
         return match quantised {
             true if apart == 1.0 => Class::Untold,
             false if apart <= ULPS * ulp(ours) => Class::Close,
             _ => Class::Different,
         };
     };
-    if apart.is_nan() || apart > step * (1.0 + TIE) {
-        return Class::Different;
-    }
     let right = if quantised {
         ours == value
     } else {
         (ours - value).abs() <= ULPS * ulp(value)
     };
-    let middle = |of: f64| real.is_some_and(|real| (of - real).abs() <= step * (0.5 + TIE));
+    if within == Within::Wrong {
+        return Class::Different;
+    }
+    if apart.is_nan() || apart > step * (1.0 + TIE) {
+        return match within {
+            Within::Ties if right && !apart.is_nan() => Class::Behind,
+            _ => Class::Different,
+        };
+    }
+    let middle = |of: f64| real.is_some_and(|real| (of - real).abs() <= step * (0.5 + TIE + slack));
     match (right, quantised || real.is_some()) {
         (true, true) => Class::Tie,
         (true, false) => Class::Close,
@@ -223,8 +317,16 @@ mod tests {
     #[track_caller]
     fn check(of: Values, pair: [f64; 2], exact: Option<(f64, Option<f64>)>, expected: Class) {
         let step = if of.is_float() { SCALE } else { 1.0 };
-        let exact = exact.map(|(value, real)| At { value, real, step });
-        assert_eq!(classify(&of, pair[0], pair[1], exact), expected);
+        let exact = exact.map(|(value, real)| At {
+            value,
+            real,
+            step,
+            slack: 0.0,
+        });
+        assert_eq!(
+            classify(&of, pair[0], pair[1], exact, Within::Right),
+            expected
+        );
     }
 
     #[test]
@@ -268,6 +370,49 @@ mod tests {
     }
 
     #[test]
+    fn what_is_far_apart_agrees_only_behind_ties() {
+        let class = |ours, within| {
+            let exact = At {
+                value: 0.3,
+                real: Some(0.31),
+                step: SCALE,
+                slack: 0.0,
+            };
+            let of = Values::Float32(Vec::new());
+            classify(&of, ours, 0.6, Some(exact), within)
+        };
+        assert_eq!(class(0.3, Within::Ties), Class::Behind);
+        assert_eq!(class(0.3, Within::Right), Class::Different);
+        assert_eq!(class(0.3, Within::Wrong), Class::Different);
+        assert_eq!(class(0.4, Within::Ties), Class::Different);
+    }
+
+    #[test]
+    fn a_value_inside_is_right_or_on_a_tie_or_wrong() {
+        let mut inside = Inside::default();
+        let mut add = |codes: [i8; 3], slack| {
+            let exact = Exact {
+                values: vec![1.0, 2.0, 3.0],
+                real: Some(vec![1.2, 2.4999, 3.4]),
+                step: 1.0,
+                slack,
+            };
+            let ours = Tensor {
+                name: "given/t".to_owned(),
+                shape: vec![1, 3],
+                values: Values::Int8(codes.to_vec()),
+            };
+            inside.add(0, "t", &ours, &exact)
+        };
+        assert_eq!(add([1, 2, 3], 0.0), Within::Right);
+        assert_eq!(add([1, 3, 3], 0.0), Within::Ties);
+        assert_eq!(add([1, 3, 4], 0.2), Within::Ties);
+        assert_eq!(add([1, 3, 4], 0.0), Within::Wrong);
+        assert_eq!((inside.values, inside.ties, inside.wrong), (12, 4, 1));
+        assert_eq!(inside.first_wrong.map(|wrong| wrong.index), Some(2));
+    }
+
+    #[test]
     fn an_index_has_no_neighbours() {
         check(
             Values::Int64(Vec::new()),
@@ -292,7 +437,7 @@ mod tests {
         ];
         for ours in other {
             let mut compared = Compared::of(&theirs);
-            compared.add(0, ours.as_ref(), &theirs, None);
+            compared.add(0, ours.as_ref(), &theirs, None, Within::Right);
             assert!(!compared.agrees(), "{ours:?}");
             assert_eq!(compared.equal, 0);
         }

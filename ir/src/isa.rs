@@ -17,6 +17,7 @@
 mod reference;
 mod text;
 
+use crate::fit::Fit;
 pub use reference::reference_page;
 pub use text::ParseError;
 
@@ -311,7 +312,7 @@ impl Register {
                     value,
                 });
             }
-            raw |= (value as u32 & mask(field.width)) << field.lsb;
+            raw |= (value & i64::from(mask(field.width))).fit::<u32>() << field.lsb;
         }
         Ok(Instruction::Configure {
             register: self,
@@ -431,7 +432,7 @@ impl Instruction {
         match self {
             Instruction::Nop => 0,
             Instruction::Configure { register, value } => {
-                (CONFIGURE_OPCODE + register.engine().index() as u32) << 28
+                (CONFIGURE_OPCODE + register.engine().index().fit::<u32>()) << 28
                     | register.index() << 22
                     | value
             }

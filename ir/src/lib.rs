@@ -1,5 +1,13 @@
 //! The nouns: network, arch, tree, workload, mapping, program, instruction set; parse, print, validate, reference meaning.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss
+    )
+)]
 #![expect(
     clippy::result_large_err,
     reason = "an error of a file ends its use, so its size does not matter"
@@ -7,6 +15,7 @@
 
 pub mod arch;
 pub mod directive;
+pub mod fit;
 pub mod isa;
 pub mod mapping;
 pub mod memory;

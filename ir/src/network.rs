@@ -15,6 +15,7 @@ mod run;
 mod tests;
 mod validate;
 
+use crate::fit::Fit;
 pub use host::{HostType, HostValues, HostView};
 pub use results::{
     Arrangement, FloatConv, GraphOutput, HostFault, HostId, HostOperator, HostStep, HostTensor,
@@ -141,7 +142,7 @@ impl Network {
 
     /// The ids of all einsums, in topological order.
     pub fn einsum_ids(&self) -> impl Iterator<Item = EinsumId> {
-        (0..self.einsums.len() as u32).map(EinsumId)
+        (0..self.einsums.len().fit::<u32>()).map(EinsumId)
     }
 
     /// The network of one einsum, with its operands as inputs.
@@ -156,7 +157,7 @@ impl Network {
             if at == ids.len() {
                 ids.push(id);
             }
-            TensorId(at as u32)
+            TensorId(at.fit::<u32>())
         };
         einsum.inputs.iter_mut().for_each(|id| *id = of(*id));
         einsum.output = of(einsum.output);

@@ -7,6 +7,7 @@
 //!
 //! Deliberately not here: TFLite's and 16-bit multipliers, which do not agree with onnxruntime.
 
+use crate::fit::Fit;
 use serde::{Deserialize, Serialize};
 
 /// The number of significant bits of a [`Requantise`] mantissa, the implicit one included.
@@ -45,7 +46,9 @@ impl Clamp {
 
     /// Brings `value` into the range, which must not be empty.
     pub fn apply(self, value: i64) -> i8 {
-        value.clamp(i64::from(self.lo), i64::from(self.hi)) as i8
+        value
+            .clamp(i64::from(self.lo), i64::from(self.hi))
+            .fit::<i8>()
     }
 }
 
@@ -90,7 +93,7 @@ impl Requantise {
             return Err(ScaleError { scale });
         }
         let bits = scale.to_bits();
-        let shift = 150 - ((bits >> 23) & 0xff) as i32;
+        let shift = 150 - ((bits >> 23) & 0xff).fit::<i32>();
         if shift > i32::from(MAX_SHIFT) {
             return Ok(Requantise {
                 mantissa: 0,
@@ -99,7 +102,7 @@ impl Requantise {
         }
         Ok(Requantise {
             mantissa: (bits & 0x7f_ffff) | 0x80_0000,
-            shift: shift as u8,
+            shift: shift.fit::<u8>(),
         })
     }
 
@@ -108,12 +111,13 @@ impl Requantise {
         let (acc_mantissa, acc_exponent) = round_to_mantissa(u64::from(acc.unsigned_abs()));
         let (product, product_exponent) =
             round_to_mantissa(acc_mantissa * u64::from(self.mantissa));
-        let exponent = acc_exponent as i32 + product_exponent as i32 - i32::from(self.shift);
+        let exponent =
+            acc_exponent.fit::<i32>() + product_exponent.fit::<i32>() - i32::from(self.shift);
         let magnitude = if exponent >= 0 {
             // The product has at most 25 bits, and anything above 2^8 saturates: 30 places are enough to show it.
-            (product << exponent.min(30)) as i64
+            (product << exponent.min(30)).fit::<i64>()
         } else {
-            rne_shift(product as i64, exponent.unsigned_abs())
+            rne_shift(product.fit::<i64>(), exponent.unsigned_abs())
         };
         let rounded = if acc < 0 { -magnitude } else { magnitude };
         clamp.apply(rounded + i64::from(zero_point))
@@ -124,6 +128,10 @@ impl Requantise {
 ///
 /// # Source
 /// onnxruntime, `MlasRequantizeOutput` (`core/mlas/lib/quantize.cpp`).
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "beyond int64 it stays at the end, and is clamped"
+)]
 pub fn requantise_f32(acc: i32, scale: f32, zero_point: i8, clamp: Clamp) -> i8 {
     let rounded = (acc as f32 * scale).round_ties_even();
     clamp.apply((rounded as i64).saturating_add(i64::from(zero_point)))
@@ -132,6 +140,10 @@ pub fn requantise_f32(acc: i32, scale: f32, zero_point: i8, clamp: Clamp) -> i8 
 /// Quantises one float: `clamp(rint(value / scale) + zero_point)` over int8, as `QuantizeLinear`.
 ///
 /// Not-a-number becomes `zero_point`.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "beyond int64 it stays at the end, and is clamped"
+)]
 pub fn quantise(value: f32, scale: f32, zero_point: i8) -> i8 {
     let rounded = (value / scale).round_ties_even();
     Clamp::FULL.apply((rounded as i64).saturating_add(i64::from(zero_point)))
@@ -164,7 +176,7 @@ pub fn round_sum<const N: usize>(terms: [(i64, f32); N]) -> i64 {
     // A product is `value * mantissa * 2^exponent`, with at most 57 bits before the exponent.
     let products = terms.map(|(value, scale)| {
         let bits = scale.to_bits();
-        let exponent = ((bits >> 23) & 0xff) as i32;
+        let exponent = ((bits >> 23) & 0xff).fit::<i32>();
         let mantissa = i128::from(bits & 0x7f_ffff) | i128::from(exponent > 0) << 23;
         (i128::from(value) * mantissa, exponent.max(1) - 150)
     });
@@ -211,7 +223,7 @@ pub fn round_sum<const N: usize>(terms: [(i64, f32); N]) -> i64 {
 fn round_to_mantissa(value: u64) -> (u64, u32) {
     let n_bits = u64::BITS - value.leading_zeros();
     let n_dropped = n_bits.saturating_sub(MANTISSA_BITS);
-    (rne_shift(value as i64, n_dropped) as u64, n_dropped)
+    (rne_shift(value.fit(), n_dropped).fit(), n_dropped)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod check;
 
+use crate::fit::Fit;
 pub use check::{CheckError, Checked};
 
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ impl TensorImage {
     pub fn pack(&self, word_bytes: u32, values: &[i8]) -> Vec<u8> {
         let mut bytes = vec![0; (self.words(word_bytes) * word_bytes) as usize];
         self.for_each(word_bytes, |index, offset| {
-            bytes[offset] = values[index] as u8
+            bytes[offset] = values[index].cast_unsigned()
         });
         bytes
     }
@@ -101,7 +102,7 @@ impl TensorImage {
     pub fn unpack(&self, word_bytes: u32, bytes: &[u8]) -> Vec<i8> {
         let mut values = vec![0; (self.channels * self.height * self.width) as usize];
         self.for_each(word_bytes, |index, offset| {
-            values[index] = bytes[offset] as i8
+            values[index] = bytes[offset].cast_signed()
         });
         values
     }
@@ -151,7 +152,7 @@ pub struct Program {
 /// Words that `instructions` occupy in memory, filled up with nops to whole chunks.
 pub fn instruction_words(arch: &Arch, instructions: usize) -> u32 {
     let chunk = (arch.instructions_per_word() * arch.fetch.chunk_words) as usize;
-    (instructions.div_ceil(chunk) as u32) * arch.fetch.chunk_words
+    instructions.div_ceil(chunk).fit::<u32>() * arch.fetch.chunk_words
 }
 
 impl Program {

@@ -1,6 +1,7 @@
 //! From lowered operations to instructions and to the program.
 
 use ir::arch::Arch;
+use ir::fit::Fit;
 use ir::network::{Network, TensorId};
 use ir::program::{Program, SemaphoreUse, TensorImage, instruction_words};
 
@@ -94,7 +95,7 @@ pub(crate) fn program(
         semaphores: assembled.semaphores,
         constants_word: assembled.constants_word,
         constants,
-        memory_words: tensors + lowered.tensor_words as u32,
+        memory_words: tensors + lowered.tensor_words.fit::<u32>(),
         inputs: network.inputs.iter().map(image).collect(),
         outputs: network.outputs.iter().map(image).collect(),
         intermediates: lowered.images.keys().filter(between).map(image).collect(),

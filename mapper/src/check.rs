@@ -4,6 +4,7 @@
 //! counts how often each level is filled. Small nests are walked point by point; for large ones the ranks are walked
 //! one by one, which is the same because loops of different ranks do not depend on each other.
 
+use ir::fit::Fit;
 use std::collections::BTreeMap;
 
 use ir::arch::Arch;
@@ -220,9 +221,9 @@ fn rank_coverage(mapping: &Mapping, rank: &str, size: u64) -> Result<(), Mapping
             _ => {}
         }
     }
-    let mut times = vec![0; size as usize];
+    let mut times = vec![0; size.fit::<usize>()];
     for (start, end) in tiles {
-        (start..end.min(start + spatial)).for_each(|i| times[i as usize] += 1);
+        (start..end.min(start + spatial)).for_each(|i| times[i.fit::<usize>()] += 1);
     }
     let fault = |(index, times): (usize, &u64)| MappingFault::Coverage {
         einsum: mapping.einsum.clone(),
@@ -239,7 +240,7 @@ fn rank_coverage(mapping: &Mapping, rank: &str, size: u64) -> Result<(), Mapping
 
 /// Walks the whole nest and counts how often each point is met.
 fn nest_coverage(mapping: &Mapping, points: u64) -> Result<(), MappingFault> {
-    let mut times = vec![0u32; points as usize];
+    let mut times = vec![0u32; points.fit::<usize>()];
     let tile: Vec<(u64, u64)> = mapping.ranks.iter().map(|r| (0, r.size)).collect();
     walk(mapping, &mapping.nodes, &tile, &mut times);
     match times.iter().position(|t| *t != 1) {
@@ -268,7 +269,9 @@ fn walk(mapping: &Mapping, nodes: &[Node], tile: &[(u64, u64)], times: &mut [u32
             for ((start, end), rank) in tile.iter().zip(&mapping.ranks) {
                 indices = indices
                     .iter()
-                    .flat_map(|i| (*start..*end).map(move |x| i * rank.size as usize + x as usize))
+                    .flat_map(|i| {
+                        (*start..*end).map(move |x| i * rank.size.fit::<usize>() + x.fit::<usize>())
+                    })
                     .collect();
             }
             indices.into_iter().for_each(|i| times[i] += 1);

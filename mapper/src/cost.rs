@@ -7,6 +7,7 @@
 //! Lowering a layer takes most of the time of a search. `bound` is a sum over the loads, tiles and stores that is
 //! never above the cost, so that few mappings are lowered.
 
+use ir::fit::Fit;
 use std::ops::Range;
 
 use ir::arch::{Arch, Attachment};
@@ -317,7 +318,7 @@ fn bound(model: &Recurrence, mapspace: &Mapspace, choice: &Choice) -> Cost {
         (false, true) => 1,
     };
     for (at, tiles) in groups.iter().enumerate() {
-        let parameters = arch.parameter_words(mapspace.group_parameters(tiles) as u32);
+        let parameters = arch.parameter_words(mapspace.group_parameters(tiles).fit::<u32>());
         let cycles = add(parameters.into(), 1, reloads);
         if at == 0 {
             first_load += cycles;

@@ -7,6 +7,7 @@
 //!
 //! Deliberately not here: where strips lie; `plan` knows.
 
+use ir::fit::Fit;
 use std::ops::Range;
 
 use ir::arch::Arch;
@@ -89,11 +90,11 @@ impl Run {
             let needs = readers(network, output).map(|reader| {
                 let window = window(&network.einsums[reader].kind);
                 let of_reader: &Strips = &strips[strips.len() - 1 - (reader - index - 1)];
-                let [stride, pad] = [window.stride[0], window.pads[0]].map(|n| n as isize);
-                let reach = ((window.kernel[0] - 1) * window.dilation[0] + 1) as isize;
-                let first = stride * (of_reader.first as isize - 1) + reach - pad;
+                let [stride, pad] = [window.stride[0], window.pads[0]].map(|n| n.fit::<isize>());
+                let reach = ((window.kernel[0] - 1) * window.dilation[0] + 1).fit::<isize>();
+                let first = stride * (of_reader.first.fit::<isize>() - 1) + reach - pad;
                 // From the second strip on: the rows from the first that is needed to the end of the strip before.
-                let behind = stride * of_reader.first as isize - pad;
+                let behind = stride * of_reader.first.fit::<isize>() - pad;
                 (window.stride[0] * of_reader.rows, first, behind)
             });
             let needs: Vec<(usize, isize, isize)> = needs.collect();
@@ -103,18 +104,18 @@ impl Run {
             }
             let height = height(index);
             let of_readers = needs.iter().map(|need| need.1).max()?;
-            let of_all = height as isize - ((n - 1) * rows) as isize;
+            let of_all = height.fit::<isize>() - ((n - 1) * rows).fit::<isize>();
             let first = of_readers.max(of_all).max(1);
             let behind = needs.iter().map(|need| need.2).min()?;
-            if n < 2 || first as usize + (n - 2) * rows >= height {
+            if n < 2 || first.fit::<usize>() + (n - 2) * rows >= height {
                 return None;
             }
             strips.push(Strips {
                 height,
-                first: first as usize,
+                first: first.fit::<usize>(),
                 rows,
             });
-            halos.push((first - behind).max(0) as usize);
+            halos.push((first - behind).max(0).fit::<usize>());
         }
         strips.reverse();
         halos.reverse();

@@ -4,6 +4,7 @@
 //! An address that ran past the end of its memory counts as unknown.
 
 use ir::arch::Arch;
+use ir::fit::Fit;
 use ir::isa::{FieldOverflow, Instruction, Opcode, Register, Run};
 
 use crate::op::{Base, Op};
@@ -115,7 +116,7 @@ fn advance(shadow: &mut Shadow, opcode: Opcode, arch: &Arch) {
             add_to(
                 shadow,
                 Register::ExecWeights,
-                steps as u32,
+                steps.fit::<u32>(),
                 18,
                 arch.weight_tiles(),
             );

@@ -3,6 +3,7 @@
 //! Everything is said in the cost model's terms and costed by it; nothing is measured here.
 
 use ir::arch::Arch;
+use ir::fit::Fit;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
@@ -144,8 +145,8 @@ pub(crate) fn explain(problem: &Problem, found: &Found, strips: Option<Strips>) 
         let pairs = parts(choice).into_iter().zip(parts(&found.choice));
         Alternative {
             differs: pairs.filter(|(a, b)| a != b).map(|(a, _)| a).collect(),
-            more_cycles: cost.cycles as i64 - found.cost.cycles as i64,
-            more_words: cost.traffic_words as i64 - found.cost.traffic_words as i64,
+            more_cycles: cost.cycles.fit::<i64>() - found.cost.cycles.fit::<i64>(),
+            more_words: cost.traffic_words.fit::<i64>() - found.cost.traffic_words.fit::<i64>(),
             bound: bound(cost),
         }
     };
@@ -208,8 +209,9 @@ impl Explanation {
     pub(crate) fn compare_rows(&mut self, best: &Found, other: &Found) {
         let alternative = Alternative {
             differs: vec![format!("rows={}", other.choice.rows.name())],
-            more_cycles: other.cost.cycles as i64 - best.cost.cycles as i64,
-            more_words: other.cost.traffic_words as i64 - best.cost.traffic_words as i64,
+            more_cycles: other.cost.cycles.fit::<i64>() - best.cost.cycles.fit::<i64>(),
+            more_words: other.cost.traffic_words.fit::<i64>()
+                - best.cost.traffic_words.fit::<i64>(),
             bound: bound(&other.cost),
         };
         let cycles = |alternative: &Alternative| (alternative.more_cycles, alternative.more_words);

@@ -1,5 +1,6 @@
 //! The mapping of every layer: equal layers once, different ones in parallel, always with the same result.
 
+use ir::fit::Fit;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -160,7 +161,7 @@ pub(crate) fn search_layer(
     let mut layer = LayerReport {
         name: einsum.name.clone(),
         kind: einsum.kind.name(),
-        macs: network.macs(EinsumId(index as u32)),
+        macs: network.macs(EinsumId(index.fit::<u32>())),
         cost: Cost::default(),
         choice: None,
         runners_up: Vec::new(),
@@ -219,7 +220,7 @@ fn problem<'a>(
         boundary: boundary(ctx.network, ctx.arch, model.index, model.plan),
         model,
         objective: ctx.options.objective,
-        macs: ctx.network.macs(EinsumId(model.index as u32)),
+        macs: ctx.network.macs(EinsumId(model.index.fit::<u32>())),
     }
 }
 

@@ -18,6 +18,14 @@
 //!
 //! Deliberately not here: running a program; that is `sim` and `hw`.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss
+    )
+)]
 #![expect(
     clippy::result_large_err,
     reason = "an error ends a compilation, so its size does not matter"
@@ -57,6 +65,7 @@ pub mod search;
 pub use directives::{Idle, idle};
 pub use error::{Conflict, Elsewhere, MapError};
 pub use fits::{Fits, LayerFit, fits};
+use ir::fit::Fit;
 pub use residency::Proof;
 
 use std::collections::BTreeMap;
@@ -526,7 +535,8 @@ fn plan_rows(ctx: &Context) -> Result<Planned, MapError> {
         let image = sums.taps.as_ref().expect("it packs taps");
         PackedSize {
             image_words: image.image_words(arch),
-            row_words: sums.input.channels as u32 / arch.array.rows * sums.input.width as u32,
+            row_words: sums.input.channels.fit::<u32>() / arch.array.rows
+                * sums.input.width.fit::<u32>(),
         }
     };
     let mut given = ctx.settled.given(network, &size);

@@ -5,6 +5,7 @@
 
 mod job;
 
+use ir::fit::Fit;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -56,10 +57,10 @@ impl Constant<'_> {
         match self {
             Constant::Parameters(sums, tiles) => {
                 let channels = sums.sets.len() * tiles.len() * arch.array.cols as usize;
-                arch.parameter_words(channels as u32)
+                arch.parameter_words(channels.fit::<u32>())
             }
-            Constant::Weights(_, _, chunk) => chunk.steps() as u32 * arch.array.cols,
-            Constant::Table(bytes) => bytes.len() as u32 / arch.word_bytes(),
+            Constant::Weights(_, _, chunk) => chunk.steps().fit::<u32>() * arch.array.cols,
+            Constant::Table(bytes) => bytes.len().fit::<u32>() / arch.word_bytes(),
         }
     }
 }
@@ -175,8 +176,8 @@ struct View {
 impl View {
     fn rows(&self, rows: &Range<usize>) -> (i64, i64) {
         (
-            self.base + rows.start as i64 * self.row_words,
-            rows.len() as i64 * self.row_words,
+            self.base + rows.start.fit::<i64>() * self.row_words,
+            rows.len().fit::<i64>() * self.row_words,
         )
     }
 }
@@ -279,13 +280,13 @@ impl<'a> Lower<'a> {
             return image.word;
         }
         let tensor = self.network.tensor(id);
-        let word = self.tensor_words as u32;
+        let word = self.tensor_words.fit::<u32>();
         let image = TensorImage {
             tensor: id.0,
             word,
-            channels: tensor.channels as u32,
-            height: tensor.height as u32,
-            width: tensor.width as u32,
+            channels: tensor.channels.fit::<u32>(),
+            height: tensor.height.fit::<u32>(),
+            width: tensor.width.fit::<u32>(),
             layout,
         };
         self.tensor_words += u64::from(image.words(self.arch.word_bytes()));
@@ -337,9 +338,9 @@ impl<'a> Lower<'a> {
 
     fn view(&self, id: TensorId, address: i64, first_row: usize) -> View {
         let row_words = i64::from(row_words(self.network, self.arch, id));
-        let width = self.network.tensor(id).width as i64;
+        let width = self.network.tensor(id).width.fit::<i64>();
         View {
-            base: address - first_row as i64 * row_words,
+            base: address - first_row.fit::<i64>() * row_words,
             row_words,
             width,
             blocks: row_words / width,
@@ -352,15 +353,15 @@ impl<'a> Lower<'a> {
         let image = self.image(id);
         let piece = (piece_words / row).max(1) as usize;
         for start in rows.clone().step_by(piece) {
-            let n = piece.min(rows.end - start) as u32;
+            let n = piece.min(rows.end - start).fit::<u32>();
             let place = Place {
                 base: Base::Tensors,
-                word: image + start as u32 * row,
+                word: image + start.fit::<u32>() * row,
             };
             self.load(
                 place,
                 Space::Banks,
-                area.start + (start - rows.start) as u32 * row,
+                area.start + (start - rows.start).fit::<u32>() * row,
                 n * row,
             );
         }
@@ -369,7 +370,7 @@ impl<'a> Lower<'a> {
     fn store_rows(&mut self, id: TensorId, view: &View, rows: &Range<usize>) {
         let image = i64::from(self.image(id));
         let (start, words) = view.rows(rows);
-        let word = image + rows.start as i64 * view.row_words;
+        let word = image + rows.start.fit::<i64>() * view.row_words;
         let registers = vec![
             (Register::StoreSource, vec![start]),
             (Register::StoreLength, vec![words]),
@@ -381,7 +382,7 @@ impl<'a> Lower<'a> {
         self.push(Opcode::Store, 0, registers, accesses);
         self.ops.last_mut().expect("just pushed").place = Some(Place {
             base: Base::Tensors,
-            word: word as u32,
+            word: word.fit::<u32>(),
         });
     }
 
@@ -448,11 +449,11 @@ impl<'a> Lower<'a> {
         if is_first {
             self.load_planes(id, taps, image);
         }
-        let width = sums.input.width as i64;
-        let blocks = sums.input.channels as i64 / i64::from(self.arch.word_bytes());
+        let width = sums.input.width.fit::<i64>();
+        let blocks = sums.input.channels.fit::<i64>() / i64::from(self.arch.word_bytes());
         let row_words = blocks * width;
         let view = View {
-            base: i64::from(area.start) - strip.start as i64 * row_words,
+            base: i64::from(area.start) - strip.start.fit::<i64>() * row_words,
             row_words,
             width,
             blocks,
@@ -466,7 +467,10 @@ impl<'a> Lower<'a> {
         const LEAST_WORDS: u32 = 256;
         let image = self.image(id);
         let row = taps.image_row_words(self.arch);
-        let (channels, height) = (taps.image.channels as u32, taps.image.height as u32);
+        let (channels, height) = (
+            taps.image.channels.fit::<u32>(),
+            taps.image.height.fit::<u32>(),
+        );
         let pieces = (area.words / LEAST_WORDS).clamp(1, 4);
         let rows = height.div_ceil(pieces);
         let mut runs = Vec::new();
@@ -505,32 +509,37 @@ impl<'a> Lower<'a> {
         let [kernel_y, kernel_x] = window.kernel;
         let (channel, tap_row) = (group / kernel_y, group % kernel_y);
         let row_words = i64::from(taps.image_row_words(self.arch));
-        let plane = i64::from(image) + (channel * taps.image.height) as i64 * row_words;
+        let plane = i64::from(image) + (channel * taps.image.height).fit::<i64>() * row_words;
         let row = window.row(rows.start, tap_row) as i64;
         let (block, position) = (group / taps.per_word, group % taps.per_word);
-        let width = sums.output.width as i64;
-        let to = packed.base + rows.start as i64 * packed.row_words + block as i64 * packed.width;
+        let width = sums.output.width.fit::<i64>();
+        let to = packed.base
+            + rows.start.fit::<i64>() * packed.row_words
+            + block.fit::<i64>() * packed.width;
         let source = self.wrap(plane + row * row_words);
-        let image_size = vec![taps.image.width as i64, taps.image.height as i64];
-        let lane = (position * kernel_x) as i64;
+        let image_size = vec![
+            taps.image.width.fit::<i64>(),
+            taps.image.height.fit::<i64>(),
+        ];
+        let lane = (position * kernel_x).fit::<i64>();
         let mut registers = vec![
             (Register::VecDestination, vec![self.wrap(to)]),
-            (Register::VecPixels, vec![width, rows.len() as i64]),
+            (Register::VecPixels, vec![width, rows.len().fit::<i64>()]),
             (Register::VecSource, vec![source]),
-            (Register::VecOrigin, vec![-(window.pads[1] as i64), row]),
+            (Register::VecOrigin, vec![-window.pads[1].fit::<i64>(), row]),
             (Register::VecExtent, image_size),
             (Register::VecStep, step_values(window)),
-            (Register::VecWindow, vec![kernel_x as i64, 1, 1]),
+            (Register::VecWindow, vec![kernel_x.fit::<i64>(), 1, 1]),
             (Register::VecDeltaX, vec![0]),
             (Register::VecPack, vec![lane, taps.image.zero_point.into()]),
         ];
         if rows.len() > 1 {
-            let down = window.stride[0] as i64 * row_words;
+            let down = window.stride[0].fit::<i64>() * row_words;
             registers.push((Register::VecDeltaY, vec![down]));
             let down = packed.row_words - (width - 1);
             registers.push((Register::VecDestinationDeltaY, vec![down]));
         }
-        let height = taps.image.height as isize;
+        let height = taps.image.height.fit::<isize>();
         let first = window.row(rows.start, tap_row).clamp(0, height);
         let last = (window.row(rows.end - 1, tap_row) + 1).clamp(first, height);
         let (written, words) = packed.rows(rows);
@@ -583,8 +592,8 @@ impl<'a> Lower<'a> {
                 .entry(sums.same_weights(self.arch, n))
                 .or_insert_with(|| {
                     let chunk = sums.whole(self.arch, n);
-                    next += chunk.steps() as u32;
-                    let tile = next - chunk.steps() as u32;
+                    next += chunk.steps().fit::<u32>();
+                    let tile = next - chunk.steps().fit::<u32>();
                     weights.words += self.constant(Constant::Weights(sums, n, chunk)).words;
                     tile
                 });
@@ -628,7 +637,8 @@ impl<'a> Lower<'a> {
                     self.pack(sums, taps, image, input, &run);
                 }
             }
-            let channel = (tile.set * group.tiles.len() + position) as u32 * self.arch.array.cols;
+            let channel =
+                (tile.set * group.tiles.len() + position).fit::<u32>() * self.arch.array.cols;
             self.requantise(sums, n, tile, output, &group.parameters, channel);
         }
     }
@@ -650,14 +660,16 @@ impl<'a> Lower<'a> {
         }
         let output_stationary = choice.dataflow == Dataflow::OutputStationary;
         let origin_x = (tile.cols.start * window.stride[1]
-            + chunk.kernel_x.start * window.dilation[1]) as i64
-            - window.pads[1] as i64;
+            + chunk.kernel_x.start * window.dilation[1])
+            .fit::<i64>()
+            - window.pads[1].fit::<i64>();
         let origin_y = (tile.rows.start * window.stride[0]
-            + chunk.kernel_y.start * window.dilation[0]) as i64
-            - window.pads[0] as i64;
+            + chunk.kernel_y.start * window.dilation[0])
+            .fit::<i64>()
+            - window.pads[0].fit::<i64>();
         let source = input.base
             + origin_y * input.row_words
-            + chunk.blocks.start as i64 * input.width
+            + chunk.blocks.start.fit::<i64>() * input.width
             + origin_x;
         let count = [
             chunk.kernel_x.len(),
@@ -666,13 +678,13 @@ impl<'a> Lower<'a> {
             tile.cols.len(),
             tile.rows.len(),
         ]
-        .map(|n| n as i64);
+        .map(|n| n.fit::<i64>());
         let stride = [
-            window.dilation[1] as i64,
-            window.dilation[0] as i64 * input.row_words,
+            window.dilation[1].fit::<i64>(),
+            window.dilation[0].fit::<i64>() * input.row_words,
             input.width,
-            window.stride[1] as i64,
-            window.stride[0] as i64 * input.row_words,
+            window.stride[1].fit::<i64>(),
+            window.stride[0].fit::<i64>() * input.row_words,
         ];
         let order: [usize; 5] = if output_stationary {
             [0, 1, 2, 3, 4]
@@ -691,7 +703,10 @@ impl<'a> Lower<'a> {
             (Register::ExecOrigin, vec![origin_x, origin_y]),
             (
                 Register::ExecExtent,
-                vec![sums.input.width as i64, sums.input.height as i64],
+                vec![
+                    sums.input.width.fit::<i64>(),
+                    sums.input.height.fit::<i64>(),
+                ],
             ),
             (Register::ExecStep, step_values(window)),
             (Register::ExecReduction, count[..3].to_vec()),
@@ -704,19 +719,19 @@ impl<'a> Lower<'a> {
                 .into_iter()
                 .map(|(which, delta)| (delta_registers[which], vec![delta])),
         );
-        let lowest = origin_y.clamp(0, sums.input.height as i64);
+        let lowest = origin_y.clamp(0, sums.input.height.fit::<i64>());
         let reach = (tile.rows.len() - 1) * window.stride[0]
             + (chunk.kernel_y.len() - 1) * window.dilation[0]
             + 1;
-        let highest = (origin_y + reach as i64).clamp(lowest, sums.input.height as i64);
-        let (read, words) = input.rows(&(lowest as usize..highest as usize));
+        let highest = (origin_y + reach.fit::<i64>()).clamp(lowest, sums.input.height.fit::<i64>());
+        let (read, words) = input.rows(&(lowest.fit::<usize>()..highest.fit::<usize>()));
         let cols = i64::from(self.arch.array.cols);
         let half = Space::Half(self.half);
         let mut accesses = vec![
             Access::read(
                 Space::Weights,
                 i64::from(first) * cols,
-                chunk.steps() as i64 * cols,
+                chunk.steps().fit::<i64>() * cols,
             ),
             Access::write(half, 0, 1),
         ];
@@ -747,19 +762,22 @@ impl<'a> Lower<'a> {
         channel: u32,
     ) {
         let (cols, rows) = (self.arch.array.cols as usize, self.arch.array.rows as usize);
-        let block = (n * cols / rows) as i64;
+        let block = (n * cols / rows).fit::<i64>();
         let address = output.base
-            + tile.rows.start as i64 * output.row_words
+            + tile.rows.start.fit::<i64>() * output.row_words
             + block * output.width
-            + tile.cols.start as i64;
+            + tile.cols.start.fit::<i64>();
         let lanes = self.arch.vector.requantise_lanes;
         let first_channel = parameters.local * (self.arch.word_bytes() / 8) + channel;
         let mut registers = vec![
             (Register::VecDestination, vec![self.wrap(address)]),
-            (Register::VecGroup, vec![(n * cols % rows / cols) as i64]),
+            (
+                Register::VecGroup,
+                vec![(n * cols % rows / cols).fit::<i64>()],
+            ),
             (
                 Register::VecPixels,
-                vec![tile.cols.len() as i64, tile.rows.len() as i64],
+                vec![tile.cols.len().fit::<i64>(), tile.rows.len().fit::<i64>()],
             ),
             (
                 Register::VecParameters,
@@ -771,13 +789,13 @@ impl<'a> Lower<'a> {
         if tile.rows.len() > 1 {
             registers.push((
                 Register::VecDestinationDeltaY,
-                vec![output.row_words - (tile.cols.len() as i64 - 1)],
+                vec![output.row_words - (tile.cols.len().fit::<i64>() - 1)],
             ));
         }
         let (written, words) = output.rows(&tile.rows);
         let word_channels = self.arch.word_bytes() / 8;
         let first_word = i64::from(first_channel / word_channels);
-        let last_word = i64::from((first_channel + cols as u32 - 1) / word_channels);
+        let last_word = i64::from((first_channel + cols.fit::<u32>() - 1) / word_channels);
         let accesses = vec![
             Access::read(Space::Half(self.half), 0, 1),
             Access::read(Space::Parameters, first_word, last_word - first_word + 1),
@@ -796,7 +814,7 @@ impl<'a> Lower<'a> {
     fn table(&mut self, first: &[i32], second: &[i32]) -> Span {
         let entries = [first, second]
             .into_iter()
-            .flat_map(|table| (0..=u8::MAX).map(|bits| table[table_index(bits as i8)]));
+            .flat_map(|table| (0..=u8::MAX).map(|bits| table[table_index(bits.cast_signed())]));
         let bytes: Vec<u8> = entries.flat_map(i32::to_le_bytes).collect();
         self.constant(Constant::Table(bytes))
     }
@@ -825,7 +843,7 @@ impl<'a> Lower<'a> {
                 result.width
             };
             let n_rows = if result.row_words <= 2047 {
-                piece.len() as i64
+                piece.len().fit::<i64>()
             } else {
                 result.blocks
             };
@@ -875,7 +893,7 @@ impl<'a> Lower<'a> {
         result: &View,
         rows: &Range<usize>,
     ) {
-        for piece in pieces(rows, result.row_words * window.n_taps() as i64) {
+        for piece in pieces(rows, result.row_words * window.n_taps().fit::<i64>()) {
             self.pool(window, source, height, result, result.base, &piece);
         }
     }
@@ -890,23 +908,23 @@ impl<'a> Lower<'a> {
         base: i64,
         rows: &Range<usize>,
     ) {
-        let origin_x = -(window.pads[1] as i64);
+        let origin_x = -window.pads[1].fit::<i64>();
         let origin_y = window.row(rows.start, 0) as i64;
         let from = source.base + origin_y * source.row_words + origin_x;
         let blocks = source.blocks;
         let count = [
-            window.kernel[1] as i64,
-            window.kernel[0] as i64,
+            window.kernel[1].fit::<i64>(),
+            window.kernel[0].fit::<i64>(),
             result.width,
             blocks,
-            rows.len() as i64,
+            rows.len().fit::<i64>(),
         ];
         let stride = [
-            window.dilation[1] as i64,
-            window.dilation[0] as i64 * source.row_words,
-            window.stride[1] as i64,
+            window.dilation[1].fit::<i64>(),
+            window.dilation[0].fit::<i64>() * source.row_words,
+            window.stride[1].fit::<i64>(),
             source.width,
-            window.stride[0] as i64 * source.row_words,
+            window.stride[0].fit::<i64>() * source.row_words,
         ];
         let delta_registers = [
             Register::VecDeltaKernelX,
@@ -915,13 +933,16 @@ impl<'a> Lower<'a> {
             Register::VecDeltaBlock,
             Register::VecDeltaY,
         ];
-        let to = base + rows.start as i64 * result.row_words;
+        let to = base + rows.start.fit::<i64>() * result.row_words;
         let mut registers = vec![
             (Register::VecDestination, vec![self.wrap(to)]),
-            (Register::VecPixels, vec![result.width, rows.len() as i64]),
+            (
+                Register::VecPixels,
+                vec![result.width, rows.len().fit::<i64>()],
+            ),
             (Register::VecSource, vec![self.wrap(from)]),
             (Register::VecOrigin, vec![origin_x, origin_y]),
-            (Register::VecExtent, vec![source.width, height as i64]),
+            (Register::VecExtent, vec![source.width, height.fit::<i64>()]),
             (Register::VecStep, step_values(window)),
             (Register::VecWindow, vec![count[0], count[1], blocks]),
         ];
@@ -930,7 +951,7 @@ impl<'a> Lower<'a> {
                 .into_iter()
                 .map(|(w, d)| (delta_registers[w], vec![d])),
         );
-        let to_count = [result.width, blocks, rows.len() as i64];
+        let to_count = [result.width, blocks, rows.len().fit::<i64>()];
         let to_stride = [1, result.width, result.row_words];
         let to_registers = [
             None,
@@ -962,7 +983,7 @@ impl<'a> Lower<'a> {
             let end = (rows.end + down - 1 - copy) / down;
             for start in (first..end).step_by(MOST_ROWS) {
                 let own = start..end.min(start + MOST_ROWS);
-                for word in (0..source.row_words).step_by(MOST_BLOCKS as usize) {
+                for word in (0..source.row_words).step_by(MOST_BLOCKS.fit::<usize>()) {
                     let words = MOST_BLOCKS.min(source.row_words - word);
                     self.repeat_words(
                         source,
@@ -987,13 +1008,17 @@ impl<'a> Lower<'a> {
         rows: &Range<usize>,
         words: Range<i64>,
     ) {
-        let (across, n_words, n_rows) = (across as i64, words.end - words.start, rows.len() as i64);
+        let (across, n_words, n_rows) = (
+            across.fit::<i64>(),
+            words.end - words.start,
+            rows.len().fit::<i64>(),
+        );
         let first = rows.start * down + copy;
-        let from = source.base + rows.start as i64 * source.row_words + words.start;
-        let to = result.base + first as i64 * result.row_words + words.start * across;
+        let from = source.base + rows.start.fit::<i64>() * source.row_words + words.start;
+        let to = result.base + first.fit::<i64>() * result.row_words + words.start * across;
         let count = [1, 1, across, n_words, n_rows];
         let from_stride = [0, 0, 0, 1, source.row_words];
-        let to_stride = [0, 0, 1, across, down as i64 * result.row_words];
+        let to_stride = [0, 0, 1, across, down.fit::<i64>() * result.row_words];
         let mut registers = vec![
             (Register::VecDestination, vec![self.wrap(to)]),
             (Register::VecPixels, vec![across, n_rows]),
@@ -1081,12 +1106,13 @@ impl<'a> Lower<'a> {
             source.width
         };
         for (rows, block) in starts {
-            let from = source.base + rows.start as i64 * source.row_words + block * source.width;
-            let to = base + rows.start as i64 * result.row_words + block * source.width;
+            let from =
+                source.base + rows.start.fit::<i64>() * source.row_words + block * source.width;
+            let to = base + rows.start.fit::<i64>() * result.row_words + block * source.width;
             let mut registers = vec![
                 (Register::VecDestination, vec![self.wrap(to)]),
                 (Register::VecSource, vec![self.wrap(from)]),
-                (Register::VecPixels, vec![x, rows.len() as i64]),
+                (Register::VecPixels, vec![x, rows.len().fit::<i64>()]),
                 (Register::VecClamp, clamp_values(Clamp::FULL, FRACTION_BITS)),
                 (Register::VecDeltaX, vec![1]),
             ];
@@ -1127,13 +1153,13 @@ fn step_values(window: &Window) -> Vec<i64> {
         window.dilation[1],
         window.dilation[0],
     ]
-    .map(|n| n as i64)
+    .map(|n| n.fit::<i64>())
     .to_vec()
 }
 
 /// Up to four pieces of `rows` with at least 64 words each, and at most 2047 rows.
 fn pieces(rows: &Range<usize>, row_words: i64) -> Vec<Range<usize>> {
-    let least = (64 / row_words.max(1)).max(1) as usize;
+    let least = (64 / row_words.max(1)).max(1).fit::<usize>();
     let piece = rows.len().div_ceil(4).max(least).min(2047);
     rows.clone()
         .step_by(piece)

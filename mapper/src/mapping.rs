@@ -1,6 +1,7 @@
 //! The mapping of each einsum in its text form, from the plan and the choice that lowering follows.
 
 use ir::arch::{Arch, Dataflow};
+use ir::fit::Fit;
 use ir::mapping::{Dimension, Mapping, Node, Order, Projection, Rank, RowMapping};
 use ir::network::Network;
 use ir::op::{Kind, Window};
@@ -162,7 +163,7 @@ fn channels_space(arch: &Arch, sums: &Sums) -> Space {
         ("r", kernel_y),
         ("s", kernel_x),
     ];
-    let dense = sums.blocks(arch, 0) == (0..sums.input.channels.div_ceil(rows as usize));
+    let dense = sums.blocks(arch, 0) == (0..sums.input.channels.div_ceil(rows.fit::<usize>()));
     let input_channels = if dense {
         plain("c", channels)
     } else {

@@ -1,5 +1,6 @@
 //! The mapspace of one layer of sums: every mapping that the machine can run, given where its tensors lie.
 
+use ir::fit::Fit;
 use std::iter::Sum;
 use std::ops::Range;
 
@@ -310,7 +311,7 @@ impl<'a> Mapspace<'a> {
         // First what no other size mends.
         let tallest = self.strips.tallest();
         if choice.tile_rows > tallest {
-            return exceeds(Infeasible::Strip, choice.tile_rows, tallest as u32);
+            return exceeds(Infeasible::Strip, choice.tile_rows, tallest.fit::<u32>());
         }
         if choice.order == Order::WeightsOuter && !self.can_reorder() {
             return exceeds(Infeasible::Order, self.strips.count(), 1);

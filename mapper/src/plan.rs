@@ -6,6 +6,7 @@
 //! Where an einsum finds no room at all, the largest tensor that stays without need is sent to memory, and planning
 //! starts again.
 
+use ir::fit::Fit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -113,7 +114,7 @@ pub(crate) fn canonical(plans: &[EinsumPlan], arch: &Arch) -> Vec<EinsumPlan> {
             banks.push(bank);
             banks.len() - 1
         });
-        area.start = number as u32 * words + area.start % words;
+        area.start = number.fit::<u32>() * words + area.start % words;
     }
     plans
 }
@@ -130,7 +131,7 @@ pub(crate) struct PackedSize {
 /// The words of one row of a tensor: all blocks of all columns.
 pub(crate) fn row_words(network: &Network, arch: &Arch, tensor: TensorId) -> u32 {
     let t = network.tensor(tensor);
-    (t.channels.div_ceil(arch.word_bytes() as usize) * t.width) as u32
+    (t.channels.div_ceil(arch.word_bytes() as usize) * t.width).fit::<u32>()
 }
 
 /// The window of an operator; of one value where it has none.
@@ -202,7 +203,7 @@ impl Banks {
         order.into_iter().find_map(|bank| {
             let start = self.gap(bank, words)?;
             let area = Area {
-                start: bank as u32 * self.words + start,
+                start: bank.fit::<u32>() * self.words + start,
                 words,
             };
             self.used[bank].push(area);
@@ -212,7 +213,7 @@ impl Banks {
     }
 
     fn gap(&self, bank: usize, words: u32) -> Option<u32> {
-        let base = bank as u32 * self.words;
+        let base = bank.fit::<u32>() * self.words;
         let starts =
             std::iter::once(0).chain(self.used[bank].iter().map(|a| a.start - base + a.words));
         let ends = self.used[bank]
@@ -397,7 +398,7 @@ fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u3
         } else {
             rows.max(1)
         };
-        rows as u32 * row_words(network, arch, *id)
+        rows.fit::<u32>() * row_words(network, arch, *id)
     };
     let operand = Strips::even(height, rows)
         .ranges()
@@ -414,7 +415,7 @@ fn no_room(network: &Network, arch: &Arch, given: &Given, index: usize, held: u3
         )
     });
     let output = (einsum.output, words(&einsum.output, rows));
-    let taps = packed.map(|size| (einsum.inputs[0], size.row_words * rows as u32));
+    let taps = packed.map(|size| (einsum.inputs[0], size.row_words * rows.fit::<u32>()));
     let needs: Vec<(TensorId, u32)> = inputs.chain([output]).chain(taps).collect();
     let of_rows = match rows {
         1 => "one row".to_owned(),
@@ -645,7 +646,8 @@ impl Planner<'_> {
                     .max(strips.rows + run.halos[at])
                     .min(strips.height);
                 let words =
-                    (rows as u32).checked_mul(row_words(self.network, self.arch, output))?;
+                    rows.fit::<u32>()
+                        .checked_mul(row_words(self.network, self.arch, output))?;
                 let areas = (0..slots).map(|_| self.take(banks, words));
                 Access::Passes {
                     areas: areas.collect::<Option<_>>()?,
@@ -664,7 +666,7 @@ impl Planner<'_> {
             }
             let packed = match packed {
                 Some(size) => {
-                    let words = size.row_words.checked_mul(strips.tallest() as u32)?;
+                    let words = size.row_words.checked_mul(strips.tallest().fit::<u32>())?;
                     (0..slots)
                         .map(|_| self.take(banks, words))
                         .collect::<Option<_>>()?
@@ -706,7 +708,7 @@ impl Planner<'_> {
 
     /// The words of a whole tensor, if a bank holds them.
     fn whole(&self, id: TensorId) -> Option<u32> {
-        let rows = self.network.tensor(id).height as u32;
+        let rows = self.network.tensor(id).height.fit::<u32>();
         rows.checked_mul(row_words(self.network, self.arch, id))
             .filter(|words| *words <= self.arch.activations.words)
     }
@@ -749,7 +751,7 @@ impl Planner<'_> {
         let decided = self.given.strip_rows.get(&index).copied();
         let one_strip = passing.is_empty() && decided.is_none_or(|rows| rows >= height);
         let packed_whole = packed.map(|size| {
-            let words = size.row_words.checked_mul(height as u32);
+            let words = size.row_words.checked_mul(height.fit::<u32>());
             let area = words.and_then(|words| self.take(banks, words));
             area.map(|area| vec![area])
         });
@@ -771,7 +773,7 @@ impl Planner<'_> {
                     .map(|&id| self.slots(index, id, &strips, slots, &mut trial));
                 let areas: Vec<Vec<Area>> = areas.collect::<Option<_>>()?;
                 if let Some(size) = packed {
-                    let words = size.row_words.checked_mul(rows as u32)?;
+                    let words = size.row_words.checked_mul(rows.fit::<u32>())?;
                     packed_areas = (0..slots.min(height.div_ceil(rows)))
                         .map(|_| self.take(&mut trial, words))
                         .collect::<Option<_>>()?;
@@ -817,7 +819,7 @@ impl Planner<'_> {
                 operand_rows(self.network, index, strip).len()
             }
         };
-        let most = strips.ranges().iter().map(of).max()?.max(1) as u32;
+        let most = strips.ranges().iter().map(of).max()?.max(1).fit::<u32>();
         let words = most.checked_mul(row_words(self.network, self.arch, tensor))?;
         if words > self.arch.activations.words {
             return None;

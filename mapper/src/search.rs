@@ -1,5 +1,6 @@
 //! Search for the best mapping of one layer, with a certificate of what was looked at.
 
+use ir::fit::Fit;
 use serde::{Deserialize, Serialize};
 
 use crate::Objective;
@@ -230,7 +231,7 @@ impl Problem<'_> {
         let arch = self.mapspace.arch;
         let all = 0..self.mapspace.sums.n_tiles(arch);
         let constants = self.mapspace.group_words(&all) as u64
-            + u64::from(arch.parameter_words(self.mapspace.group_parameters(&all) as u32));
+            + u64::from(arch.parameter_words(self.mapspace.group_parameters(&all).fit::<u32>()));
         Certificate {
             search: search.to_owned(),
             model: self.model.name().to_owned(),

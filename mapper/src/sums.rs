@@ -7,6 +7,7 @@
 //! With the row mapping `taps` a convolution of an image with few channels becomes one of 1x1 over packed words: a word
 //! holds as many groups of `kernel_x` taps, one for each channel and kernel row, as fit. Weights of other lanes are zero.
 
+use ir::fit::Fit;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -77,12 +78,12 @@ impl Taps<'_> {
 
     /// Words of one row of one channel of the image.
     pub(crate) fn image_row_words(&self, arch: &Arch) -> u32 {
-        (self.image.width as u32).div_ceil(arch.word_bytes())
+        self.image.width.fit::<u32>().div_ceil(arch.word_bytes())
     }
 
     /// Words of the image.
     pub(crate) fn image_words(&self, arch: &Arch) -> u32 {
-        (self.image.channels * self.image.height) as u32 * self.image_row_words(arch)
+        (self.image.channels * self.image.height).fit::<u32>() * self.image_row_words(arch)
     }
 
     /// The channel, kernel row and kernel column of a lane of the packed words, if it holds one.
@@ -259,7 +260,7 @@ impl<'a> Sums<'a> {
             }
         }
         let bias = i32::from(input.zero_point)
-            .wrapping_mul(op.window.n_taps() as i32)
+            .wrapping_mul(op.window.n_taps().fit::<i32>())
             .wrapping_neg();
         let set = |n: &usize| -> Result<Vec<Parameter>, OpError> {
             let requantise = AveragePool::requantise(input.scale, output.scale, *n)?;
@@ -365,7 +366,8 @@ impl<'a> Sums<'a> {
                     for col in 0..cols {
                         let out = n * cols + col;
                         bytes.extend((0..rows).map(|row| {
-                            self.weight(out, block * rows + row, tap_row, tap_column) as u8
+                            self.weight(out, block * rows + row, tap_row, tap_column)
+                                .cast_unsigned()
                         }));
                     }
                 }
@@ -424,9 +426,16 @@ impl<'a> Sums<'a> {
 
 /// The rows of an image of `height` rows that the output rows `out` of a window read.
 pub(crate) fn input_rows(window: &Window, height: usize, out: &Range<usize>) -> Range<usize> {
-    let first = window.row(out.start, 0).clamp(0, height as isize) as usize;
+    let first = window
+        .row(out.start, 0)
+        .clamp(0, height.fit::<isize>())
+        .fit::<usize>();
     let last = window.row(out.end - 1, window.kernel[0] - 1) + 1;
-    first..(last.clamp(0, height as isize) as usize).max(first)
+    first
+        ..last
+            .clamp(0, height.fit::<isize>())
+            .fit::<usize>()
+            .max(first)
 }
 
 /// The window that walks over the positions of a selection, and the one position in it that is taken; none if positions

@@ -9,6 +9,7 @@
 //! each from an earlier to a later operation. In the worst case these are a chain through all operations, which needs
 //! one wait and one signal each; so a solution always exists, and program order is always free of deadlock.
 
+use ir::fit::Fit;
 use std::collections::BTreeMap;
 
 use ir::arch::Arch;
@@ -267,7 +268,8 @@ impl<'a> Solution<'a> {
                 pairs
                     .keys()
                     .position(|p| *p == pair)
-                    .expect("every token has a pair") as u8,
+                    .expect("every token has a pair")
+                    .fit::<u8>(),
             )
         };
         let two = |list: &[usize], id: &dyn Fn(usize) -> Semaphore| {

@@ -10,6 +10,7 @@
 //! Deliberately not here: values, and the reason of each wait; the simulator has both.
 
 use ir::arch::{Arch, Attachment, Dataflow};
+use ir::fit::Fit;
 use ir::isa::{Engine, Instruction, Opcode, Register, Run, Semaphore, Wait};
 use ir::memory::{Channel, MemoryModel};
 use ir::program::instruction_words;
@@ -524,7 +525,10 @@ impl Registers {
     /// The product of all bounds in a register.
     fn product(&self, register: Register) -> u64 {
         let value = self.value(register);
-        let bounds = register.fields().iter().map(|f| f.extract(value) as u64);
+        let bounds = register
+            .fields()
+            .iter()
+            .map(|f| f.extract(value).fit::<u64>());
         bounds.product()
     }
 

@@ -6,6 +6,7 @@
 mod header;
 
 use header::Header;
+use ir::fit::Fit;
 use ir::network::{HostType, HostValues};
 use miette::Diagnostic;
 use npyz::npz::NpzArchive;
@@ -184,6 +185,10 @@ impl Number {
         match self {
             Number::Integer(value) => Some(value),
             // Above this not every integer is a float64.
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is whole and below 2^53"
+            )]
             Number::Real(value) if value.fract() == 0.0 && value.abs() < (1_i64 << 53) as f64 => {
                 Some(value as i64)
             }
@@ -192,6 +197,10 @@ impl Number {
     }
 
     /// The float32 that it is; a float64 is rounded, as numpy's `astype` does.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is meant, and whole floats fit i128"
+    )]
     fn float(self) -> Option<f32> {
         match self {
             Number::Integer(value) => {
@@ -215,6 +224,7 @@ impl Array {
     }
 
     /// The values as floats, rounded where their type is wider.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
     pub fn to_f32(&self) -> Vec<f32> {
         match &self.values {
             Values::Uint8(v) => v.iter().map(|&x| f32::from(x)).collect(),
@@ -230,11 +240,12 @@ impl Array {
         !matches!(self.values, Values::Float32(_) | Values::Float64(_))
     }
 
-    /// How many images for an input of `shape` the array holds, which is at least one.
+    /// How many images for an input of `shape` the array holds, which is at least one; a file that takes `batch` images at
+    /// once may have its data in batches too.
     ///
     /// # Errors
     /// [`DatasetError::Shape`] if it is neither one image nor several behind each other.
-    pub fn n_images(&self, shape: &[usize]) -> Result<usize, DatasetError> {
+    pub fn n_images(&self, shape: &[usize], batch: usize) -> Result<usize, DatasetError> {
         let squeezed = |shape: &[usize]| -> Vec<usize> {
             shape.iter().copied().filter(|&size| size != 1).collect()
         };
@@ -245,6 +256,9 @@ impl Array {
         match self.shape.as_slice() {
             all if squeezed(all) == image => Ok(1),
             [n, each @ ..] if *n > 0 && squeezed(each) == image => Ok(*n),
+            [n, size, each @ ..] if *n > 0 && *size == batch && squeezed(each) == image => {
+                Ok(n * batch)
+            }
             _ => Err(DatasetError::Shape {
                 name: self.name.clone(),
                 found: self.shape.clone(),
@@ -286,8 +300,7 @@ impl Array {
                 HostValues::Uint8(self.map(range, "uint8", help, uint8)?)
             }
             HostType::Int64 => {
-                let int64 = |value: Number| value.integer();
-                HostValues::Int64(self.map(range, "int64", help, int64)?)
+                HostValues::Int64(self.map(range, "int64", help, Number::integer)?)
             }
         })
     }
@@ -463,7 +476,7 @@ impl<R: Read + Seek> Npz<R> {
                 "of the type uint64 with a value of 2^63 or more at {idx}"
             ))
         })?;
-        let shape = shape.iter().map(|&size| size as usize).collect();
+        let shape = shape.iter().map(|&size| size.fit::<usize>()).collect();
         let name = name.to_string();
         Ok(Array {
             name,

@@ -11,11 +11,11 @@ use ir::op::{Kind, Select, Window, table_values};
 pub(crate) fn fold(mut network: Network) -> Network {
     let mut dropped = vec![false; network.einsums.len()];
     let n_reads = n_reads(&network);
-    for (index, is_dropped) in dropped.iter_mut().enumerate() {
+    for (index, dropped) in dropped.iter_mut().enumerate() {
         if fold_padding(&mut network, index) || fold_range(&mut network, index, &n_reads) {
             // It reads nothing any more, whoever else looks for readers.
             network.einsums[index].inputs.clear();
-            *is_dropped = true;
+            *dropped = true;
         }
     }
     // What was only an operand of what became one table is not computed.
@@ -23,12 +23,13 @@ pub(crate) fn fold(mut network: Network) -> Network {
     for id in &network.outputs {
         n_reads[id.index()] += 1;
     }
-    for (einsum, is_dropped) in network.einsums.iter_mut().zip(&mut dropped).rev() {
-        if n_reads[einsum.output.index()] == 0 && !*is_dropped {
+    for index in (0..network.einsums.len()).rev() {
+        let einsum = &mut network.einsums[index];
+        if n_reads[einsum.output.index()] == 0 && !dropped[index] {
             for id in std::mem::take(&mut einsum.inputs) {
                 n_reads[id.index()] -= 1;
             }
-            *is_dropped = true;
+            dropped[index] = true;
         }
     }
     let mut is_dropped = dropped.into_iter();

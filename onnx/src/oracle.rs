@@ -12,7 +12,7 @@ mod emit;
 mod sums;
 mod twin;
 
-pub use twin::{TwinOutput, twin};
+pub use twin::{Given, TwinFile, TwinOutput, twin};
 
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{ModelProto, NodeProto, TensorProto, ValueInfoProto};
@@ -116,11 +116,8 @@ fn missing_zero_point(
         return None;
     }
     let (values, scale) = (tensors.get(&node.input[0])?, tensors.get(&node.input[1])?);
-    let sizes = scale.dims.iter().map(|&size| usize::try_from(size).ok());
-    let n_values = sizes
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .try_fold(1_usize, usize::checked_mul)?;
+    let mut sizes = scale.dims.iter().map(|&size| usize::try_from(size).ok());
+    let n_values = sizes.try_fold(1_usize, |n, size| n.checked_mul(size?))?;
     // A scale for each index of an axis of the values.
     let fits = values.dims.iter().any(|&size| size as usize == n_values) || n_values == 1;
     let is_byte = matches!(

@@ -47,8 +47,9 @@ pub(crate) struct Walk<'a> {
     pub(crate) opset: i64,
     /// The images that the file takes at once, where its inputs say more than one; shapes then say one.
     pub(crate) batch: usize,
-    /// Names that some node reads, or that are outputs of the graph.
-    pub(crate) used: BTreeSet<&'a str>,
+    /// How often a name is still read, by nodes to come and as an output of the graph. Values that nobody reads any more
+    /// are dropped: weights are there in several forms on their way.
+    pub(crate) readers: BTreeMap<&'a str, usize>,
     pub(crate) initialisers: BTreeMap<&'a str, &'a TensorProto>,
     pub(crate) values: BTreeMap<String, Value>,
     pub(crate) drafts: Vec<Draft>,
@@ -79,7 +80,7 @@ pub(crate) fn walk(
         options,
         opset: crate::file::opset(model),
         batch: 1,
-        used: read.map(String::as_str).chain(outputs).collect(),
+        readers: BTreeMap::new(),
         initialisers: BTreeMap::new(),
         values: BTreeMap::new(),
         drafts: Vec::new(),
@@ -93,6 +94,9 @@ pub(crate) fn walk(
         results: Vec::new(),
         problems: Vec::new(),
     };
+    for name in read.map(String::as_str).chain(outputs) {
+        *walk.readers.entry(name).or_default() += 1;
+    }
     walk.problems.extend(file_problem(&nodes));
     walk.read_initialisers(graph);
     walk.read_inputs(graph);
@@ -164,6 +168,14 @@ impl Walk<'_> {
                 self.values.insert(name.clone(), value);
             }
         }
+        for name in &node.proto.input {
+            if let Some(readers) = self.readers.get_mut(name.as_str()) {
+                *readers -= 1;
+                if *readers == 0 {
+                    self.values.remove(name);
+                }
+            }
+        }
     }
 
     /// The values of the node's outputs, or none if an operand has been reported already.
@@ -191,7 +203,7 @@ impl Walk<'_> {
             .proto
             .output
             .iter()
-            .rposition(|name| self.used.contains(name.as_str()))
+            .rposition(|name| self.readers.contains_key(name.as_str()))
             .map_or(0, |last| last + 1);
         match handler {
             Handler::One(handler) if n_used <= 1 => Ok(vec![handler(self, node)?]),

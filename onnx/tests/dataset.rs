@@ -148,7 +148,7 @@ fn images_have_the_shape_of_the_input() {
     let check = |shape: &[usize], input: &[usize], expected| {
         let array = array("|u1", shape, &vec![0; shape.iter().product()]);
         assert_eq!(
-            array.n_images(input).ok(),
+            array.n_images(input, 4).ok(),
             expected,
             "{shape:?} for {input:?}"
         );
@@ -164,6 +164,8 @@ fn images_have_the_shape_of_the_input() {
         (&[9, 64], None),
         (&[64], None),
         (&[1, 5, 8, 8], None),
+        (&[1, 4, 8, 8], Some(4)),
+        (&[3, 4, 1, 8, 8], Some(12)),
         (&[0, 8, 8], None),
         (&[2, 3, 8, 8], None),
         (&[], None),

@@ -251,6 +251,14 @@ class Tilewright:
             answer = {"error": {"code": f"exit {run.returncode}", "message": run.stderr.strip().split("\n")[-1]}}
         return run.returncode, answer
 
+    def bias_error(self, model):
+        """How far a bias that lies between steps of its accumulator is off, at most, in steps of its layer's output."""
+        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            _, answer = self._command("check", file.name)
+        return max((bias["steps"] for bias in answer["rounding"]["biases"]), default=0.0)
+
     def run(self, model, feeds):
         """The graph outputs of the reference, in the order of the graph, as flat lists.
 
@@ -262,7 +270,7 @@ class Tilewright:
             file.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
             np.savez(data, **feeds)
             status, answer = self._command("check", file)
-            if status != 0:
+            if "error" in answer or answer["problems"]:
                 error = answer["error"] if "error" in answer else answer["problems"][0]
                 raise Refused(*_first_code(error))
             options = ["--device", "reference", "--data", data, "--images", "all", "--outputs", outputs]

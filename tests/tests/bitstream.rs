@@ -1,6 +1,8 @@
 //! The bitstream of `nano` but for its placement, which takes minutes and is what `scripts/bitstream` adds: the mapped
 //! netlist runs a real program over its serial line, and a wrong device is told from a right one.
 
+#![expect(clippy::print_stderr, reason = "the speed is shown with `--nocapture`")]
+
 use std::path::{Path, PathBuf};
 
 use host_runtime::Artifact;

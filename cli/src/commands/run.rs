@@ -1,6 +1,6 @@
 //! `tilewright run`: an artifact on a device, or a network on a device that needs no machine.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -95,6 +95,17 @@ struct Output {
 pub(super) struct Accuracy {
     pub(super) right: usize,
     pub(super) of: usize,
+}
+
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Accuracy { right, of } = self;
+        let percent = 100.0 * *right as f64 / (*of).max(1) as f64;
+        write!(
+            f,
+            "accuracy: {right} of {of} right, {percent:.1} % (measured)"
+        )
+    }
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
@@ -379,12 +390,7 @@ fn text(ran: &Ran, artifact: &Artifact, layers: Option<&[[LayerCycles; 4]]>) -> 
         ran.data
     );
     if let Some(accuracy) = &ran.accuracy {
-        let percent = 100.0 * accuracy.right as f64 / accuracy.of.max(1) as f64;
-        let _ = writeln!(
-            text,
-            "accuracy: {} of {} right, {percent:.1} % (measured)",
-            accuracy.right, accuracy.of
-        );
+        let _ = writeln!(text, "{accuracy}");
     }
     let label = if ran.device == "rtl" {
         "RTL-simulated"

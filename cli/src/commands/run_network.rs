@@ -140,12 +140,7 @@ fn text(ran: &Ran) -> String {
         ran.data
     );
     if let Some(accuracy) = &ran.accuracy {
-        let percent = 100.0 * accuracy.right as f64 / accuracy.of.max(1) as f64;
-        let _ = writeln!(
-            text,
-            "accuracy: {} of {} right, {percent:.1} % (measured)",
-            accuracy.right, accuracy.of
-        );
+        let _ = writeln!(text, "{accuracy}");
     }
     let _ = writeln!(
         text,

@@ -5,6 +5,7 @@
     reason = "an error ends the reading, so its size does not matter"
 )]
 
+use crate::fit::Fit;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -376,7 +377,7 @@ fn setting(word: &Word) -> Result<Setting, Fault> {
             format!("the key is {}", choices(Setting::KEYS)),
         ));
     };
-    let size = || number(word, value).map(|n| n as usize);
+    let size = || number(word, value).map(|n| n.fit::<usize>());
     let residency = || find(word, value, Residency::ALL, Residency::word);
     Ok(match key {
         "rows" => Setting::Rows(find(word, value, &RowMapping::ALL, RowMapping::name)?),

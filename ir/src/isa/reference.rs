@@ -1,5 +1,6 @@
 //! The reference page of the instruction set, in Markdown.
 
+use crate::fit::Fit;
 use std::fmt::Write as _;
 
 use super::{CONFIGURE_OPCODE, Engine, Opcode, Register};
@@ -30,7 +31,7 @@ pub fn reference_page() -> String {
         .expect("a string");
     }
     for engine in Engine::ALL {
-        let code = CONFIGURE_OPCODE + engine.index() as u32;
+        let code = CONFIGURE_OPCODE + engine.index().fit::<u32>();
         let name = engine.name();
         write!(page, "\n## Registers of {name} (opcode {code})\n\n| register | name | fields | meaning |\n|---|---|---|---|\n")
             .expect("a string");

@@ -114,7 +114,7 @@ impl Tensor {
                 .map(|&x| quantise(x, self.scale, self.zero_point))
                 .collect(),
             HostValues::Int8(v) => v.clone(),
-            HostValues::Uint8(v) => v.iter().map(|&x| (x ^ 0x80) as i8).collect(),
+            HostValues::Uint8(v) => v.iter().map(|&x| (x ^ 0x80).cast_signed()).collect(),
             // No input of a network has this type.
             HostValues::Int64(_) => {
                 return Err(NetworkError::Boundary {
@@ -145,7 +145,9 @@ impl Tensor {
         Ok(match view.host_type {
             HostType::Float32 => HostValues::Float32(int8.iter().map(real).collect()),
             HostType::Int8 => HostValues::Int8(int8),
-            HostType::Uint8 => HostValues::Uint8(int8.iter().map(|&q| (q as u8) ^ 0x80).collect()),
+            HostType::Uint8 => {
+                HostValues::Uint8(int8.iter().map(|&q| q.cast_unsigned() ^ 0x80).collect())
+            }
             HostType::Int64 => HostValues::Int64(int8.iter().map(|&q| q.into()).collect()),
         })
     }

@@ -5,6 +5,7 @@
 //! type and under the name that the file states. Real numbers are computed in f64 and rounded to f32 at the end, once.
 
 use super::{HostType, HostValues, Network, NetworkError, TensorId};
+use crate::fit::Fit;
 use crate::numerics::Clamp;
 use crate::op::{Conv, Value, table_index, table_values};
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ pub enum HostOperator {
     /// Any real function of int8 values, as the list of its 256 results, that of -128 first.
     Lookup(Vec<f64>),
     /// A convolution of int8 values whose result stays float.
-    Conv(FloatConv),
+    Conv(Box<FloatConv>),
     /// The sum of two tensors of real values.
     Add,
     /// The mean of each line of real values along the axes `axis..end`, which then have one entry.
@@ -439,7 +440,7 @@ impl Network {
             }
             HostOperator::Arrange(arrangement) => arrangement.apply(x)?,
             HostOperator::Rebase => {
-                let rebased = x.int8()?.iter().map(|&value| (value as u8) ^ 0x80);
+                let rebased = x.int8()?.iter().map(|&value| value.cast_unsigned() ^ 0x80);
                 like(HeldValues::Uint8(rebased.collect()))
             }
             HostOperator::Dequantise { scale, zero_point } => {
@@ -452,6 +453,10 @@ impl Network {
                 }))
             }
             HostOperator::Quantise { scale, zero_point } => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "beyond int64 it stays at the end, and is clamped"
+                )]
                 let code = |&real: &f64| {
                     let steps = (real / f64::from(*scale)).round_ties_even();
                     Clamp::FULL.apply((steps as i64).saturating_add(i64::from(*zero_point)))
@@ -479,7 +484,9 @@ impl Network {
                 y_zero_point,
             } => {
                 let (bytes, signed) = match &x.values {
-                    HeldValues::Int8(values) => (values.iter().map(|&v| v as u8).collect(), true),
+                    HeldValues::Int8(values) => {
+                        (values.iter().map(|&v| v.cast_unsigned()).collect(), true)
+                    }
                     HeldValues::Uint8(values) => (values.clone(), false),
                     _ => return Err(HostFault::Type),
                 };
@@ -494,7 +501,7 @@ impl Network {
                     rule.apply(&mut bytes, &line);
                 }
                 like(if signed {
-                    HeldValues::Int8(bytes.iter().map(|&v| v as i8).collect())
+                    HeldValues::Int8(bytes.iter().map(|&v| v.cast_signed()).collect())
                 } else {
                     HeldValues::Uint8(bytes)
                 })
@@ -523,7 +530,7 @@ impl Network {
                             best = i;
                         }
                     }
-                    best as i64
+                    best.fit::<i64>()
                 };
                 let positions = lines(&x.shape, *axis, axis.saturating_add(1))?
                     .into_iter()
@@ -601,7 +608,9 @@ impl Held {
             shape: self.shape.clone(),
             values: match &self.values {
                 HeldValues::Real(values) => {
-                    HostValues::Float32(values.iter().map(|&v| v as f32).collect())
+                    #[expect(clippy::cast_possible_truncation, reason = "this is the rounding")]
+                    let float = |&value: &f64| value as f32;
+                    HostValues::Float32(values.iter().map(float).collect())
                 }
                 HeldValues::Int8(values) => HostValues::Int8(values.clone()),
                 HeldValues::Uint8(values) => HostValues::Uint8(values.clone()),
@@ -739,6 +748,10 @@ impl QuantisedSoftmax {
         let reach = libm::logf(f32::MAX / line.len() as f32) - RESERVE;
         let shift = f64::from((reach / self.x_scale).max(0.0));
         let x_scale = f64::from(self.x_scale);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "onnxruntime keeps these terms in f32"
+        )]
         let exponential = |i: usize| libm::exp((i as f64 - 255.0 + shift) * x_scale) as f32;
         let flip = if self.signed { 0x80 } else { 0 };
         let largest = line.iter().map(|&i| bytes[i] ^ flip).max().unwrap_or(0);
@@ -748,11 +761,15 @@ impl QuantisedSoftmax {
         let steps = (1.0 / self.y_scale).floor();
         let (low, high) = if self.signed { (-128, 127) } else { (0, 255) };
         for (&i, term) in line.iter().zip(terms) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "beyond int64 it stays at the end, and is clamped"
+            )]
             let step = (term * steps / sum).round_ties_even() as i64;
             let code = step
                 .saturating_add(self.y_zero_point.into())
                 .clamp(low, high);
-            bytes[i] = code as u8;
+            bytes[i] = (code & 0xff).fit::<u8>();
         }
     }
 }

@@ -132,6 +132,10 @@ impl Add {
             steps: reach,
             limit: u64::from(MAX_ENTRY.unsigned_abs() >> 1),
         })?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is below the largest entry"
+        )]
         let entry = |step: &f64| {
             let fixed = (step * f64::from(1_u32 << fraction_bits)).round_ties_even();
             fixed as i32

@@ -4,6 +4,7 @@
 //! convolution over M pixels. So a machine needs one reduction, and the mapper one kind of loop nest.
 
 use super::{OpError, Value, Window, check_length};
+use crate::fit::Fit;
 use crate::network::Tensor;
 use crate::numerics::{Clamp, Requantise, requantise_f32};
 use serde::{Deserialize, Serialize};
@@ -30,13 +31,17 @@ pub struct Conv {
     pub weights: Vec<i8>,
     /// The bias of each output channel, in steps of the accumulator.
     pub bias: Vec<i32>,
-    /// How far a bias is from what the file states, at most, in steps of the output: steps of the accumulator are whole.
+    /// How far a bias is from what the file states, at most, in steps of the output, 0 if it is next to nothing:
+    /// steps of the accumulator are whole.
     pub bias_error: f32,
     /// The requantise scale of each output channel, `f32(f32(x_scale * w_scale) / y_scale)`.
     pub scales: Vec<f32>,
     /// The range of the output; ReLU and clip are in it.
     pub clamp: Clamp,
 }
+
+/// Pixels whose windows are gathered at a time: they stay in the cache while every channel of the output reads them.
+const BLOCK: usize = 32;
 
 impl Conv {
     /// The number of input channels.
@@ -125,53 +130,81 @@ impl Conv {
 
     /// Computes the output values.
     pub fn reference(&self, x: Value, y: &Tensor) -> Vec<i8> {
+        self.requantised(&self.accumulators(x, y), y)
+    }
+
+    /// The output values of `accumulators`, which are in the shape of `y`.
+    pub fn requantised(&self, accumulators: &[i32], y: &Tensor) -> Vec<i8> {
         let n_pixels = y.height * y.width;
-        let accumulators = self.accumulators(x, y);
         let requantise =
             |(i, &acc)| requantise_f32(acc, self.scales[i / n_pixels], y.zero_point, self.clamp);
         accumulators.iter().enumerate().map(requantise).collect()
     }
 
-    /// Computes the int32 sums before requantisation, in the shape of `y`.
+    /// Computes the int32 sums before requantisation, in the shape of `y`. They wrap around, so their order is no matter.
     pub fn accumulators(&self, x: Value, y: &Tensor) -> Vec<i32> {
-        let mut accumulators = Vec::with_capacity(y.n_values());
-        for out in 0..self.out_channels {
-            for row in 0..y.height {
-                for column in 0..y.width {
-                    accumulators.push(self.accumulate(x, out, row, column));
+        let (n_pixels, n_taps) = (
+            y.height * y.width,
+            self.group_channels * self.window.n_taps(),
+        );
+        let per_group = self.out_channels / self.groups;
+        let mut accumulators = vec![0; y.n_values()];
+        let mut patches = Vec::with_capacity(BLOCK * n_taps);
+        let mut weights = Vec::with_capacity(n_taps);
+        for group in 0..self.groups {
+            for first in (0..n_pixels).step_by(BLOCK) {
+                let pixels = first..n_pixels.min(first + BLOCK);
+                patches.clear();
+                for pixel in pixels.clone() {
+                    self.gather(x, group, [pixel / y.width, pixel % y.width], &mut patches);
+                }
+                for out in group * per_group..(group + 1) * per_group {
+                    weights.clear();
+                    weights.extend(
+                        self.weights[out * n_taps..][..n_taps]
+                            .iter()
+                            .map(|&w| i16::from(w)),
+                    );
+                    for pixel in pixels.clone() {
+                        let patch = &patches[(pixel - first) * n_taps..][..n_taps];
+                        accumulators[out * n_pixels + pixel] =
+                            self.bias[out].wrapping_add(dot(&weights, patch));
+                    }
                 }
             }
         }
         accumulators
     }
 
-    fn accumulate(&self, x: Value, out: usize, row: usize, column: usize) -> i32 {
-        let zero_point = i32::from(x.tensor.zero_point);
-        let first_channel = out / (self.out_channels / self.groups) * self.group_channels;
-        let mut acc = self.bias[out];
-        for channel in 0..self.group_channels {
+    /// Appends to `patch` what the window of `group` sees at `[row, column]` of the output, less the zero point, in the
+    /// order of the weights.
+    fn gather(&self, x: Value, group: usize, [row, column]: [usize; 2], patch: &mut Vec<i16>) {
+        let zero_point = i16::from(x.tensor.zero_point);
+        for channel in group * self.group_channels..(group + 1) * self.group_channels {
             for tap_row in 0..self.window.kernel[0] {
                 for tap_column in 0..self.window.kernel[1] {
                     let at = [
                         self.window.row(row, tap_row),
                         self.window.column(column, tap_column),
                     ];
-                    let Some([at_row, at_column]) = self.pixel(at) else {
-                        continue;
-                    };
-                    if let Some(value) = x.at(first_channel + channel, at_row, at_column) {
-                        let weight = i32::from(self.weight(out, channel, tap_row, tap_column));
-                        acc = acc.wrapping_add((i32::from(value) - zero_point) * weight);
-                    }
+                    let value = self
+                        .pixel(at)
+                        .and_then(|[row, column]| x.at(channel, row, column));
+                    patch.push(value.map_or(0, |value| i16::from(value) - zero_point));
                 }
             }
         }
-        acc
     }
 
     /// The pixel of the input at a position of the stretched image, or none where there is a zero between pixels.
     fn pixel(&self, at: [isize; 2]) -> Option<[isize; 2]> {
-        let [rows, columns] = self.stretch.map(|stretch| stretch as isize);
+        let [rows, columns] = self.stretch.map(|stretch| stretch.fit::<isize>());
         (at[0] % rows == 0 && at[1] % columns == 0).then(|| [at[0] / rows, at[1] / columns])
     }
+}
+
+/// The sum of products, in a form that compilers turn into vector instructions.
+fn dot(a: &[i16], b: &[i16]) -> i32 {
+    let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
+    products.fold(0, i32::wrapping_add)
 }

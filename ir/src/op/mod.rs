@@ -28,6 +28,7 @@ mod table;
 mod tests;
 mod window;
 
+use crate::fit::Fit;
 pub use add::{Add, AddError, Difference};
 pub use average_pool::AveragePool;
 pub use concat::Concat;
@@ -78,8 +79,11 @@ impl Value<'_> {
     /// The value at a channel, row and column, or `None` in the padding around the image.
     pub fn at(&self, channel: usize, row: isize, column: isize) -> Option<i8> {
         let Tensor { height, width, .. } = *self.tensor;
-        let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
-        inside.then(|| self.values[(channel * height + row as usize) * width + column as usize])
+        let inside = (0..height.fit::<isize>()).contains(&row)
+            && (0..width.fit::<isize>()).contains(&column);
+        inside.then(|| {
+            self.values[(channel * height + row.fit::<usize>()) * width + column.fit::<usize>()]
+        })
     }
 }
 
@@ -258,7 +262,7 @@ fn check_length(what: &'static str, expected: usize, given: usize) -> Result<(),
 
 /// The position of an int8 value in a 256-entry table: value -128 comes first.
 pub fn table_index(value: i8) -> usize {
-    usize::from((value as u8) ^ 0x80)
+    usize::from(value.cast_unsigned() ^ 0x80)
 }
 
 /// All int8 values in the order of a 256-entry table.

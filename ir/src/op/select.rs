@@ -1,6 +1,7 @@
 //! Copies of channels, rows and columns: slices, splits, shuffles, explicit padding and nearest resizing.
 
 use super::{OpError, Value};
+use crate::fit::Fit;
 use serde::{Deserialize, Serialize};
 
 /// Which rows, or which columns, of the operand the output has.
@@ -31,7 +32,7 @@ impl Positions {
 
     /// The position of the operand at position `i` of the output, maybe in the padding.
     pub fn source(&self, i: usize) -> isize {
-        self.start as isize + self.step as isize * (i / self.repeat) as isize
+        self.start as isize + self.step as isize * (i / self.repeat).fit::<isize>()
     }
 
     /// Whether the output has every one of `size` positions, in order.
@@ -62,11 +63,11 @@ impl Select {
     /// [`OpError::Positions`] if a channel is not there, a size or repetition is 0, or positions lie absurdly far outside.
     pub fn output_shape(&self, x: [usize; 3]) -> Result<[usize; 3], OpError> {
         let sensible = |positions: &Positions, size: usize| {
-            let limit = super::window::MAX_PADDED as isize;
+            let limit = super::window::MAX_PADDED.fit::<isize>();
             positions.size > 0
-                && positions.size <= limit as usize
+                && positions.size <= limit.fit::<usize>()
                 && positions.repeat > 0
-                && (positions.step as isize).abs() <= size.max(1) as isize
+                && (positions.step as isize).abs() <= size.max(1).fit::<isize>()
                 && [0, positions.size - 1]
                     .iter()
                     .all(|&i| positions.source(i).abs() <= limit)

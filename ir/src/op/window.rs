@@ -1,6 +1,7 @@
 //! The sliding window that convolution and pooling share.
 
 use super::{OpError, Value};
+use crate::fit::Fit;
 use serde::{Deserialize, Serialize};
 
 /// The largest number of rows or columns of an image with its padding.
@@ -69,12 +70,12 @@ impl Window {
 
     /// The row of the image, maybe in the padding, that tap row `tap` of output row `out` reads.
     pub fn row(&self, out: usize, tap: usize) -> isize {
-        (out * self.stride[0] + tap * self.dilation[0]) as isize - self.pads[0] as isize
+        (out * self.stride[0] + tap * self.dilation[0]).fit::<isize>() - self.pads[0].fit::<isize>()
     }
 
     /// The column of the image, maybe in the padding, that tap column `tap` of output column `out` reads.
     pub fn column(&self, out: usize, tap: usize) -> isize {
-        (out * self.stride[1] + tap * self.dilation[1]) as isize - self.pads[1] as isize
+        (out * self.stride[1] + tap * self.dilation[1]).fit::<isize>() - self.pads[1].fit::<isize>()
     }
 }
 
@@ -88,9 +89,9 @@ impl Window {
         let [rows, columns] = self.output_size([height, width])?;
         // The first tap that is not before the image must be in the window, and not behind the image.
         let sees = |axis: usize, start: isize, size: usize| {
-            let tap = ((-start).max(0) as usize).div_ceil(self.dilation[axis]);
-            let at = start + (tap * self.dilation[axis]) as isize;
-            tap < self.kernel[axis] && at < size as isize
+            let tap = (-start).max(0).fit::<usize>().div_ceil(self.dilation[axis]);
+            let at = start + (tap * self.dilation[axis]).fit::<isize>();
+            tap < self.kernel[axis] && at < size.fit::<isize>()
         };
         if (0..rows).all(|row| sees(0, self.row(row, 0), height))
             && (0..columns).all(|column| sees(1, self.column(column, 0), width))

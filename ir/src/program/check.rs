@@ -3,6 +3,7 @@
 //! Engines only add tokens, remove their own, and free their own queue, and each semaphore has one
 //! consumer; so any order of steps reaches the same end, and one execution decides deadlock.
 
+use crate::fit::Fit;
 use std::collections::VecDeque;
 
 use super::Program;
@@ -321,7 +322,7 @@ fn half(arch: &Arch, registers: &Registers, register: Register) -> Result<u64, F
     // Two fields of 11 bits.
     below(
         "the number of pixels",
-        pixels as i64,
+        pixels.fit::<i64>(),
         arch.accumulators.pixels.into(),
     )?;
     Ok(pixels)

@@ -1,5 +1,6 @@
 //! Reading workloads from TOML, with errors that point into the file.
 
+use crate::fit::Fit;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -267,7 +268,7 @@ fn ranks(table: &Spanned<toml::Table>) -> Result<Vec<Rank>, Fault> {
         _ if !is_name(name) => Err(fault(format!("`{name}` is no name of a rank"))),
         Some(size @ 1..=0xFF_FFFF) => Ok(Rank {
             name: name.clone(),
-            size: size as u64,
+            size: size.fit::<u64>(),
         }),
         _ => Err(fault(format!(
             "the bound of rank `{name}` is {value}: 1 to 16777215 is possible"

@@ -7,6 +7,7 @@
 //! completion; at a finished nest with perfect factors it is the cost that [`super::cost`] counts.
 //! Both are given per copy on average, so that one number bounds them as long as a node is not placed.
 
+use ir::fit::Fit;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -539,8 +540,8 @@ impl Bounds {
                 }
                 let part = known.get(&key).copied().unwrap_or_else(|| {
                     bounds.add(problem, nodes, split, operand);
-                    known.insert(key.clone(), known.len() as u32);
-                    known.len() as u32 - 1
+                    known.insert(key.clone(), known.len().fit::<u32>());
+                    known.len().fit::<u32>() - 1
                 });
                 bounds.part_of.push(part);
             }

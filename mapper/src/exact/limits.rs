@@ -27,6 +27,12 @@ pub fn limits(einsum: &Einsum, tree: &Tree, model: Model) -> Limits {
         .lanes
         .unwrap_or(problem.fanouts.iter().map(|f| f.size).product());
     let outermost = &problem.memories[0];
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count below 2^53"
+    )]
+    let values = |operand| least_values(&problem, operand) as u64;
     let bits = |read: bool| -> u64 {
         let operands = problem
             .operands
@@ -34,7 +40,7 @@ pub fn limits(einsum: &Einsum, tree: &Tree, model: Model) -> Limits {
             .enumerate()
             .filter(|(_, o)| o.is_output != read);
         operands
-            .map(|(i, _)| least_values(&problem, i) as u64 * outermost.bits[i].complete)
+            .map(|(i, _)| values(i) * outermost.bits[i].complete)
             .sum()
     };
     let (reads, writes) = (bits(true), bits(false));
@@ -79,7 +85,13 @@ pub fn buffer_bounds(
         let (points, certificate) = recall::points(einsum, &merged, model, sought, hooks).ok()?;
         let is_proven = certificate.stop == StopReason::Exhausted;
         let best = points.first().filter(|_| is_proven)?;
-        Some(best.cost.energy_pj as u64)
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bits at 1 pJ each"
+        )]
+        let bits = best.cost.energy_pj as u64;
+        Some(bits)
     })
 }
 

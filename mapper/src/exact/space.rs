@@ -4,6 +4,7 @@
 //! bound `N` is one of the `O(2 sqrt N)` values `ceil(N / k)`, which are closed under cutting; with perfect factors it is
 //! one of the divisors of `N`. The innermost loop alone goes by as much as all copies take at once, whatever size that is.
 
+use ir::fit::Fit;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -28,7 +29,8 @@ impl Sizes {
         let position = |size: u64| {
             values
                 .binary_search_by(|v| size.cmp(v))
-                .expect("sizes are closed under cutting") as u16
+                .expect("sizes are closed under cutting")
+                .fit::<u16>()
         };
         let cuts = values
             .iter()
@@ -46,7 +48,7 @@ impl Sizes {
         self.values
             .binary_search_by(|v| size.cmp(v))
             .ok()
-            .map(|at| at as u16)
+            .map(|at| at.fit::<u16>())
     }
 }
 

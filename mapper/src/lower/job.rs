@@ -1,5 +1,6 @@
 //! The einsums of a run, strip by strip: each is a [`Job`], so that they can take turns.
 
+use ir::fit::Fit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
@@ -63,7 +64,7 @@ impl<'a> Lower<'a> {
             && let Part::Whole(whole) = &mut job.part
             && whole.choice.order == Order::WeightsOuter
         {
-            self.layer = job.index as u16;
+            self.layer = job.index.fit::<u16>();
             for group in 0..whole.groups.len() {
                 for (at, strip) in job.strips.iter().enumerate() {
                     self.whole_sums(job.index, job.plan, whole, (at, strip), group);
@@ -73,7 +74,7 @@ impl<'a> Lower<'a> {
         }
         for at in 0..jobs[0].strips.len() {
             for job in &mut jobs {
-                self.layer = job.index as u16;
+                self.layer = job.index.fit::<u16>();
                 self.strip(job, at);
             }
         }
@@ -263,7 +264,7 @@ impl<'a> Lower<'a> {
                     let goes_on = position > 0;
                     self.exec(sums, choice, &chunk, &tile, &views[0], first, goes_on);
                 }
-                let channel = tile.set as u32 * cols;
+                let channel = tile.set.fit::<u32>() * cols;
                 self.requantise(sums, n, &tile, &result, &parameters, channel);
             }
         }

@@ -7,6 +7,7 @@ use crate::ops::axis_of;
 use crate::order::Order;
 use crate::value::{Pending, QuantConstant, Value, View};
 use crate::walk::{Walk, pending};
+use ir::fit::Fit;
 use std::rc::Rc;
 
 /// `Identity`, and `Dropout`, which does nothing after training.
@@ -63,7 +64,7 @@ pub(crate) fn flatten(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let shape = value.shape().unwrap_or_default().to_vec();
     let axis = node.int("axis", 1);
     // Here an axis behind the last dimension is allowed.
-    let axis = if axis == shape.len() as i64 {
+    let axis = if axis == shape.len().fit::<i64>() {
         shape.len()
     } else {
         axis_of(axis, shape.len())?

@@ -178,7 +178,7 @@ fn of_one_tensor(
     ) else {
         return Ok(None);
     };
-    let (a, b) = (a.from_root(walk), b.from_root(walk));
+    let (a, b) = (a.at_root(walk), b.at_root(walk));
     let both = a.with(&node.label, &b, |a, b| operation.apply(a, b));
     Ok(both.map(pending))
 }

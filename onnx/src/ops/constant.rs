@@ -7,6 +7,7 @@ use crate::ops::axis_of;
 use crate::proto::tensor_proto::DataType;
 use crate::value::{Quant, Value};
 use crate::walk::Walk;
+use ir::fit::Fit;
 use ir::network::HostType;
 use std::rc::Rc;
 
@@ -38,7 +39,7 @@ pub(crate) fn shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         // Shapes of activations are those of one image of the batch.
         *first = first.saturating_mul(walk.batch);
     }
-    let rank = shape.len() as i64;
+    let rank = shape.len().fit::<i64>();
     let bound = |name: &str, default: i64| {
         let given = node.int(name, default);
         (if given < 0 {
@@ -46,7 +47,8 @@ pub(crate) fn shape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
         } else {
             given
         })
-        .clamp(0, rank) as usize
+        .clamp(0, rank)
+        .fit::<usize>()
     };
     let (start, end) = (bound("start", 0), bound("end", rank));
     let sizes = shape[start..end.max(start)]

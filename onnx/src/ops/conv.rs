@@ -209,6 +209,13 @@ fn best_weight(number: f64) -> i16 {
     (1..=i16::from(i8::MAX)).fold(1, better)
 }
 
+/// The result of `draft`, an image of the size `[rows, columns]`.
+fn result(node: &Node, draft: ConvDraft, [rows, columns]: [usize; 2], rank: usize) -> Value {
+    let image = [draft.out_channels, rows, columns];
+    let op = PendingOp::Conv(draft);
+    crate::walk::pending(pending_image(&node.label, op, image, rank))
+}
+
 /// `ConvTranspose`: a convolution over the image with its pixels set apart, with the window turned round.
 pub(crate) fn conv_transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let x = walk.real(node, 0)?;
@@ -257,7 +264,7 @@ pub(crate) fn conv_transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reas
     };
     let bias = bias(bias_value, &scales)?;
     let stretched = [0, 1].map(|axis| (image[axis + 1] - 1) * stretch[axis] + 1);
-    let [rows, columns] = window.output_size(stretched)?;
+    let size = window.output_size(stretched)?;
     let draft = ConvDraft {
         input: tensor,
         out_channels,
@@ -270,14 +277,7 @@ pub(crate) fn conv_transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reas
         bias: bias.real,
         scales,
     };
-    let op = PendingOp::Conv(draft);
-    let result = pending_image(
-        &node.label,
-        op,
-        [out_channels, rows, columns],
-        x.shape.len(),
-    );
-    Ok(crate::walk::pending(result))
+    Ok(result(node, draft, size, x.shape.len()))
 }
 
 /// Stretch and window of a transposed convolution: padding becomes what is left of the window's reach.
@@ -371,7 +371,7 @@ fn convolution(
         )));
     }
     let window = window(node, kernel, [image[1], image[2]])?;
-    let [rows, columns] = window.output_size([image[1], image[2]])?;
+    let size = window.output_size([image[1], image[2]])?;
     let (weights, weight_scales) = constant.weights(0, out_channels)?;
     let x_scale = walk.quant_of(tensor)?.scale;
     let scale = |&scale: &f32| f64::from(x_scale) * f64::from(scale);
@@ -389,12 +389,5 @@ fn convolution(
         bias: bias.real,
         scales,
     };
-    let op = PendingOp::Conv(draft);
-    let result = pending_image(
-        &node.label,
-        op,
-        [out_channels, rows, columns],
-        x.shape.len(),
-    );
-    Ok(crate::walk::pending(result))
+    Ok(result(node, draft, size, x.shape.len()))
 }

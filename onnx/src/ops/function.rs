@@ -227,7 +227,7 @@ impl Codes {
     }
 
     /// The same values as those of the tensor that they are a table of, as far back as tables go.
-    pub(crate) fn from_root(mut self, walk: &Walk) -> Codes {
+    pub(crate) fn at_root(mut self, walk: &Walk) -> Codes {
         while let Some((root, table)) = walk.table_of(self.tensor) {
             self.reals = table
                 .values

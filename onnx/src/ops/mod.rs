@@ -21,6 +21,7 @@ use crate::error::Reason;
 use crate::node::Node;
 use crate::value::Value;
 use crate::walk::Walk;
+use ir::fit::Fit;
 
 /// What imports an operator.
 #[derive(Clone, Copy)]
@@ -161,7 +162,7 @@ fn names() -> String {
 /// Turns an axis that may count from the end into an index.
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Result<usize, Reason> {
     let from_start = if axis < 0 {
-        axis.saturating_add(rank as i64)
+        axis.saturating_add(rank.fit::<i64>())
     } else {
         axis
     };

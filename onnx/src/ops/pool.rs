@@ -156,7 +156,7 @@ fn global(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason> {
 
 /// The average of a float result that has no scale: the host computes it, if it is the last thing to be computed.
 fn on_host(walk: &mut Walk, node: &Node, value: &Value) -> Result<Value, Reason> {
-    let x = walk.to_host(&node.label, value)?;
+    let x = walk.on_host(&node.label, value)?;
     let mean = HostOperator::Mean {
         axis: 2,
         end: x.shape.len(),

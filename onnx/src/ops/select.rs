@@ -157,7 +157,12 @@ pub(crate) fn slice(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     for (i, &axis) in axes.iter().enumerate() {
         let axis = axis_of(axis, shape.len())?;
         if axis == 0 && walk.batch > 1 && !is_constant {
-            return Err(across_batch(walk.batch));
+            // One image stands for the whole batch.
+            let batch = Part::all(walk.batch);
+            if part(walk.batch, starts[i], ends[i], steps[i])? != batch {
+                return Err(across_batch(walk.batch));
+            }
+            continue;
         }
         parts[axis] = part(shape[axis], starts[i], ends[i], steps[i])?;
     }
@@ -270,7 +275,7 @@ pub(crate) fn split(walk: &mut Walk, node: &Node) -> Result<Vec<Value>, Reason> 
         start += size;
         values.push(match &value {
             Value::Constant(constant) => constant_part(constant, &parts)?,
-            _ if walk.used.contains(node.proto.output[i].as_str()) => {
+            _ if walk.readers.contains_key(node.proto.output[i].as_str()) => {
                 selected(walk, node, &node.proto.output[i], &parts, 0.0)?
             }
             _ => Value::Broken,

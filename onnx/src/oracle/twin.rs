@@ -9,9 +9,9 @@ use super::emit::{Emit, int, ints};
 use super::{Element, NoRewrite, Seen, decode, place, sums};
 use crate::node::Node;
 use crate::proto::tensor_proto::DataType;
-use crate::proto::{NodeProto, TensorProto, ValueInfoProto};
+use crate::proto::{NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the twin has an output of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +26,36 @@ pub struct TwinOutput {
     pub step: Option<String>,
 }
 
-/// Rewrites the file in double precision; `seen` has every input and every tensor between nodes.
+/// The graph in double precision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwinFile {
+    /// The ONNX file.
+    pub bytes: Vec<u8>,
+    /// Every output of the file.
+    pub outputs: Vec<TwinOutput>,
+    /// The quantised tensors that are inputs of the twin, in the type and shape of the file.
+    pub given: Vec<Given>,
+}
+
+/// A quantised tensor that whoever runs the twin gives it: the nodes behind are judged by their own operands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The input of the twin.
+    pub input: String,
+    /// What the twin itself makes of this tensor.
+    pub own: TwinOutput,
+}
+
+/// Rewrites the file in double precision; `seen` has every input and every tensor between nodes. The quantised tensors of
+/// `given`, but for outputs of the graph, go on as they are given to the twin and not as it rounds them.
 ///
 /// # Errors
 /// [`NoRewrite`] with the operator that has none.
 pub fn twin(
     bytes: &[u8],
     seen: &BTreeMap<String, Seen>,
-) -> Result<(Vec<u8>, Vec<TwinOutput>), NoRewrite> {
+    given: &BTreeSet<String>,
+) -> Result<TwinFile, NoRewrite> {
     let mut model = decode(bytes)?;
     let mut graph = model.graph.take().unwrap_or_default();
     let nodes = std::mem::take(&mut graph.node);
@@ -43,21 +65,34 @@ pub fn twin(
         emit: Emit::default(),
         doubles: BTreeMap::new(),
         unrounded: BTreeMap::new(),
+        given: given.clone(),
+        rounded: BTreeMap::new(),
     };
+    for output in &graph.output {
+        twin.given.remove(output.name());
+    }
     for proto in &nodes {
         for output in &proto.output {
             twin.producers.insert(output, proto);
         }
         twin.node(&Node::new(proto))?;
+        proto.output.iter().for_each(|name| twin.go_on(name));
     }
     let mut outputs = Vec::new();
     for output in &graph.output {
         outputs.push(twin.output(output.name())?);
     }
+    let mut given = Vec::new();
+    for (name, value) in std::mem::take(&mut twin.rounded) {
+        let element = twin.element(&name);
+        graph.input.push(input(&given_name(&name), element));
+        given.push(twin.given(&name, &value)?);
+    }
     let Emit {
         nodes, constants, ..
     } = twin.emit;
-    let names = outputs.iter().flat_map(|output| {
+    let own = given.iter().map(|given| &given.own);
+    let names = outputs.iter().chain(own).flat_map(|output| {
         [
             Some(&output.value),
             output.real.as_ref(),
@@ -76,7 +111,35 @@ pub fn twin(
     graph.initializer.extend(constants);
     graph.value_info.clear();
     model.graph = Some(graph);
-    Ok((model.encode_to_vec(), outputs))
+    Ok(TwinFile {
+        bytes: model.encode_to_vec(),
+        outputs,
+        given,
+    })
+}
+
+fn given_name(name: &str) -> String {
+    format!("given/{name}")
+}
+
+/// A graph input of bytes, whose shape the values say.
+fn input(name: &str, element: Element) -> ValueInfoProto {
+    let data_type = match element {
+        Element::Uint8 => DataType::Uint8,
+        _ => DataType::Int8,
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: Some(data_type as i32),
+        shape: None,
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }
 
 /// Types and shapes of constants beside those of all else.
@@ -111,6 +174,10 @@ struct Twin<'a> {
     doubles: BTreeMap<String, String>,
     /// What stands in front of the rounding of each quantised tensor.
     unrounded: BTreeMap<String, Unrounded>,
+    /// The quantised tensors that go on as they are given.
+    given: BTreeSet<String>,
+    /// What the twin itself rounds them to.
+    rounded: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
@@ -208,19 +275,25 @@ impl<'a> Twin<'a> {
                 let x = self.operand(node, 0, 0)?;
                 self.emit.op("Sigmoid", &[&x])
             }
-            "LeakyRelu" | "QLinearLeakyRelu" => {
+            "LeakyRelu" | "QLinearLeakyRelu" | "PRelu" => {
                 let x = match proto.op_type() {
-                    "LeakyRelu" => self.double_of(node, 0)?,
-                    _ => self.operand(node, 0, 0)?,
+                    "QLinearLeakyRelu" => self.operand(node, 0, 0)?,
+                    _ => self.double_of(node, 0)?,
+                };
+                let alpha = match proto.op_type() {
+                    "PRelu" => self.double_of(node, 1)?,
+                    _ => self.emit.double(f64::from(node.float("alpha", 0.01))),
                 };
                 let emit = &mut self.emit;
-                let alpha = emit.double(f64::from(node.float("alpha", 0.01)));
                 let zero = emit.double(0.0);
                 let [low, high] = ["Min", "Max"].map(|operator| emit.op(operator, &[&x, &zero]));
                 let low = emit.op("Mul", &[&low, &alpha]);
                 emit.op("Add", &[&low, &high])
             }
-            "Clip" => self.clip(node)?,
+            "Clip" => {
+                let x = self.double_of(node, 0)?;
+                self.clip(node, &x)?
+            }
             "HardSigmoid" | "HardSwish" => {
                 let x = self.double_of(node, 0)?;
                 let swish = proto.op_type() == "HardSwish";
@@ -248,6 +321,18 @@ impl<'a> Twin<'a> {
                 let y = emit.op("Exp", &[&low]);
                 let y = emit.op("Sub", &[&y, &one]);
                 let y = emit.op("Mul", &[&y, &alpha]);
+                emit.op("Add", &[&y, &high])
+            }
+            "Softplus" => {
+                let x = self.double_of(node, 0)?;
+                let emit = &mut self.emit;
+                let [zero, one] = [0.0, 1.0].map(|value| emit.double(value));
+                let high = emit.op("Max", &[&x, &zero]);
+                let y = emit.op("Abs", &[&x]);
+                let y = emit.op("Neg", &[&y]);
+                let y = emit.op("Exp", &[&y]);
+                let y = emit.op("Add", &[&y, &one]);
+                let y = emit.op("Log", &[&y]);
                 emit.op("Add", &[&y, &high])
             }
             "Erf" => {
@@ -335,6 +420,16 @@ impl<'a> Twin<'a> {
         self.unrounded.insert(output.clone(), unrounded);
         self.doubles.insert(output.clone(), value);
         Ok(())
+    }
+
+    /// Lets the tensor go on as it is given, if it is.
+    fn go_on(&mut self, name: &str) {
+        let own = self.doubles.get(name).cloned();
+        if let Some(own) = own.filter(|_| self.given.contains(name)) {
+            let given = self.emit.cast(&given_name(name));
+            self.doubles.insert(name.to_owned(), given);
+            self.rounded.insert(name.to_owned(), own);
+        }
     }
 
     fn dequantise(
@@ -493,8 +588,8 @@ impl<'a> Twin<'a> {
         }
     }
 
-    fn clip(&mut self, node: &Node) -> Result<String, NoRewrite> {
-        let x = self.double_of(node, 0)?;
+    /// A `Clip` of the double `x`.
+    fn clip(&mut self, node: &Node, x: &str) -> Result<String, NoRewrite> {
         let mut bounds = [None, None];
         for (index, name) in ["min", "max"].into_iter().enumerate() {
             bounds[index] = match node.input(1 + index) {
@@ -508,7 +603,7 @@ impl<'a> Twin<'a> {
         }
         Ok(self
             .emit
-            .clip(&x, bounds[0].as_deref(), bounds[1].as_deref()))
+            .clip(x, bounds[0].as_deref(), bounds[1].as_deref()))
     }
 
     /// Erf, which onnxruntime has for 32 bits only: its error of 2^-24 is far below what counts as a tie.
@@ -557,6 +652,18 @@ impl<'a> Twin<'a> {
         })
     }
 
+    fn given(&mut self, name: &str, value: &str) -> Result<Given, NoRewrite> {
+        let real = self.real(name)?.map(|(real, _)| real);
+        let own = TwinOutput {
+            name: name.to_owned(),
+            value: self.emit.op("Identity", &[value]),
+            real: real.map(|real| self.emit.op("Identity", &[&real])),
+            step: None,
+        };
+        let input = given_name(name);
+        Ok(Given { input, own })
+    }
+
     /// The tensor with its last rounding left out, and the size of one step, where only one value makes each of its.
     fn real(&mut self, name: &str) -> Result<Option<(String, Option<String>)>, NoRewrite> {
         if let Some(Unrounded { value, range }) = self.unrounded.get(name).cloned() {
@@ -575,6 +682,7 @@ impl<'a> Twin<'a> {
             "Unsqueeze",
             "Identity",
             "Dropout",
+            "Clip",
         ];
         if !operators.contains(&proto.op_type()) {
             return Ok(None);
@@ -583,6 +691,9 @@ impl<'a> Twin<'a> {
         let Some((real, step)) = self.real(input)? else {
             return Ok(None);
         };
+        if proto.op_type() == "Clip" {
+            return Ok(Some((self.clip(&node, &real)?, step)));
+        }
         if proto.op_type() != "DequantizeLinear" {
             let mut copy = proto.clone();
             copy.name = None;

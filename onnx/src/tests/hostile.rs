@@ -449,17 +449,17 @@ fn operations_that_wait_for_a_scale_have_a_limit() {
         let mut graph = real(&[1, 1, 4, 4]);
         for i in 0..n {
             let x = i.checked_sub(1).map_or("r".to_owned(), |i| format!("m{i}"));
-            let call = call.replace(" x", &format!(" {x}"));
+            let call = call.replace('@', &x);
             graph = graph.node(&format!("m{i} = {call}"), vec![attribute.clone()]);
         }
         let last = n - 1;
         graph.node(&format!("y = QuantizeLinear m{last} s z"), Vec::new())
     };
     // One behind the other, and each of the one before twice.
-    let pools = |n| chain(n, "MaxPool x", ints("kernel_shape", &[1, 1]));
+    let pools = |n| chain(n, "MaxPool @", ints("kernel_shape", &[1, 1]));
     check(&pools(20_000).model, &["onnx::unsupported"]);
     check(
-        &chain(24, "Concat x x", int("axis", 1)).model,
+        &chain(24, "Concat @ @", int("axis", 1)).model,
         &["onnx::unsupported"],
     );
     crate::import_bytes(&pools(200).model.encode_to_vec(), &Options::default()).unwrap();

@@ -313,7 +313,7 @@ impl Walk<'_> {
                 }
             });
         }
-        let draft = self.of_eight_bits(&draft, label)?;
+        let draft = self.of_eight_bits(draft, label)?;
         let weights = draft.int8_weights()?;
         #[expect(
             clippy::cast_possible_truncation,
@@ -350,14 +350,20 @@ impl Walk<'_> {
     /// where weights less their zero points have nine.
     pub(super) fn of_eight_bits(
         &mut self,
-        draft: &ConvDraft,
+        draft: ConvDraft,
         label: &str,
     ) -> Result<ConvDraft, Reason> {
         let (least, most) = (i16::from(i8::MIN), i16::from(i8::MAX));
-        let parts = |w: i16| if w < 0 { w / least } else { w / most } + 1;
+        let parts = |w: i16| {
+            1 + if w < 0 {
+                (w + 1) / least
+            } else {
+                (w - 1) / most
+            }
+        };
         let is_narrow = |w: &i16| (least..=most).contains(w);
         if draft.weights.iter().all(is_narrow) {
-            return Ok(draft.clone());
+            return Ok(draft);
         }
         let n_parts = draft
             .weights
@@ -401,7 +407,7 @@ impl Walk<'_> {
             input,
             group_channels: n_parts * n,
             weights,
-            ..draft.clone()
+            ..draft
         })
     }
 
@@ -520,7 +526,8 @@ const BIAS_ERROR_LIMIT: f64 = 1.0 / 16.0;
 
 impl ConvDraft {
     /// Multiplies the weights of a channel where its bias would be off as a whole number of its steps: the steps become
-    /// finer, and the sum stays the same. Gives how far the bias is off then, in steps of the output.
+    /// finer, and the sum stays the same. Gives how far the bias is off then, in steps of the output, 0
+    /// if that is not worth a word.
     fn refine(&mut self, channel: usize, y_scale: f32) -> f64 {
         let per_channel = self.group_channels * self.window.n_taps();
         let weights = &mut self.weights[channel * per_channel..][..per_channel];
@@ -535,7 +542,7 @@ impl ConvDraft {
                 / (f64::from(factor) * f64::from(y_scale))
         };
         if off(1) <= BIAS_ERROR {
-            return off(1);
+            return 0.0;
         }
         if largest == 0 {
             return f64::INFINITY;
@@ -553,7 +560,7 @@ impl ConvDraft {
         weights.iter_mut().for_each(|weight| *weight *= factor);
         self.bias_steps[channel] *= f64::from(factor);
         self.scales[channel] /= f64::from(factor);
-        error
+        if error <= BIAS_ERROR { 0.0 } else { error }
     }
 
     /// The bias of `channel` in whole steps of the accumulator, if no sum that reaches as far as `sums` leaves int32.

@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         if matches!(value, Value::Broken) {
             return Ok(());
         }
-        let value = self.to_host(name, &value)?;
+        let value = self.on_host(name, &value)?;
         if self.batch > 1 && value.shape.first() != Some(&1) {
             return Err(Reason::dimensions(format!(
                 "its shape {:?} does not begin with the batch",

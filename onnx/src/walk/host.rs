@@ -11,7 +11,7 @@ use ir::op::{Conv, Kind, Table, table_values};
 
 impl Walk<'_> {
     /// The value as the host has it, read back from the device where it is there.
-    pub(crate) fn to_host(&mut self, label: &str, value: &Value) -> Result<HostValue, Reason> {
+    pub(crate) fn on_host(&mut self, label: &str, value: &Value) -> Result<HostValue, Reason> {
         match value {
             Value::Host(value) => Ok(value.clone()),
             Value::Integer(view) => self.read_codes(label, view),
@@ -218,12 +218,12 @@ impl Walk<'_> {
         pending: &Pending,
         draft: &ConvDraft,
     ) -> Result<(TensorId, HostOperator), Reason> {
-        let draft = self.of_eight_bits(draft, &pending.label)?;
+        let draft = self.of_eight_bits(draft.clone(), &pending.label)?;
         let steps = draft.bias_steps.iter().zip(&draft.scales);
         let bias = steps
             .zip(&draft.bias)
             .map(|((steps, scale), real)| steps * scale + real);
-        let operator = HostOperator::Conv(FloatConv {
+        let operator = HostOperator::Conv(Box::new(FloatConv {
             output: pending.image,
             input: draft.input,
             bias: bias.collect(),
@@ -241,7 +241,7 @@ impl Walk<'_> {
                 clamp: Clamp::FULL,
             },
             scales: draft.scales,
-        });
+        }));
         Ok((draft.input, operator))
     }
 
@@ -279,7 +279,7 @@ impl Walk<'_> {
             Value::Constant(_) | Value::QuantConstant(_) | Value::FloatInput(_) => {
                 Err(unexpected(i, "a result of the network", &value))
             }
-            _ => self.to_host(&node.label, &value),
+            _ => self.on_host(&node.label, &value),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Building a network layer by layer, each calibrated before the next.
 
 use super::file::File;
+use ir::fit::Fit;
 use ir::network::{
     Arrangement, Einsum, GraphOutput, HostId, HostOperator, HostStep, HostType, HostView, Network,
     Tensor, TensorId,
@@ -165,7 +166,7 @@ impl Builder {
         let shape = op
             .output_shape(self.network.tensor(x).shape())
             .expect("zoo shapes fit");
-        let sums = self.sums(x, &op, shape);
+        let mut sums = self.sums(x, &op, shape);
         let statistics: Vec<(f32, f32)> = (0..op.out_channels)
             .map(|out| mean_and_deviation(&sums, out, shape))
             .collect();
@@ -181,14 +182,23 @@ impl Builder {
             let width = own_spread.max(spread / 8.0);
             let (gain, centre) = (0.75 + self.unit() / 2.0, self.unit() - 0.5);
             weight_scales.push(gain / (width * x_scale));
-            op.bias[out] = (centre * width - mean).round_ties_even() as i32;
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a zoo bias is far within int32"
+            )]
+            let steps = (centre * width - mean).round_ties_even() as i32;
+            op.bias[out] = steps;
         }
         let steps: Vec<f32> = weight_scales.iter().map(|&scale| x_scale * scale).collect();
         let n_pixels = shape[1] * shape[2];
+        for (i, sum) in sums
+            .iter_mut()
+            .flat_map(|image| image.iter_mut().enumerate())
+        {
+            *sum += op.bias[i / n_pixels];
+        }
         let real = |sums: &Vec<i32>| -> Vec<f32> {
-            let value = |(i, &sum): (usize, &i32)| {
-                (sum + op.bias[i / n_pixels]) as f32 * steps[i / n_pixels]
-            };
+            let value = |(i, &sum): (usize, &i32)| sum as f32 * steps[i / n_pixels];
             sums.iter().enumerate().map(value).collect()
         };
         let real: Vec<Vec<f32>> = sums.iter().map(real).collect();
@@ -196,6 +206,7 @@ impl Builder {
         let room = if is_gemm { 1.6 } else { 1.0 };
         let y = self.output(shape, &real, relu, room);
         op.scales = steps.iter().map(|step| step / y.scale).collect();
+        let values = sums.iter().map(|sums| op.requantised(sums, &y)).collect();
         let einsum = self.einsum(if is_gemm { "fc" } else { "conv" }, Kind::Conv(op), vec![x]);
         self.file.conv(
             &einsum,
@@ -204,7 +215,7 @@ impl Builder {
             &weight_scales,
             if is_gemm { None } else { Some(relu) },
         );
-        self.push(einsum, y)
+        self.push_values(einsum, y, values)
     }
 
     /// The sums of `op` without bias, for each image.
@@ -379,7 +390,7 @@ impl Builder {
 
     fn einsum(&self, name: &str, kind: Kind, inputs: Vec<TensorId>) -> Einsum {
         let n_einsums = self.network.einsums.len();
-        let output = TensorId(self.network.tensors.len() as u32);
+        let output = TensorId(self.network.tensors.len().fit::<u32>());
         Einsum {
             name: format!("{name}{n_einsums}"),
             kind,
@@ -402,6 +413,11 @@ impl Builder {
             )
         };
         let values = (0..n_images).map(run).collect();
+        self.push_values(einsum, output, values)
+    }
+
+    /// Appends `einsum` and `output` with its values of every image.
+    fn push_values(&mut self, einsum: Einsum, output: Tensor, values: Vec<Vec<i8>>) -> TensorId {
         let id = einsum.output;
         self.values.push(values);
         self.network.tensors.push(output);
@@ -417,17 +433,17 @@ pub(super) fn images(
     seed: u64,
 ) -> Vec<Vec<i8>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x696d_6167_6573);
-    let mut draw = |n: u32| (rng.next_u32() % n) as i32;
+    let mut draw = |n: u32| (rng.next_u32() % n).fit::<i32>();
     let image = |_| {
         let (contrast, brightness) = (draw(96) + 16, draw(96) - 48);
         let mut values = Vec::with_capacity(channels * height * width);
         for _ in 0..channels {
             let (down, across, phase) = (draw(24), draw(24), draw(64));
-            for y in 0..height as i32 {
-                for x in 0..width as i32 {
+            for y in 0..height.fit::<i32>() {
+                for x in 0..width.fit::<i32>() {
                     let wave = ((y * down + x * across + phase).rem_euclid(64) - 32).abs() - 16;
                     let value = brightness + wave * contrast / 16 + draw(16) - 8;
-                    values.push(value.clamp(-128, 127) as i8);
+                    values.push(value.clamp(-128, 127).fit::<i8>());
                 }
             }
         }
@@ -446,11 +462,19 @@ fn strides([channels, height, width]: [usize; 3]) -> [usize; 3] {
     ]
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "statistics are kept in f32"
+)]
 fn mean(values: &[f32]) -> f32 {
     let sum: f64 = values.iter().map(|&value| f64::from(value)).sum();
     (sum / values.len().max(1) as f64) as f32
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "statistics are kept in f32"
+)]
 fn deviation(values: &[f32], mean: f32) -> f32 {
     let sum: f64 = values
         .iter()

@@ -7,6 +7,7 @@ use crate::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
+use ir::fit::Fit;
 use ir::network::{Einsum, Tensor};
 use ir::op::{Conv, Kind, Window};
 use prost::Message;
@@ -53,7 +54,11 @@ impl File {
             Some(_) => vec![op.out_channels, op.group_channels, rows, columns],
             None => vec![op.out_channels, n_inputs],
         };
-        let bytes = op.weights.iter().map(|&weight| weight as u8).collect();
+        let bytes = op
+            .weights
+            .iter()
+            .map(|&weight| weight.cast_unsigned())
+            .collect();
         self.constant(
             &format!("{name}.w"),
             DataType::Int8,
@@ -256,7 +261,7 @@ impl File {
                 &zero_point,
                 DataType::Int8,
                 &[],
-                vec![tensor.zero_point as u8],
+                vec![tensor.zero_point.cast_unsigned()],
             );
         }
         (scale, zero_point)
@@ -291,7 +296,7 @@ impl File {
         self.graph.initializer.push(TensorProto {
             name: Some(name.to_string()),
             data_type: Some(data_type as i32),
-            dims: dims.iter().map(|&dim| dim as i64).collect(),
+            dims: dims.iter().map(|&dim| dim.fit::<i64>()).collect(),
             raw_data: Some(bytes.into()),
             ..TensorProto::default()
         });
@@ -300,7 +305,7 @@ impl File {
 
 fn conv_attributes(op: &Conv) -> Vec<AttributeProto> {
     let mut attributes = window_attributes(&op.window);
-    attributes.push(int("group", op.groups as i64));
+    attributes.push(int("group", op.groups.fit::<i64>()));
     attributes
 }
 
@@ -324,7 +329,7 @@ fn int(name: &str, value: i64) -> AttributeProto {
 
 fn ints(name: &str, values: &[usize]) -> AttributeProto {
     let kind = AttributeType::Ints as i32;
-    let ints = values.iter().map(|&value| value as i64).collect();
+    let ints = values.iter().map(|&value| value.fit::<i64>()).collect();
     AttributeProto {
         name: Some(name.into()),
         r#type: Some(kind),
@@ -337,7 +342,7 @@ fn ints(name: &str, values: &[usize]) -> AttributeProto {
 fn value_info(name: &str, shape: &[Option<usize>]) -> ValueInfoProto {
     let dimension = |size: &Option<usize>| {
         let value = match size {
-            Some(size) => dimension::Value::DimValue(*size as i64),
+            Some(size) => dimension::Value::DimValue((*size).fit::<i64>()),
             None => dimension::Value::DimParam("N".into()),
         };
         Dimension {

@@ -220,7 +220,7 @@ fn read(bytes: Vec<u8>) -> Result<&'static str, DatasetError> {
     };
     let (x, y) = (first?, npz.array("y")?);
     assert_eq!(x.to_f32().len(), x.len());
-    let n_images = x.n_images(&[1, 1, 2, 3])?;
+    let n_images = x.n_images(&[1, 1, 2, 3], 1)?;
     for host_type in [
         HostType::Float32,
         HostType::Int8,

@@ -622,7 +622,7 @@ fn use_oracle(bytes: &[u8], model: &ModelProto, random: &mut Random) {
         let element = *random.of(&["float", "int8", "uint8", "int64"]);
         seen.insert(name.clone(), Seen::new(element, shape));
     }
-    let _ = oracle::twin(bytes, &seen);
+    let _ = oracle::twin(bytes, &seen, &seen.keys().cloned().collect());
 }
 
 #[test]

@@ -73,6 +73,8 @@ keep(
     node("HardSwish", [x]),
     node("Elu", [x], alpha=0.7),
     node("LeakyRelu", [x], alpha=0.1),
+    node("PRelu", [x, constant("slopes", np.float32([0.1, -0.3, 1.7, 0.0]).reshape(4, 1, 1))]),
+    node("Softplus", [x]),
     node("Sigmoid", [x]),
     node("Tanh", [x]),
     node("Erf", [x]),

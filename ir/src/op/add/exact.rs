@@ -1,6 +1,7 @@
 //! The sums of all operand pairs as real numbers.
 
 use super::AddError;
+use crate::fit::Fit;
 use crate::network::Tensor;
 use crate::numerics::Clamp;
 use crate::op::table_values;
@@ -93,7 +94,7 @@ fn parts(scale: f32) -> Result<(i128, i32), AddError> {
     }
     let bits = scale.to_bits();
     let mantissa = i128::from(bits & 0x7f_ffff | 0x80_0000);
-    Ok((mantissa, (bits >> 23) as i32))
+    Ok((mantissa, (bits >> 23).fit::<i32>()))
 }
 
 /// `numerator / denominator` rounded half to even, for a positive denominator.

@@ -1,5 +1,6 @@
 //! One einsum of a fused schedule, given where its operands are exchanged.
 
+use ir::fit::Fit;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -174,7 +175,7 @@ impl Below {
             nodes.map(|index| bounds.least_energy_of(index)).collect()
         };
         let sorted = |of: fn(&Choice) -> f64| {
-            let mut order: Vec<u32> = (0..plan.choices.len() as u32).collect();
+            let mut order: Vec<u32> = (0..plan.choices.len().fit::<u32>()).collect();
             let of = |at: &u32| of(&plan.choices[*at as usize]);
             order.sort_by(|a, b| of(a).total_cmp(&of(b)));
             order
