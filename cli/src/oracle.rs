@@ -7,7 +7,6 @@ use host_runtime::Error;
 use host_runtime::onnxruntime::{self, OnnxRuntime, Optimiser, Session, Tensor};
 use host_runtime::oracle::{Apart, Compared, Exact, Inside, Within};
 use ir::network::{HostValues, Network};
-use ir::op::Kind;
 use onnx::oracle::{Element, Given, Seen, TwinOutput};
 use serde::Serialize;
 
@@ -354,10 +353,7 @@ impl Run<'_> {
     fn bias_error(&self, is_meant: impl Fn(&ir::network::Tensor) -> bool) -> f64 {
         let einsums = self.network.einsums.iter();
         let meant = einsums.filter(|einsum| is_meant(self.network.tensor(einsum.output)));
-        let errors = meant.map(|einsum| match &einsum.kind {
-            Kind::Conv(op) => f64::from(op.bias_error),
-            _ => 0.0,
-        });
+        let errors = meant.map(|einsum| f64::from(einsum.kind.bias_error()));
         errors.fold(0.0, f64::max)
     }
 }
@@ -534,6 +530,8 @@ fn shown(apart: &Apart) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ir::op::Kind;
+
     use super::*;
     use crate::input::{Count, DIGITS, digits_images};
 

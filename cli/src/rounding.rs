@@ -73,10 +73,7 @@ impl Rounding {
 
 fn biases(network: &Network) -> Vec<Bias> {
     let biases = network.einsums.iter().filter_map(|einsum| {
-        let steps = match &einsum.kind {
-            Kind::Conv(op) => op.bias_error,
-            _ => 0.0,
-        };
+        let steps = einsum.kind.bias_error();
         (steps > 0.0).then(|| Bias {
             layer: einsum.name.clone(),
             steps,

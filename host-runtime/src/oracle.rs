@@ -71,11 +71,10 @@ impl Inside {
     pub fn add(&mut self, image: usize, name: &str, ours: &Tensor, exact: &Exact) -> Within {
         let real = exact.real.as_ref().unwrap_or(&exact.values);
         let mut within = Within::Right;
-        for (index, reference) in ours.values.to_f64().into_iter().enumerate() {
+        let exact_values = exact.values.iter().zip(real);
+        let all = ours.values.to_f64().into_iter().zip(exact_values);
+        for (index, (reference, (&value, &real))) in all.enumerate() {
             self.values += 1;
-            let (Some(&value), Some(&real)) = (exact.values.get(index), real.get(index)) else {
-                continue;
-            };
             if reference == value {
                 continue;
             }

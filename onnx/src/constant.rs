@@ -210,12 +210,16 @@ pub(crate) fn broadcast(dims: &[usize], shape: &[usize]) -> Option<Order> {
     Some(Order::new(digits))
 }
 
+fn product(sizes: &[usize], limit: usize) -> Option<usize> {
+    let product = sizes
+        .iter()
+        .try_fold(1_usize, |product, &size| product.checked_mul(size));
+    product.filter(|&n| n <= limit)
+}
+
 /// The number of values of a shape, at most 2^31.
 pub(crate) fn count(dims: &[usize]) -> Result<usize, Reason> {
-    let product = dims
-        .iter()
-        .try_fold(1_usize, |product, &dim| product.checked_mul(dim));
-    product.filter(|&n| n <= 1 << 31).ok_or_else(|| {
+    product(dims, 1 << 31).ok_or_else(|| {
         Reason::dimensions(format!(
             "shape {dims:?} has more than the limit of 2^31 values"
         ))
@@ -227,10 +231,7 @@ const MADE_LIMIT: usize = 1 << 24;
 
 /// The number of values of a constant of these sizes, if import may make it.
 pub(crate) fn made(sizes: &[usize]) -> Result<usize, Reason> {
-    let product = sizes
-        .iter()
-        .try_fold(1_usize, |product, &size| product.checked_mul(size));
-    product.filter(|&n| n <= MADE_LIMIT).ok_or_else(|| {
+    product(sizes, MADE_LIMIT).ok_or_else(|| {
         Reason::dimensions(format!(
             "it needs a constant of {sizes:?} values that the file does not have, the limit is {MADE_LIMIT}"
         ))

@@ -200,6 +200,15 @@ impl Kind {
         }
     }
 
+    /// How far a bias is from what the file states, at most, in steps of the output, as [`Conv::bias_error`].
+    pub fn bias_error(&self) -> f32 {
+        match self {
+            Kind::Conv(op) => op.bias_error,
+            Kind::ConvAdd(op) => op.conv.bias_error,
+            _ => 0.0,
+        }
+    }
+
     /// The multiply-accumulates for an output of the shape `[channels, height, width]`, padding included.
     pub fn macs(&self, output: [usize; 3]) -> u64 {
         match self {
