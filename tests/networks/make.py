@@ -512,6 +512,21 @@ def qgemm_float(net):
     return net
 
 
+@network("qgemm_alpha", 0.5)
+@network("qgemm_alpha_negative", -1.7)
+def qgemm_alpha(net, alpha):
+    w = net.const(net.rng.integers(-127, 128, [10, 32]), np.int8), *net.scale_of(0.00973, 0)
+    c = net.const(net.rng.integers(-20000, 20001, 10), np.int32)
+    y = net.scale_of(0.0831, 3)
+    net.output(net.ms("QGemm", net.input([1, 32], I8), *net.scale_of(0.0517, -20), *w, c, *y, transB=1, alpha=alpha), I8)
+    return net
+
+
+@network("matmul_weights_of_four_dimensions")
+def matmul_rank(net):
+    return end(net, net.node("MatMul", net.x([1, 6, 8]), net.weights([1, 1, 8, 5])), 0.0831)
+
+
 @network("bias_with_other_scale", 0.0007, 0)
 @network("bias_with_zero_point", 0.0005, 5)
 def bias_scale(net, scale, zero_point):
@@ -955,6 +970,21 @@ def two_quantisers_of_result(net):
 @network("requantised_twice")
 def requantised_twice(net):
     return codes(net, net.qdq(net.x([1, 1, 16, 16], 0.0517, 0), 0.0719, 0), 0.1127)
+
+
+@network("requantised_to_uint8", np.int8, np.uint8, 1.0, True)
+@network("requantised_to_int8", np.uint8, np.int8, 1.0, True)
+@network("requantised_to_uint8_read_without_zero_point", np.int8, np.uint8, 1.0, False)
+@network("requantised_to_uint8_with_a_near_scale", np.int8, np.uint8, 1.0002, True)
+def requantised_type(net, first, second, factor, explicit):
+    """The same codes in the other type: the zero points differ by 128, as the types do."""
+    zero = {np.int8: -128, np.uint8: 0}
+    y = net.node("Relu", net.x([1, 3, 6, 6]))
+    y = net.qdq(y, 0.0517, zero[first], first)
+    y = net.node("QuantizeLinear", y, net.const(0.0517 * factor, np.float32), net.const(zero[second], second))
+    quant = [net.const(0.0517 * factor, np.float32)] + [net.const(zero[second], second)] * explicit
+    net.output(net.node("DequantizeLinear", y, *quant))
+    return net
 
 
 @network("read_with_another_scale")

@@ -23,21 +23,21 @@ pub(crate) fn gemm(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     } else {
         None
     };
-    product(walk, node, &a, &b, c)
+    product(walk, node, &a, &b, c, BiasOf::Result)
 }
 
 /// `MatMul` with constant weights between `DequantizeLinear` and `QuantizeLinear`.
 pub(crate) fn matmul(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let a = walk.real(node, 0)?;
     let b = quant_constant(walk, node, 1)?;
-    product(walk, node, &a, &b, None)
+    product(walk, node, &a, &b, None, BiasOf::Result)
 }
 
 /// `QLinearMatMul` with constant weights.
 pub(crate) fn qlinear_matmul(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let a = walk.integer(node, 0)?;
     let b = walk.integer_constant(node, 3, 1)?;
-    let result = product(walk, node, &a, &b, None)?;
+    let result = product(walk, node, &a, &b, None, BiasOf::Result)?;
     emit(walk, node, &result, 6)
 }
 
@@ -51,11 +51,21 @@ pub(crate) fn qgemm(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     } else {
         None
     };
-    let result = product(walk, node, &a, &b, c)?;
+    // Its bias is in steps of the scaled product: `alpha` scales both.
+    let result = product(walk, node, &a, &b, c, BiasOf::Sum)?;
     if node.input(7).is_none() {
         return Ok(result);
     }
     emit(walk, node, &result, 7)
+}
+
+/// What a bias is added to.
+#[derive(Clone, Copy, PartialEq)]
+enum BiasOf {
+    /// The sum of products, before `alpha`.
+    Sum,
+    /// The result, behind `alpha`, times `beta`.
+    Result,
 }
 
 fn product(
@@ -64,6 +74,7 @@ fn product(
     a: &View,
     b: &QuantConstant,
     c: Option<Value>,
+    bias_of: BiasOf,
 ) -> Result<Value, Reason> {
     let a = &if node.int("transA", 0) == 0 {
         a.clone()
@@ -112,8 +123,12 @@ fn product(
     let scale = |&scale: &f32| f64::from(x_scale) * f64::from(scale);
     let scales: Vec<f64> = scales.iter().map(scale).collect();
     let is_scaled = alpha != 1.0 || (c.is_some() && node.float("beta", 1.0) != 1.0);
-    let plain = if is_scaled { None } else { c.clone() };
-    let bias = bias(squeeze_bias(plain, n)?, &scales)?;
+    let (of_sum, of_result) = if is_scaled && bias_of == BiasOf::Result {
+        (None, c)
+    } else {
+        (c, None)
+    };
+    let bias = bias(squeeze_bias(of_sum, n)?, &scales)?;
     let draft = ConvDraft {
         input: a.tensor,
         out_channels: n,
@@ -131,11 +146,13 @@ fn product(
     } else {
         [n, image[1], image[2]]
     };
+    // Weights of more dimensions give theirs to the result.
+    let batch = vec![1; b.integers.dims.len().saturating_sub(a.shape.len())];
     let result = Pending {
         label: node.label.clone(),
         op: PendingOp::Conv(draft.clone()),
         image: output,
-        shape: [rows, &[n]].concat(),
+        shape: [&batch[..], rows, &[n]].concat(),
         order: Order::new(vec![Digit { size: m, step: 1 }, Digit { size: n, step: m }]),
         range: UNLIMITED,
     };
@@ -144,10 +161,7 @@ fn product(
     }
     // With `alpha` and `beta` the sum is one of real numbers.
     let beta = f64::from(node.float("beta", 1.0));
-    let added = match squeeze_bias(c, n)? {
-        Some(value) => crate::ops::conv::bias(Some(value), &draft.scales)?,
-        None => crate::ops::conv::bias(None, &draft.scales)?,
-    };
+    let added = crate::ops::conv::bias(squeeze_bias(of_result, n)?, &draft.scales)?;
     let term = |channel: usize| Affine {
         factor: alpha,
         added: beta * (added.steps[channel] * draft.scales[channel] + added.real[channel]),

@@ -24,7 +24,12 @@ impl Walk<'_> {
         quant: Quant,
     ) -> Result<View, Reason> {
         pending.check()?;
-        let id = self.emit_tensor(pending, name, quant)?;
+        // Only what is the file's tensor as it stands there has its name.
+        let id = if pending.order.is_identity() {
+            self.emit_tensor(pending, name, quant)?
+        } else {
+            self.emit_tensor(pending, &format!("{name}.reordered"), quant)?
+        };
         Ok(View {
             tensor: id,
             shape: pending.shape.clone(),
@@ -129,7 +134,8 @@ impl Walk<'_> {
             }
             PendingOp::Copy(x) => {
                 let table = rescale(&self.tensor(*x), &y, pending.range);
-                let is_identity = table.values.iter().copied().eq(table_values());
+                let is_identity = table.values.iter().copied().eq(table_values())
+                    && self.is_unsigned(*x) == quant.unsigned;
                 if is_identity && !self.inputs.contains(x) {
                     return Ok(*x);
                 }
