@@ -543,6 +543,16 @@ def bias_between_steps(net):
     return end(net, net.node("Conv", net.dq(net.input([1, 3, 6, 6], I8, net.rng.integers(-8, 8, [1, 3, 6, 6])), 0.47), w, bias), 0.0419)
 
 
+@network("bias_between_steps_of_full_weights", 0.0419)
+@network("bias_between_huge_steps", 4.19e-7)
+def bias_between_full_steps(net, y_scale):
+    """One weight uses its whole byte, so that finer steps need more than eight bits."""
+    w = net.node("DequantizeLinear", net.const([[[[127]]], [[[-126]]]], np.int8), net.const(0.31, np.float32))
+    bias = net.const([0.0713, -0.0531], np.float32)
+    x = net.dq(net.input([1, 1, 2, 4], I8, [[0, 1, -1, 0, 2, -1, 1, 0]]), 0.47)
+    return end(net, net.node("Conv", x, w, bias), y_scale)
+
+
 @network("bias_with_finer_scale")
 def bias_with_finer_scale(net):
     w = net.weights([4, 3, 1, 1], 0.31, 0, limit=1)
