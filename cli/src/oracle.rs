@@ -1,13 +1,13 @@
 //! The reference against onnxruntime, which runs the file itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use host_runtime::Error;
 use host_runtime::onnxruntime::{self, OnnxRuntime, Optimiser, Session, Tensor};
 use host_runtime::oracle::{Apart, Compared, Exact, Inside, Within};
-use ir::network::{HostValues, Network};
-use onnx::oracle::{Element, Given, Seen, TwinOutput};
+use ir::network::{HostType, HostValues, HostView, Network, TensorId};
+use onnx::oracle::{Element, Given, InputQuantiser, Seen, TwinOutput};
 use serde::Serialize;
 
 use crate::console::{Console, Table, count, thousands};
@@ -235,6 +235,8 @@ enum Twin {
 struct TwinHere {
     outputs: Vec<TwinOutput>,
     given: Vec<Given>,
+    /// The tensors of the network, by their names in the file.
+    inner: BTreeMap<String, TensorId>,
     seen: BTreeMap<String, Seen>,
 }
 
@@ -258,10 +260,12 @@ impl Twin {
         let Twin::Here(session, here) = self else {
             return nothing;
         };
-        let given = here.given.iter().map(|given| run.tensor(given, &here.seen));
-        let given: Vec<Tensor> = given.collect();
-        run.inputs.extend(given);
-        let tensors = match session.run(&run.inputs) {
+        let given = here.given.iter().map(|given| run.tensor(given, here));
+        let tensors = given.collect::<Result<Vec<_>, _>>().and_then(|given| {
+            run.inputs.extend(given);
+            session.run(&run.inputs)
+        });
+        let tensors = match tensors {
             Ok(tensors) => tensors,
             Err(error) => {
                 *self = Twin::None(error.to_string());
@@ -274,15 +278,13 @@ impl Twin {
             let ours = run.inputs.iter().find(|tensor| tensor.name == given.input);
             let ours = ours.expect("it was given");
             let name = &given.own.name;
-            let slack = run.bias_error(|tensor| tensor.name == *name);
+            let meant = here.inner[name];
+            let slack = run.bias_error(|id| id == meant);
             let exact = exact(&given.own, &tensors, slack);
             let of_tensor = inside.add(run.image, name, ours, &exact);
             within = within.max(of_tensor);
         }
-        let slack = run.bias_error(|tensor| {
-            let mut outputs = run.network.outputs.iter();
-            outputs.any(|id| run.network.tensor(*id).name == tensor.name)
-        });
+        let slack = run.bias_error(|id| run.network.outputs.contains(&id));
         let outputs = here.outputs.iter();
         let outputs = outputs.map(|of| (of.name.clone(), exact(of, &tensors, slack)));
         (outputs.collect(), within)
@@ -299,10 +301,14 @@ impl Twin {
         let seen = of_inputs.chain(shapes);
         let seen = seen.map(|(name, (element, shape))| (name, Seen::new(&element, shape)));
         let seen: BTreeMap<String, Seen> = seen.collect();
-        let twin = rewritten(onnx::oracle::twin(&file.bytes, &seen, &run.inner(&seen)))?;
+        let quantisers = rewritten(onnx::oracle::input_quantisers(&file.bytes))?;
+        let inner = run.inner(&seen, &quantisers);
+        let names = inner.keys().cloned().collect();
+        let twin = rewritten(onnx::oracle::twin(&file.bytes, &seen, &names))?;
         let here = TwinHere {
             outputs: twin.outputs,
             given: twin.given,
+            inner,
             seen,
         };
         Ok((session(&twin.bytes)?, here))
@@ -310,49 +316,100 @@ impl Twin {
 }
 
 impl Run<'_> {
-    /// The tensors of the network that are bytes of the file, in the same order.
-    fn inner(&self, seen: &BTreeMap<String, Seen>) -> BTreeSet<String> {
-        let is_inner = |tensor: &&ir::network::Tensor| {
-            let Some(Seen { element, shape }) = seen.get(&tensor.name) else {
-                return false;
-            };
+    /// The tensors of the network that are bytes of the file, by their names there: those between nodes in the same order,
+    /// and what the file's quantisers make of the inputs.
+    fn inner(
+        &self,
+        seen: &BTreeMap<String, Seen>,
+        quantisers: &[InputQuantiser],
+    ) -> BTreeMap<String, TensorId> {
+        let is_byte = |name: &str| {
+            let element = seen.get(name).map(|seen| seen.element);
+            matches!(element, Some(Element::Int8 | Element::Uint8))
+        };
+        let mut inner = BTreeMap::new();
+        for (id, tensor) in (0..).map(TensorId).zip(&self.network.tensors) {
+            let made = quantisers.iter().filter(|of| self.is_made_by(id, of, seen));
+            inner.extend(made.map(|of| (of.output.clone(), id)));
             let sides = |shape: &[usize]| -> Vec<usize> {
                 shape.iter().copied().filter(|&size| size != 1).collect()
             };
             let mut whole = tensor.shape().to_vec();
             whole.insert(0, self.network.batch);
-            matches!(element, Element::Int8 | Element::Uint8) && sides(shape) == sides(&whole)
+            let seen = seen.get(&tensor.name);
+            if seen.is_some_and(|seen| sides(&seen.shape) == sides(&whole)) {
+                inner.insert(tensor.name.clone(), id);
+            }
+        }
+        inner.retain(|name, _| is_byte(name));
+        inner
+    }
+
+    /// Whether the input `id` of the network is what `quantiser` makes of the graph's input.
+    fn is_made_by(
+        &self,
+        id: TensorId,
+        quantiser: &InputQuantiser,
+        seen: &BTreeMap<String, Seen>,
+    ) -> bool {
+        let tensor = self.network.tensor(id);
+        let view = tensor
+            .host
+            .as_ref()
+            .filter(|_| self.network.inputs.contains(&id));
+        let rebased = match seen.get(&quantiser.output).map(|seen| seen.element) {
+            Some(Element::Uint8) => 128,
+            _ => 0,
         };
-        let inner = self.network.tensors.iter().filter(is_inner);
-        inner.map(|tensor| tensor.name.clone()).collect()
+        let zero_point = i64::from(tensor.zero_point) + rebased;
+        view.is_some_and(|view| view.host_type == HostType::Float32 && view.name == quantiser.input)
+            && (tensor.scale, zero_point) == (quantiser.scale, quantiser.zero_point)
     }
 
     /// The tensor as the reference has it, as an input of the twin.
-    fn tensor(&self, given: &Given, seen: &BTreeMap<String, Seen>) -> Tensor {
-        let mut tensors = self.network.tensors.iter();
-        let index = tensors.position(|tensor| tensor.name == given.own.name);
-        let index = index.expect("it is a tensor of the network");
-        let codes = self
+    fn tensor(&self, given: &Given, here: &TwinHere) -> Result<Tensor, Error> {
+        let id = here.inner[&given.own.name];
+        let Seen { element, shape } = &here.seen[&given.own.name];
+        let host_type = match element {
+            Element::Uint8 => HostType::Uint8,
+            _ => HostType::Int8,
+        };
+        let of = self.network.tensor(id);
+        // Inputs lie as the host has them, all else as the network does.
+        let [channels, height, width] = of.shape();
+        let strides = match &of.host {
+            Some(view) => view.strides,
+            None => [height * width, width, 1],
+        };
+        let view = HostView {
+            name: given.input.clone(),
+            shape: vec![1, channels, height, width],
+            strides,
+            host_type,
+        };
+        let of = ir::network::Tensor {
+            host: Some(view),
+            ..of.clone()
+        };
+        let mut images = self
             .values
             .iter()
-            .flat_map(|image| image[index].iter().copied());
-        let Seen { element, shape } = &seen[&given.own.name];
-        Tensor {
+            .map(|image| of.to_host(&image[id.index()]));
+        let mut values = images.next().expect("there is one")?;
+        for image in images {
+            values.append(image?);
+        }
+        Ok(Tensor {
             name: given.input.clone(),
             shape: shape.clone(),
-            values: match element {
-                Element::Uint8 => onnxruntime::Values::Uint8(
-                    codes.map(|code| code.cast_unsigned() ^ 0x80).collect(),
-                ),
-                _ => onnxruntime::Values::Int8(codes.collect()),
-            },
-        }
+            values: values.into(),
+        })
     }
 
     /// How far a bias is off, at most, in steps of the tensors of which `is_meant` is true.
-    fn bias_error(&self, is_meant: impl Fn(&ir::network::Tensor) -> bool) -> f64 {
+    fn bias_error(&self, is_meant: impl Fn(TensorId) -> bool) -> f64 {
         let einsums = self.network.einsums.iter();
-        let meant = einsums.filter(|einsum| is_meant(self.network.tensor(einsum.output)));
+        let meant = einsums.filter(|einsum| is_meant(einsum.output));
         let errors = meant.map(|einsum| f64::from(einsum.kind.bias_error()));
         errors.fold(0.0, f64::max)
     }

@@ -1,5 +1,6 @@
 //! `verify` and `run` against onnxruntime. Without its library the tests say so.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -66,6 +67,44 @@ fn a_network_with_depthwise_convolutions_and_residuals_agrees() {
             "{result}"
         );
     }
+}
+
+/// The operator set, and the mode of an operator, that onnxruntime does not run.
+const NOT_RUN: [&str; 2] = ["opset_28", "space_to_depth_crd"];
+
+#[test]
+fn every_small_network_that_imports_agrees_and_has_a_twin() {
+    if result("verify digits --images 1 --json").is_none() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/networks");
+    let mut n_agree = 0;
+    for entry in folder.read_dir().expect("it is there") {
+        let path = entry.expect("it can be read").path();
+        let name = path
+            .file_stem()
+            .and_then(OsStr::to_str)
+            .expect("it is text");
+        if path.extension() != Some(OsStr::new("onnx")) || NOT_RUN.contains(&name) {
+            continue;
+        }
+        let data = path.with_extension("npz");
+        let (path, data) = (path.display(), data.display());
+        let output = tilewright(
+            &format!("verify {path} --data {data} --images all --json"),
+            None,
+        );
+        // `networks.toml` says which are refused.
+        if output.status.code() == Some(3) {
+            continue;
+        }
+        let result = json(&output);
+        assert_eq!(result["agrees"], true, "{name}: {result}");
+        let against = &result["onnxruntime"];
+        assert!(against["no_twin"].is_null(), "{name}: {result}");
+        n_agree += 1;
+    }
+    assert!(n_agree > 240, "only {n_agree} networks were compared");
 }
 
 #[test]

@@ -211,7 +211,8 @@ impl Session {
     /// # Errors
     /// [`Error::OnnxRuntime`] with what onnxruntime says.
     pub fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let outputs = self.outputs(inputs)?;
+        let inputs = values(inputs)?;
+        let outputs = self.outputs(&inputs)?;
         let tensors = outputs.iter().map(|(name, value)| tensor(name, &value));
         tensors.collect()
     }
@@ -224,7 +225,8 @@ impl Session {
         &mut self,
         inputs: &[Tensor],
     ) -> Result<BTreeMap<String, (String, Vec<usize>)>, Error> {
-        let outputs = self.outputs(inputs)?;
+        let inputs = values(inputs)?;
+        let outputs = self.outputs(&inputs)?;
         let shapes = outputs.iter().map(|(name, value)| {
             let element = value.dtype().tensor_type().map_or("other", element_name);
             (name.to_owned(), (element.to_owned(), shape(&value)))
@@ -232,13 +234,16 @@ impl Session {
         Ok(shapes.collect())
     }
 
-    fn outputs(&mut self, inputs: &[Tensor]) -> Result<SessionOutputs<'_>, Error> {
-        let mut values = Vec::new();
-        for tensor in inputs {
-            let value = value(tensor).map_err(|error| says(&error))?;
-            values.push((tensor.name.clone(), SessionInputValue::from(value)));
-        }
-        self.session.run(values).map_err(|error| says(&error))
+    /// The outputs of the graph; one that is an input too lies in the memory of that input.
+    fn outputs<'a>(
+        &'a mut self,
+        inputs: &'a [(String, DynValue)],
+    ) -> Result<SessionOutputs<'a>, Error> {
+        let inputs = inputs
+            .iter()
+            .map(|(name, value)| (name.clone(), SessionInputValue::from(value)));
+        let inputs: Vec<_> = inputs.collect();
+        self.session.run(inputs).map_err(|error| says(&error))
     }
 }
 
@@ -306,6 +311,14 @@ fn says(error: &ort::Error) -> Error {
     Error::OnnxRuntime {
         message: error.to_string(),
     }
+}
+
+fn values(tensors: &[Tensor]) -> Result<Vec<(String, DynValue)>, Error> {
+    let value = |tensor| value(tensor).map_err(|error| says(&error));
+    let named = tensors
+        .iter()
+        .map(|tensor| Ok((tensor.name.clone(), value(tensor)?)));
+    named.collect()
 }
 
 fn value(tensor: &Tensor) -> ort::Result<DynValue> {

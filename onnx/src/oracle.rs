@@ -9,13 +9,14 @@
 //! Nothing of import is used here: what shares its code would share its faults.
 
 mod emit;
+mod functions;
 mod sums;
 mod twin;
 
 pub use twin::{Given, TwinFile, TwinOutput, twin};
 
 use crate::proto::tensor_proto::DataType;
-use crate::proto::{ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,19 +73,7 @@ pub struct NoRewrite {
 pub fn written_out(bytes: &[u8]) -> Result<Vec<u8>, NoRewrite> {
     let mut model = decode(bytes)?;
     let graph = model.graph.get_or_insert_default();
-    let mut tensors: BTreeMap<String, TensorProto> = graph
-        .initializer
-        .iter()
-        .map(|tensor| (tensor.name().to_owned(), tensor.clone()))
-        .collect();
-    for node in &graph.node {
-        let value = node.attribute.iter().find(|a| a.name() == "value");
-        let value = value.and_then(|a| a.t.clone());
-        if let ("Constant", Some(tensor), Some(name)) = (node.op_type(), value, node.output.first())
-        {
-            tensors.insert(name.clone(), tensor);
-        }
-    }
+    let tensors = constants(graph);
     let mut used = BTreeSet::new();
     for (index, node) in graph.node.iter_mut().enumerate() {
         if let Some(zero) = missing_zero_point(node, &tensors, format!("{index}/zero")) {
@@ -152,6 +141,86 @@ pub fn tapped(bytes: &[u8]) -> Result<Vec<u8>, NoRewrite> {
         }
     }
     Ok(model.encode_to_vec())
+}
+
+/// A `QuantizeLinear` of a graph input, with one scale for all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputQuantiser {
+    /// The name of the graph input.
+    pub input: String,
+    /// The name of the bytes that it makes.
+    pub output: String,
+    /// The size of one step.
+    pub scale: f32,
+    /// The byte that stands for zero, in the type of the output.
+    pub zero_point: i64,
+}
+
+/// Every [`InputQuantiser`] whose scale and zero point are constants of the file.
+///
+/// # Errors
+/// [`NoRewrite`] if `bytes` are no ONNX file.
+pub fn input_quantisers(bytes: &[u8]) -> Result<Vec<InputQuantiser>, NoRewrite> {
+    let model = decode(bytes)?;
+    let graph = model.graph.unwrap_or_default();
+    let constants = constants(&graph);
+    let is_input = |name: &String| graph.input.iter().any(|input| input.name() == name);
+    let quantiser = |node: &NodeProto| -> Option<InputQuantiser> {
+        let input = node.input.first().filter(|name| is_input(name))?;
+        let scale = constants.get(node.input.get(1)?)?;
+        let scale = match scale.raw_data.as_deref() {
+            Some(raw) => f32::from_le_bytes(raw.try_into().ok()?),
+            None => *scale
+                .float_data
+                .first()
+                .filter(|_| scale.float_data.len() == 1)?,
+        };
+        let zero_point = match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(zero) => byte(constants.get(zero)?)?,
+            None => 0,
+        };
+        Some(InputQuantiser {
+            input: input.clone(),
+            output: node.output.first()?.clone(),
+            scale,
+            zero_point,
+        })
+    };
+    let quantisers = graph
+        .node
+        .iter()
+        .filter(|node| node.op_type() == "QuantizeLinear");
+    Ok(quantisers.filter_map(quantiser).collect())
+}
+
+/// The first value of a constant of int8 or uint8.
+fn byte(tensor: &TensorProto) -> Option<i64> {
+    let raw = tensor
+        .raw_data
+        .as_ref()
+        .and_then(|raw| raw.first().copied());
+    let listed = tensor.int32_data.first().map(|&value| i64::from(value));
+    match DataType::try_from(tensor.data_type()).ok()? {
+        DataType::Int8 => raw.map(|raw| i64::from(raw.cast_signed())).or(listed),
+        DataType::Uint8 => raw.map(i64::from).or(listed),
+        _ => None,
+    }
+}
+
+/// The initialisers and the tensors of `Constant` nodes, by name.
+fn constants(graph: &GraphProto) -> BTreeMap<String, TensorProto> {
+    let initialisers = graph.initializer.iter();
+    let initialisers = initialisers.map(|tensor| (tensor.name().to_owned(), tensor.clone()));
+    let mut constants: BTreeMap<String, TensorProto> = initialisers.collect();
+    for node in &graph.node {
+        let value = node.attribute.iter().find(|a| a.name() == "value");
+        let value = value.and_then(|a| a.t.clone());
+        if let ("Constant", Some(tensor), Some(name)) = (node.op_type(), value, node.output.first())
+        {
+            constants.insert(name.clone(), tensor);
+        }
+    }
+    constants
 }
 
 fn decode(bytes: &[u8]) -> Result<ModelProto, NoRewrite> {

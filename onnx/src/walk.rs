@@ -271,9 +271,16 @@ impl Walk<'_> {
             ))
             .help("put a QuantizeLinear and DequantizeLinear behind the Clip"));
         }
-        Err(unexpected(i, "a dequantised tensor", &value).help(
-            "only the quantised form runs: put QuantizeLinear and DequantizeLinear in front, as static quantisation does",
-        ))
+        Err(unexpected(i, "a dequantised tensor", &value).help(match value {
+            Value::Host(_) => {
+                "the host computes it behind the last operator of the machine, which cannot go on from there"
+            }
+            Value::Constant(_) | Value::QuantConstant(_) => "give it a tensor of activations",
+            Value::FloatInput(_) => "put a QuantizeLinear and DequantizeLinear behind the graph input",
+            _ => {
+                "only the quantised form runs: put QuantizeLinear and DequantizeLinear in front, as static quantisation does"
+            }
+        }))
     }
 
     /// Makes a tensor of a result whose values are whole steps of a scale that is known, such as that of a pooling's
@@ -610,6 +617,19 @@ impl Walk<'_> {
             host.strides = [steps[0], steps[1], steps[2]];
         }
         Ok(())
+    }
+
+    /// The tensor of a view `[1, C]` that has one value for each channel.
+    pub(crate) fn row(&mut self, view: &View) -> Result<TensorId, Reason> {
+        self.decide_by_rank(view)?;
+        let image = self.tensor(view.tensor).shape();
+        if view.shape != [1, image[0]] || image[1..] != [1, 1] || !self.order(view)?.is_identity() {
+            return Err(Reason::unsupported(format!(
+                "its input {:?} is a flattened image of {image:?}, whose values would have to be moved in memory",
+                view.shape
+            )));
+        }
+        Ok(view.tensor)
     }
 
     /// Fixes the layout of a graph input that an operator reads in any order: by its number of dimensions.

@@ -59,12 +59,14 @@ def _code(real, scale, zero_point=None, axis=1):
 
 
 def _gelu(x, approximate="none"):
+    """Written without sums that cancel where the function nearly vanishes."""
     if approximate in ("tanh", b"tanh"):
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+        return x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * _erfc(-x / math.sqrt(2))
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 class _Twin:
@@ -121,6 +123,12 @@ class _Twin:
 
     def op_Gelu(self, x, approximate="none"):
         return _gelu(x, approximate)
+
+    def op_HardSwish(self, x):
+        return x * np.clip(x / 6 + 0.5, 0, 1)
+
+    def op_Selu(self, x, alpha=float(np.float32(1.6732632)), gamma=float(np.float32(1.050701))):
+        return gamma * np.where(x < 0, alpha * np.expm1(x), x)
 
     def op_Softmax(self, x, axis=None):
         if self.opsets[0].version < 13:

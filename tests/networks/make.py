@@ -34,6 +34,8 @@ class Net:
         self.rng = np.random.default_rng(zlib.crc32(name.encode()))
         self.nodes, self.constants, self.inputs, self.outputs, self.feeds = [], [], [], [], {}
         self.quants = {}
+        # Whether onnxruntime rounds a tie inside another way, after which values are further apart than a step.
+        self.behind_ties = False
 
     # Names, constants and nodes.
 
@@ -600,6 +602,74 @@ for _kind in ("sigmoid", "leaky_relu", "gelu", "tanh"):
         return codes(net, build(net, net.dq(net.input([1, 1, 16, 16], U8, np.arange(256)), 0.0313, 131)), 0.0179, 117)
 
 
+LAST_FUNCTIONS = FUNCTIONS | {
+    "celu": lambda n, x: n.node("Celu", x, alpha=0.7),
+    "erf": lambda n, x: n.node("Erf", x),
+    "log_of_exp": lambda n, x: n.node("Log", n.node("Exp", x)),
+    "mish": lambda n, x: n.node("Mish", x),
+    "selu": lambda n, x: n.node("Selu", x),
+    "softsign": lambda n, x: n.node("Softsign", x),
+    "thresholded_relu": lambda n, x: n.node("ThresholdedRelu", x, alpha=1.25),
+}
+for _kind in sorted(LAST_FUNCTIONS):
+
+    @network(f"function_{_kind}_last", LAST_FUNCTIONS[_kind], opset=20)
+    def function_last(net, build):
+        values = np.arange(-128, 128).reshape(1, 1, 16, 16)
+        net.output(build(net, net.dq(net.input([1, 1, 16, 16], I8, values), 0.0651, -3)))
+        return net
+
+
+@network("input_on_ties")
+def input_on_ties(net):
+    # Halves of a scale that is no float32 fraction: division in single precision rounds many of them to the tie itself.
+    values = (np.arange(-64, 64).reshape(1, 2, 8, 8) + 0.5) * np.float64(np.float32(0.1))
+    net.behind_ties = True
+    x = net.qdq(net.input([1, 2, 8, 8], F, values), 0.1, 0)
+    y = net.conv(x, 2, 4, x_scale=0.1)
+    return codes(net, y, net.wide(18, 0.1, 0.00973) / 8)
+
+
+@network("input_is_output")
+def input_is_output(net):
+    x = net.input([1, 2, 4, 4], I8)
+    net.output(net.q(net.node("Relu", net.dq(x, 0.05, 3)), 0.1, 0), I8)
+    net.output(x, I8)
+    return net
+
+
+@network("max_min_behind_conv")
+def max_min_behind_conv(net):
+    y = net.node("Max", net.conv(net.x([1, 3, 8, 8]), 3, 4), net.const(0.0, np.float32))
+    return end(net, net.node("Min", net.const([6.0], np.float32), y), 6 / 255, -128)
+
+
+@network("sum_of_two")
+def sum_of_two(net):
+    return end(net, net.node("Sum", net.x([1, 3, 8, 8]), net.x([1, 3, 8, 8], 0.031)), 0.0613)
+
+
+@network("batch_norm_of_a_row")
+def batch_norm_of_a_row(net):
+    y = net.qdq(net.dense(net.node("Flatten", net.x([1, 4, 4, 4])), 64, 10), net.wide(64, 0.0517, 0.00973), 5)
+    terms = net.rng.uniform(0.5, 1.5, 10), net.rng.uniform(-1, 1, 10), net.rng.uniform(-1, 1, 10), net.rng.uniform(0.5, 1.5, 10)
+    y = net.node("BatchNormalization", y, *(net.const(values, np.float32) for values in terms))
+    return end(net, y, net.wide(64, 0.0517, 0.00973) * 1.5)
+
+
+@network("add_in_two_orders")
+def add_in_two_orders(net):
+    x = net.x([1, 4, 4, 4])
+    return end(net, net.node("Add", x, net.node("Transpose", net.x([1, 4, 4, 4], 0.031), perm=[0, 2, 1, 3])), 0.0613)
+
+
+@network("softmax_into_matmul")
+def softmax_into_matmul(net):
+    y = net.dense(net.node("Flatten", net.x([1, 4, 4, 4])), 64, 8)
+    y = net.qdq(net.node("Softmax", net.qdq(y, net.wide(64, 0.0517, 0.00973))), 1 / 256, -128)
+    return end(net, net.node("MatMul", y, net.weights([8, 4], 0.00973, 0)), 0.01)
+
+
 @network("softplus_of_exp")
 def softplus_of_exp(net):
     x = net.dq(net.input([1, 1, 16, 16], I8, np.arange(-128, 128)), 0.1044, 3)
@@ -1152,11 +1222,13 @@ def write(net):
         if step not in (0.0, 1.0):
             entry["step"] = step
         entry["values"] = numbers(values)
-        if ties or differs:
+        # Float arithmetic is off by a few units of the last place; where it is more, the exact value is the right one.
+        far = values.dtype == np.float32 and np.any(np.abs(values - exact[name]) > 2 * np.spacing(np.abs(exact[name])))
+        if ties or differs or far:
             entry["exact"] = numbers(exact[name])
         off += ties + differs
         # Without a last quantiser the sums of onnxruntime are off by the rounding of single precision alone.
-        close = np.allclose(values, exact[name], rtol=1e-5, atol=1e-5) if step == 0.0 else differs == 0
+        close = np.allclose(values, exact[name], rtol=1e-5, atol=1e-5) if step == 0.0 else differs == 0 or net.behind_ties
         assert close, f"{net.name}: {differs} values of `{name}` are not those of the twin"
         outputs.append(entry)
     text = ",\n".join(json.dumps(entry) for entry in outputs)

@@ -35,6 +35,18 @@ impl Operation {
         }
     }
 
+    /// What it holds its other operand to, if that is `Max` or `Min` with `number`, and `number` a float.
+    fn range(self, number: f64) -> Option<(f32, f32)> {
+        #[expect(clippy::cast_possible_truncation, reason = "it is looked at")]
+        let bound = number as f32;
+        match self {
+            _ if f64::from(bound) != number => None,
+            Operation::Max => Some((bound, f32::INFINITY)),
+            Operation::Min => Some((f32::NEG_INFINITY, bound)),
+            _ => None,
+        }
+    }
+
     fn of_integers(self, a: i64, b: i64) -> Option<i64> {
         match self {
             Operation::Add => a.checked_add(b),
@@ -209,10 +221,15 @@ fn residual(
 }
 
 fn differ(a: &[usize], b: &[usize]) -> Reason {
-    Reason::unsupported(format!(
-        "operands {a:?} and {b:?} differ in shape or layout"
-    ))
-    .help("give both tensors the same shape; a factor may have one value for each channel or row")
+    if a == b {
+        return Reason::unsupported(format!(
+            "its operands of the shape {a:?} lie in memory in different orders, one of them behind a Transpose or Reshape"
+        ))
+        .help("add or multiply tensors in front of the Transpose or Reshape");
+    }
+    Reason::unsupported(format!("operands {a:?} and {b:?} differ in shape")).help(
+        "give both tensors the same shape; a factor may have one value for each channel or row",
+    )
 }
 
 fn two_tensors(
@@ -364,6 +381,14 @@ fn with_constant(
     constant: &Reals,
 ) -> Result<Value, Reason> {
     let constant_first = i == 1;
+    let is_one = constant.values.len() == 1
+        && constant.dims.len() <= value.shape().unwrap_or_default().len();
+    if let Value::Pending(result) = value
+        && let Some(range) = operation.range(constant.values[0]).filter(|_| is_one)
+    {
+        // The other spelling of a Clip.
+        return Ok(pending(result.limited(range)));
+    }
     if let Value::Pending(result) = value
         && let PendingOp::Conv(draft) = &result.op
         && result.is_unlimited()
@@ -371,9 +396,8 @@ fn with_constant(
         let values = constant.in_tensor(&result.shape, &result.order)?;
         return behind_conv(node, operation, (result, draft), &values, constant_first);
     }
-    if let &[number] = constant.values.as_slice()
-        && constant.dims.len() <= value.shape().unwrap_or_default().len()
-    {
+    if is_one {
+        let number = constant.values[0];
         let codes = match Codes::of(walk, value)? {
             Some(codes) => codes,
             None => operand(walk, node, i)?,

@@ -100,14 +100,8 @@ fn joined(
         Value::Integer(view) => view.clone(),
         _ => walk.real(node, i)?,
     };
-    walk.decide_by_rank(&view)?;
-    let image = walk.tensor(view.tensor).shape();
-    if image != [channels, 1, 1] || !walk.order(&view)?.is_identity() {
-        return Err(Reason::unsupported(format!(
-            "input {i} is a flattened image of {image:?}, whose values would have to be moved in memory"
-        )));
-    }
-    Ok((Operand::Tensor(view.tensor), view.shape, image))
+    let tensor = walk.row(&view)?;
+    Ok((Operand::Tensor(tensor), view.shape, [channels, 1, 1]))
 }
 
 /// Joins constants of one type, such as the lists from which exporters build the shape of a `Reshape`.

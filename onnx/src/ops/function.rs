@@ -96,13 +96,15 @@ fn elu(x: f64, alpha: f64) -> f64 {
     if x < 0.0 { alpha * libm::expm1(x) } else { x }
 }
 
+/// By `erfc`, which keeps the digits of the negative tail.
 fn gelu(x: f64) -> f64 {
-    0.5 * x * (1.0 + libm::erf(x / std::f64::consts::SQRT_2))
+    0.5 * x * libm::erfc(-x / std::f64::consts::SQRT_2)
 }
 
+/// `(1 + tanh(t)) / 2` is `sigmoid(2t)`, which keeps the digits of the negative tail.
 fn gelu_tanh(x: f64) -> f64 {
     let root = (2.0 / std::f64::consts::PI).sqrt();
-    0.5 * x * (1.0 + libm::tanh(root * (x + 0.044715 * x * x * x)))
+    x * sigmoid(2.0 * root * (x + 0.044715 * x * x * x))
 }
 
 /// The function of an operator's name.

@@ -88,6 +88,7 @@ const OPERATORS: &[(&str, Handler)] = &[
     ("Split", Many(select::split)),
     ("Squeeze", One(address::squeeze)),
     ("Sub", One(arithmetic::sub)),
+    ("Sum", One(arithmetic::add)),
     ("Transpose", One(address::transpose)),
     ("Unsqueeze", One(address::unsqueeze)),
     ("Upsample", One(resize::upsample)),

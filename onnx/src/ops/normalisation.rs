@@ -3,7 +3,7 @@
 use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::conv::{Affine, affine};
-use crate::value::{ConvDraft, PendingOp, Value};
+use crate::value::{ConvDraft, Pending, PendingOp, Value};
 use crate::walk::{Walk, pending, pending_image};
 
 /// `BatchNormalization`: folded into the convolution or product before it, or a convolution of its own.
@@ -22,16 +22,17 @@ pub(crate) fn batch_normalization(walk: &mut Walk, node: &Node) -> Result<Value,
         return affine(result, draft, &terms);
     }
     let view = walk.real(node, 0)?;
-    let (x, image) = walk.image(&view)?;
+    let (x, image) = match *view.shape.as_slice() {
+        [1, channels] => (walk.row(&view)?, [channels, 1, 1]),
+        _ => walk.image(&view)?,
+    };
     let terms = terms(walk, node, image[0])?;
     let draft = ConvDraft::scaling(x, walk.quant_of(x)?.scale.into(), &terms);
-    let op = PendingOp::Conv(draft);
-    Ok(pending(pending_image(
-        &node.label,
-        op,
-        image,
-        view.shape.len(),
-    )))
+    let result = pending_image(&node.label, PendingOp::Conv(draft), image, view.shape.len());
+    Ok(pending(Pending {
+        shape: view.shape,
+        ..result
+    }))
 }
 
 /// Factor and number to be added of each channel.

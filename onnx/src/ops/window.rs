@@ -21,6 +21,12 @@ pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Resu
     match node.text("auto_pad", "NOTSET").as_str() {
         "NOTSET" | "" => {}
         "VALID" => window.pads = [0; 4],
+        same if dilation != [1, 1] && node.proto.op_type().ends_with("Pool") => {
+            return Err(Reason::unsupported(format!(
+                "`auto_pad` is `{same}` with dilations {dilation:?}: by ONNX the output has the size of the input, onnxruntime makes it smaller"
+            ))
+            .help("write the padding out as `pads`"));
+        }
         "SAME_UPPER" => window.pads = same(&window, image, false),
         "SAME_LOWER" => window.pads = same(&window, image, true),
         other => return Err(Reason::unsupported(format!("`auto_pad` is `{other}`"))),

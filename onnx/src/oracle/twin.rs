@@ -6,7 +6,7 @@
 //! is, or refuses.
 
 use super::emit::{Emit, int, ints};
-use super::{Element, NoRewrite, Seen, decode, place, sums};
+use super::{Element, NoRewrite, Seen, decode, functions, place, sums};
 use crate::node::Node;
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
@@ -271,83 +271,17 @@ impl<'a> Twin<'a> {
                     sums::global_average(&mut self.emit, node, &x, shapes)?
                 }
             }
-            "QLinearSigmoid" => {
+            "QLinearSigmoid" | "QLinearLeakyRelu" => {
                 let x = self.operand(node, 0, 0)?;
-                self.emit.op("Sigmoid", &[&x])
+                functions::function(&mut self.emit, node, &x).expect("both are functions")
             }
-            "LeakyRelu" | "QLinearLeakyRelu" | "PRelu" => {
-                let x = match proto.op_type() {
-                    "QLinearLeakyRelu" => self.operand(node, 0, 0)?,
-                    _ => self.double_of(node, 0)?,
-                };
-                let alpha = match proto.op_type() {
-                    "PRelu" => self.double_of(node, 1)?,
-                    _ => self.emit.double(f64::from(node.float("alpha", 0.01))),
-                };
-                let emit = &mut self.emit;
-                let zero = emit.double(0.0);
-                let [low, high] = ["Min", "Max"].map(|operator| emit.op(operator, &[&x, &zero]));
-                let low = emit.op("Mul", &[&low, &alpha]);
-                emit.op("Add", &[&low, &high])
+            "PRelu" => {
+                let (x, slope) = (self.double_of(node, 0)?, self.double_of(node, 1)?);
+                self.emit.leaky_relu(&x, &slope)
             }
             "Clip" => {
                 let x = self.double_of(node, 0)?;
                 self.clip(node, &x)?
-            }
-            "HardSigmoid" | "HardSwish" => {
-                let x = self.double_of(node, 0)?;
-                let swish = proto.op_type() == "HardSwish";
-                let (alpha, beta) = if swish {
-                    (1.0 / 6.0, 0.5)
-                } else {
-                    (
-                        f64::from(node.float("alpha", 0.2)),
-                        f64::from(node.float("beta", 0.5)),
-                    )
-                };
-                let emit = &mut self.emit;
-                let [alpha, beta, zero, one] = [alpha, beta, 0.0, 1.0].map(|v| emit.double(v));
-                let y = emit.op("Mul", &[&x, &alpha]);
-                let y = emit.op("Add", &[&y, &beta]);
-                let y = emit.clip(&y, Some(&zero), Some(&one));
-                if swish { emit.op("Mul", &[&x, &y]) } else { y }
-            }
-            "Elu" => {
-                let x = self.double_of(node, 0)?;
-                let emit = &mut self.emit;
-                let alpha = emit.double(f64::from(node.float("alpha", 1.0)));
-                let [zero, one] = [0.0, 1.0].map(|value| emit.double(value));
-                let [low, high] = ["Min", "Max"].map(|operator| emit.op(operator, &[&x, &zero]));
-                let y = emit.op("Exp", &[&low]);
-                let y = emit.op("Sub", &[&y, &one]);
-                let y = emit.op("Mul", &[&y, &alpha]);
-                emit.op("Add", &[&y, &high])
-            }
-            "Softplus" => {
-                let x = self.double_of(node, 0)?;
-                let emit = &mut self.emit;
-                let [zero, one] = [0.0, 1.0].map(|value| emit.double(value));
-                let high = emit.op("Max", &[&x, &zero]);
-                let y = emit.op("Abs", &[&x]);
-                let y = emit.op("Neg", &[&y]);
-                let y = emit.op("Exp", &[&y]);
-                let y = emit.op("Add", &[&y, &one]);
-                let y = emit.op("Log", &[&y]);
-                emit.op("Add", &[&y, &high])
-            }
-            "Erf" => {
-                let x = self.double_of(node, 0)?;
-                self.erf(&x)
-            }
-            "Gelu" if node.text("approximate", "none") == "none" => {
-                let x = self.double_of(node, 0)?;
-                let [root, one, half] =
-                    [std::f64::consts::SQRT_2, 1.0, 0.5].map(|v| self.emit.double(v));
-                let y = self.emit.op("Div", &[&x, &root]);
-                let y = self.erf(&y);
-                let y = self.emit.op("Add", &[&y, &one]);
-                let y = self.emit.op("Mul", &[&y, &x]);
-                self.emit.op("Mul", &[&y, &half])
             }
             "Resize" | "Upsample" if node.text("mode", "nearest") == "nearest" => {
                 self.in_two_halves(node)?
@@ -364,8 +298,16 @@ impl<'a> Twin<'a> {
                 return Ok(());
             }
             _ => {
-                self.as_it_is(node);
-                return Ok(());
+                let x = node
+                    .input(0)
+                    .filter(|x| self.is_real(x))
+                    .map(|x| self.double(x));
+                let y = x.and_then(|x| functions::function(&mut self.emit, node, &x));
+                let Some(y) = y else {
+                    self.as_it_is(node);
+                    return Ok(());
+                };
+                y
             }
         };
         let integer = proto.op_type().starts_with("QLinear") || proto.op_type() == "QGemm";
@@ -604,13 +546,6 @@ impl<'a> Twin<'a> {
         Ok(self
             .emit
             .clip(x, bounds[0].as_deref(), bounds[1].as_deref()))
-    }
-
-    /// Erf, which onnxruntime has for 32 bits only: its error of 2^-24 is far below what counts as a tie.
-    fn erf(&mut self, x: &str) -> String {
-        let x = self.emit.cast_to(x, DataType::Float);
-        let y = self.emit.op("Erf", &[&x]);
-        self.emit.cast(&y)
     }
 
     /// An operator that only copies values and has no kernel for doubles, run on both halves of each value as floats.

@@ -76,6 +76,25 @@ fn conv_reads_its_window() {
 }
 
 #[test]
+fn pools_with_automatic_padding_and_dilations_are_refused() {
+    let pool = |dilation: i64| {
+        let attributes = vec![
+            text("auto_pad", "SAME_UPPER"),
+            ints("kernel_shape", &[3, 3]),
+            ints("dilations", &[1, dilation]),
+        ];
+        end(
+            qdq(&[1, 1, 8, 8], Int8, 0).node("r = MaxPool x.r", attributes),
+            0.5,
+        )
+    };
+    assert!(pool(1).import().is_ok());
+    let problem = &pool(2).problems()[0];
+    assert_eq!(problem.code, "onnx::unsupported");
+    assert!(problem.message.contains("onnxruntime makes it smaller"));
+}
+
+#[test]
 fn padding_has_the_zero_point_of_the_input() {
     let graph = weights(qdq(&[1, 1, 1, 2], Int8, 10), &[1, 1, 3, 3])
         .node("r = Conv x.r w.r", vec![ints("pads", &[1; 4])]);
