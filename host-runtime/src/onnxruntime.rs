@@ -15,7 +15,7 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{SessionInputValue, SessionOutputs};
-use ort::value::{DynValue, TensorElementType};
+use ort::value::{DynValue, TensorElementType, ValueType};
 
 use crate::Error;
 
@@ -211,7 +211,7 @@ impl Session {
     /// # Errors
     /// [`Error::OnnxRuntime`] with what onnxruntime says.
     pub fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let inputs = values(inputs)?;
+        let inputs = self.values(inputs)?;
         let outputs = self.outputs(&inputs)?;
         let tensors = outputs.iter().map(|(name, value)| tensor(name, &value));
         tensors.collect()
@@ -225,13 +225,33 @@ impl Session {
         &mut self,
         inputs: &[Tensor],
     ) -> Result<BTreeMap<String, (String, Vec<usize>)>, Error> {
-        let inputs = values(inputs)?;
+        let inputs = self.values(inputs)?;
         let outputs = self.outputs(&inputs)?;
         let shapes = outputs.iter().map(|(name, value)| {
             let element = value.dtype().tensor_type().map_or("other", element_name);
             (name.to_owned(), (element.to_owned(), shape(&value)))
         });
         Ok(shapes.collect())
+    }
+
+    /// The inputs with their names; those of the graph that are not given, for nothing reads them, are zero.
+    fn values(&self, tensors: &[Tensor]) -> Result<Vec<(String, DynValue)>, Error> {
+        let mut values = Vec::new();
+        for tensor in tensors {
+            let value = value(&tensor.shape, &tensor.values).map_err(|error| says(&error))?;
+            values.push((tensor.name.clone(), value));
+        }
+        for input in self.session.inputs() {
+            let is_given = tensors.iter().any(|tensor| tensor.name == input.name());
+            if let ValueType::Tensor { ty, shape, .. } = input.dtype()
+                && !is_given
+                && let Some(zeros) = zeros(*ty, shape)
+            {
+                let value = zeros.map_err(|error| says(&error))?;
+                values.push((input.name().to_owned(), value));
+            }
+        }
+        Ok(values)
     }
 
     /// The outputs of the graph; one that is an input too lies in the memory of that input.
@@ -313,24 +333,35 @@ fn says(error: &ort::Error) -> Error {
     }
 }
 
-fn values(tensors: &[Tensor]) -> Result<Vec<(String, DynValue)>, Error> {
-    let value = |tensor| value(tensor).map_err(|error| says(&error));
-    let named = tensors
-        .iter()
-        .map(|tensor| Ok((tensor.name.clone(), value(tensor)?)));
-    named.collect()
-}
-
-fn value(tensor: &Tensor) -> ort::Result<DynValue> {
-    let shape: Vec<i64> = tensor.shape.iter().map(|&size| size as i64).collect();
+fn value(shape: &[usize], values: &Values) -> ort::Result<DynValue> {
+    let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
     macro_rules! values {
         ($($kind:ident),*) => {
-            match &tensor.values {
+            match values {
                 $(Values::$kind(values) => ort::value::Tensor::from_array((shape, values.clone()))?.into_dyn(),)*
             }
         };
     }
     Ok(values!(Float32, Float64, Int8, Uint8, Int32, Int64, Bool))
+}
+
+/// Zeros of a type and a shape, of which unknown sizes are 1; none for a type that has no [`Values`].
+fn zeros(element: TensorElementType, shape: &[i64]) -> Option<ort::Result<DynValue>> {
+    let shape: Vec<usize> = shape
+        .iter()
+        .map(|&size| usize::try_from(size).unwrap_or(1))
+        .collect();
+    let n_values = shape.iter().product();
+    macro_rules! values {
+        ($($kind:ident),*) => {
+            match element {
+                $(TensorElementType::$kind => Values::$kind(vec![Default::default(); n_values]),)*
+                _ => return None,
+            }
+        };
+    }
+    let values = values!(Float32, Float64, Int8, Uint8, Int32, Int64, Bool);
+    Some(value(&shape, &values))
 }
 
 fn tensor(name: &str, value: &DynValue) -> Result<Tensor, Error> {

@@ -37,6 +37,8 @@ pub(crate) fn fold(mut network: Network) -> Network {
     network
         .constants
         .retain(|constant| n_reads[constant.tensor.index()] > 0);
+    // Graph inputs that the outputs do not depend on.
+    network.inputs.retain(|id| n_reads[id.index()] > 0);
     compacted(network)
 }
 

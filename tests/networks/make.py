@@ -638,6 +638,13 @@ def input_is_output(net):
     return net
 
 
+@network("input_of_nothing")
+def input_of_nothing(net):
+    net.output(net.q(net.node("Relu", net.dq(net.input([1, 2, 4, 4], I8), 0.05, 3)), 0.1, 0), I8)
+    net.input([1, 7], F)
+    return net
+
+
 @network("max_min_behind_conv")
 def max_min_behind_conv(net):
     y = net.node("Max", net.conv(net.x([1, 3, 8, 8]), 3, 4), net.const(0.0, np.float32))
