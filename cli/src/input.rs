@@ -468,7 +468,7 @@ pub(crate) enum Count {
 
 impl Count {
     /// As many images for each of `batch` that a file takes at once.
-    pub(crate) fn times(self, batch: usize) -> Count {
+    fn times(self, batch: usize) -> Count {
         match self {
             Count::All => Count::All,
             Count::First(n) => Count::First(n.saturating_mul(batch)),
@@ -536,13 +536,14 @@ impl Default for DataArgs {
 const RANDOM_IMAGES: usize = 16;
 
 impl Loaded {
-    /// The given images, those that come with the network, or random ones.
+    /// The given images, those that come with the network, or random ones; `count` is of what the file takes at once.
     pub(crate) fn images(
         &self,
         data: &DataArgs,
         count: Count,
         console: &Console,
     ) -> Result<Images, Failure> {
+        let count = count.times(self.network.batch);
         let found = match &data.data {
             Some(path) => from_file(path, data.divide, &self.network, count)?,
             None if self.hash == hash_of(DIGITS) => digits_images(&self.network, count)?,
@@ -602,9 +603,9 @@ fn from_file(
 
 fn random(network: &Network, count: Count, seed: u64) -> Images {
     let n = match count {
-        Count::All => RANDOM_IMAGES,
+        Count::All => RANDOM_IMAGES.next_multiple_of(network.batch),
         Count::First(n) => n,
-        Count::UpTo(_) => 1,
+        Count::UpTo(_) => network.batch,
     };
     let mut drawn: Vec<_> = network
         .inputs

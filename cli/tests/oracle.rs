@@ -121,6 +121,15 @@ fn both_devices_run_a_network_without_an_arch() {
 }
 
 #[test]
+fn random_images_of_a_batch_are_as_many_as_the_file_takes() {
+    for (images, n) in [("", 4), (" --images 3", 12), (" --images all", 16)] {
+        let network = "run ../tests/networks/batch_4.onnx --device reference --json";
+        let ran = result(&format!("{network}{images}")).expect("it needs no library");
+        assert_eq!((&ran["images"], &ran["batch"]), (&n.into(), &4.into()));
+    }
+}
+
+#[test]
 fn without_the_library_nothing_is_compared() {
     let none = Some("/does/not/exist");
     let output = tilewright("verify digits --json", none);

@@ -248,7 +248,7 @@ fn images(args: &Args, artifact: &Artifact, console: &Console) -> Result<Images,
         hash,
     };
     let count = args.images.unwrap_or(Count::UpTo(IMAGES));
-    loaded.images(&args.data, count.times(artifact.network.batch), console)
+    loaded.images(&args.data, count, console)
 }
 
 /// Runs all images on the device, with progress.

@@ -23,6 +23,8 @@ struct Ran {
     data: String,
     data_hash: Option<String>,
     images: usize,
+    /// How many images the file takes at once.
+    batch: usize,
     wall_seconds: f64,
     accuracy: Option<Accuracy>,
     outputs: Vec<String>,
@@ -43,7 +45,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let (loaded, file) = network.load_with_file()?;
     let count = args.images.unwrap_or(Count::UpTo(super::run::IMAGES));
     let batch = loaded.network.batch;
-    let images = loaded.images(&args.data, count.times(batch), console)?;
+    let images = loaded.images(&args.data, count, console)?;
     let mut session = None;
     let mut started = match args.device.as_str() {
         "onnxruntime" => {
@@ -82,7 +84,10 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         let all: Vec<Vec<Value>> = outcomes.iter().map(outputs).collect();
         output::write(path, json!(all).to_string() + "\n")?;
     }
-    let classes: Vec<usize> = outcomes.iter().map(|outcome| class(&outcome[0])).collect();
+    let classes = outcomes
+        .iter()
+        .flat_map(|outcome| classes(&outcome[0], batch));
+    let classes: Vec<usize> = classes.collect();
     let ran = Ran {
         network: loaded.network.name.clone(),
         network_hash: loaded.hash.clone(),
@@ -90,7 +95,8 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         session,
         data: images.origin.clone(),
         data_hash: images.hash.clone(),
-        images: outcomes.len(),
+        images: outcomes.len() * batch,
+        batch,
         wall_seconds,
         accuracy: images.labels.as_ref().map(|labels| Accuracy {
             right: n_right(&classes, labels),
@@ -106,14 +112,23 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(Outcome::Good)
 }
 
-/// The place of the largest value, the first of several.
-fn class(output: &Tensor) -> usize {
+/// The class of each image of a batch: the index that an output of one index has, otherwise the place of the largest
+/// value, the first of several.
+fn classes(output: &Tensor, batch: usize) -> Vec<usize> {
     let values = output.values.to_f64();
-    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if let (Values::Int64(indices), true) = (&output.values, values.len() == batch) {
+        let class = |&index: &i64| usize::try_from(index).unwrap_or(usize::MAX);
+        return indices.iter().map(class).collect();
+    }
+    let class = |image: &[f64]| {
+        let largest = image.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let place = image.iter().position(|&value| value == largest);
+        place.unwrap_or(0)
+    };
     values
-        .iter()
-        .position(|&value| value == largest)
-        .unwrap_or(0)
+        .chunks((values.len() / batch).max(1))
+        .map(class)
+        .collect()
 }
 
 fn value(values: &Values) -> Value {
@@ -149,7 +164,37 @@ fn text(ran: &Ran) -> String {
     );
     for (name, values) in ran.outputs.iter().zip(&ran.first_output) {
         let values = super::run::shortened(values);
-        let _ = writeln!(text, "output `{name}` of the first image: {values}");
+        let first = match ran.batch {
+            1 => "image".to_owned(),
+            batch => format!("{batch} images"),
+        };
+        let _ = writeln!(text, "output `{name}` of the first {first}: {values}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(shape: &[usize], values: Values, batch: usize, expected: &[usize]) {
+        let output = Tensor {
+            name: "y".to_owned(),
+            shape: shape.to_vec(),
+            values,
+        };
+        assert_eq!(classes(&output, batch), expected);
+    }
+
+    #[test]
+    fn each_image_of_a_batch_has_the_class_of_its_own_values() {
+        let scores = vec![0.5, 2.0, 2.0, 3.0, -1.0, 0.0];
+        check(&[1, 6], Values::Float32(scores.clone()), 1, &[3]);
+        check(&[2, 3], Values::Float32(scores), 2, &[1, 0]);
+        check(&[2, 2], Values::Int8(vec![-3, -2, 5, 4]), 2, &[1, 0]);
+        // An index is the class itself, and not its place.
+        check(&[1], Values::Int64(vec![7]), 1, &[7]);
+        check(&[3], Values::Int64(vec![7, 0, 2]), 3, &[7, 0, 2]);
+    }
 }

@@ -160,8 +160,7 @@ pub(crate) struct Configuration {
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let (loaded, file) = args.network.load_with_file()?;
-    let count = args.images.times(loaded.network.batch);
-    let images = loaded.images(&args.data, count, console)?;
+    let images = loaded.images(&args.data, args.images, console)?;
     let verified = match &args.arch {
         Some(arch) => Some(verify_devices(args, arch, &loaded, &images, console)?),
         None if args
