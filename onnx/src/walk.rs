@@ -14,6 +14,7 @@ use crate::constant::{Constant, Data, count};
 use crate::error::{ImportError, Problem, Reason};
 use crate::node::Node;
 use crate::ops::Handler;
+use crate::ops::address::channels_first;
 use crate::order::{Axis, Order};
 use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use crate::value::{Operand, Pending, PendingOp, Quant, QuantConstant, Value, View};
@@ -291,17 +292,20 @@ impl Walk<'_> {
         Some(self.emit(pending, &name, quant))
     }
 
-    /// What a node that only moves values reads: an image of a tensor, or of a result that has no scale yet.
+    /// What a node that only moves values reads: an image of a tensor, or of a result that has no scale yet. Axis `channel`
+    /// of the operand is that of the channels, and the second of the shape that is given.
     pub(crate) fn moved(
         &mut self,
         node: &Node,
         i: usize,
+        channel: usize,
     ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
         let value = self.value(node, i)?;
-        match &value {
+        let value = channels_first(self, node, value, channel)?;
+        match value {
             Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => {
-                let (tensor, image) = self.image(view)?;
-                Ok((Operand::Tensor(tensor), view.shape.clone(), image))
+                let (tensor, image) = self.image(&view)?;
+                Ok((Operand::Tensor(tensor), view.shape, image))
             }
             Value::Pending(pending) => {
                 let [channels, height, width] = pending.image;
@@ -311,17 +315,16 @@ impl Walk<'_> {
                     _ => false,
                 };
                 if !is_image || !pending.order.is_identity() {
-                    let view = self.real(node, i)?;
-                    let (tensor, image) = self.image(&view)?;
-                    return Ok((Operand::Tensor(tensor), view.shape, image));
+                    self.real(node, i)?;
+                    return self.moved(node, i, channel);
                 }
                 Ok((
-                    Operand::Pending(Rc::clone(pending)),
+                    Operand::Pending(Rc::clone(&pending)),
                     pending.shape.clone(),
                     pending.image,
                 ))
             }
-            other => Err(unexpected(i, "a tensor of activations", other)),
+            other => Err(unexpected(i, "a tensor of activations", &other)),
         }
     }
 

@@ -651,6 +651,45 @@ def max_min_behind_conv(net):
     return end(net, net.node("Min", net.const([6.0], np.float32), y), 6 / 255, -128)
 
 
+def channels_last(net, x):
+    return net.node("Transpose", x, perm=[0, 2, 3, 1])
+
+
+@network("reduce_mean_channels_last", "ReduceMean", 1)
+@network("reduce_mean_channels_last_row", "ReduceMean", 0)
+@network("reduce_max_channels_last_row", "ReduceMax", 0)
+def reduce_channels_last(net, op, keep):
+    y = channels_last(net, net.qdq(net.conv(net.x([1, 3, 8, 6]), 3, 5), net.wide(27, 0.0517, 0.00973)))
+    return end(net, net.node(op, y, net.ints(1, 2), keepdims=keep), 0.2)
+
+
+@network("reduce_mean_of_input_channels_last")
+def reduce_input_channels_last(net):
+    return end(net, net.node("ReduceMean", net.x([1, 8, 6, 5]), net.ints(-3, 2), keepdims=0), 0.01)
+
+
+@network("concat_channels_last", False)
+@network("concat_channels_last_back", True)
+def concat_channels_last(net, back):
+    x = net.x([1, 3, 8, 6])
+    a, b = (channels_last(net, net.qdq(net.conv(x, 3, n), net.wide(27, 0.0517, 0.00973) * f)) for n, f in ((16, 1), (5, 2)))
+    y = net.node("Concat", a, b, axis=3)
+    if back:
+        y = net.conv(net.qdq(net.node("Transpose", y, perm=[0, 3, 1, 2]), 2.0), 21, 4, x_scale=2.0)
+    return end(net, y, net.wide(189, 2.0, 0.00973) / 2 if back else 2.0)
+
+
+@network("concat_of_rows_of_pixels")
+def concat_of_rows_of_pixels(net):
+    a, b = (net.qdq(net.conv(net.x([1, 3, n, 6]), 3, 4), 2.0) for n in (8, 2))
+    return end(net, net.node("Concat", a, b, axis=2), 2.0)
+
+
+@network("concat_of_rows_of_inputs")
+def concat_of_rows_of_inputs(net):
+    return end(net, net.node("Concat", net.x([1, 3, 8, 6]), net.x([1, 3, 2, 6]), axis=2), 0.0517, 3)
+
+
 @network("sum_of_two")
 def sum_of_two(net):
     return end(net, net.node("Sum", net.x([1, 3, 8, 8]), net.x([1, 3, 8, 8], 0.031)), 0.0613)

@@ -149,13 +149,58 @@ pub(crate) fn transpose(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
             shape.len()
         )));
     }
+    permuted(walk, node, value, &permutation)
+}
+
+/// The value with axis `channel` as its second.
+pub(crate) fn channels_first(
+    walk: &mut Walk,
+    node: &Node,
+    value: Value,
+    channel: usize,
+) -> Result<Value, Reason> {
+    let rank = value.shape().unwrap_or_default().len();
+    permuted(walk, node, value, &to_second(channel, rank))
+}
+
+/// The value whose second axis becomes axis `channel`.
+pub(crate) fn channels_back(
+    walk: &mut Walk,
+    node: &Node,
+    value: Value,
+    channel: usize,
+) -> Result<Value, Reason> {
+    let rank = value.shape().unwrap_or_default().len();
+    let order = to_second(channel, rank);
+    let place = |axis: usize| order.iter().position(|&from| from == axis);
+    let back: Vec<usize> = (0..rank).filter_map(place).collect();
+    permuted(walk, node, value, &back)
+}
+
+/// The axes with `axis` as the second, the others in their order.
+fn to_second(axis: usize, rank: usize) -> Vec<usize> {
+    let others = (1..rank).filter(|&other| other != axis);
+    [0, axis].into_iter().chain(others).collect()
+}
+
+/// The value with its axes in the order of `permutation`.
+fn permuted(
+    walk: &mut Walk,
+    node: &Node,
+    value: Value,
+    permutation: &[usize],
+) -> Result<Value, Reason> {
+    if permutation.iter().copied().eq(0..permutation.len()) {
+        return Ok(value);
+    }
     if walk.batch > 1 && permutation.first() != Some(&0) && !is_constant(&value) {
         return Err(across_batch(walk.batch));
     }
+    let shape = value.shape().unwrap_or_default().to_vec();
     let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
     let turn = |order: &Order| {
         order
-            .transpose(&shape, &permutation)
+            .transpose(&shape, permutation)
             .ok_or_else(no_fixed_order)
     };
     let reorder = |view: View| -> Result<View, Reason> {

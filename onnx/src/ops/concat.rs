@@ -1,8 +1,9 @@
-//! `Concat` and `QLinearConcat` along channels.
+//! `Concat` and `QLinearConcat` along channels, wherever these stand in the shape.
 
 use crate::constant::{Constant, Data};
 use crate::error::Reason;
 use crate::node::Node;
+use crate::ops::address::channels_back;
 use crate::ops::axis_of;
 use crate::ops::conv::emit;
 use crate::order::Order;
@@ -27,10 +28,14 @@ pub(crate) fn concat(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
                     }
                 }
             }
-            let result = join(walk, node, 0..node.proto.input.len())?;
-            walk.moved_value(node, result)
+            let (result, channel) = join(walk, node, 0..node.proto.input.len())?;
+            let result = walk.moved_value(node, result)?;
+            channels_back(walk, node, result, channel)
         }
-        _ => Ok(pending(join(walk, node, 0..node.proto.input.len())?)),
+        _ => {
+            let (result, channel) = join(walk, node, 0..node.proto.input.len())?;
+            channels_back(walk, node, pending(result), channel)
+        }
     }
 }
 
@@ -43,25 +48,38 @@ pub(crate) fn qlinear_concat(walk: &mut Walk, node: &Node) -> Result<Value, Reas
             walk.values.insert(name.to_string(), Value::Integer(view));
         }
     }
-    let result = join(walk, node, starts)?;
-    emit(walk, node, &pending(result), 0)
+    let (result, channel) = join(walk, node, starts)?;
+    let result = emit(walk, node, &pending(result), 0)?;
+    channels_back(walk, node, result, channel)
 }
 
+/// The joined tensor with its channels as the second axis, and which axis they are in the file.
 fn join(
     walk: &mut Walk,
     node: &Node,
     inputs: impl Iterator<Item = usize>,
-) -> Result<Pending, Reason> {
+) -> Result<(Pending, usize), Reason> {
     let mut operands: Vec<Operand> = Vec::new();
     let mut first: Vec<usize> = Vec::new();
     let mut image = [0; 3];
+    let mut channel = 1;
     for i in inputs {
-        let (operand, shape, own) = joined(walk, node, i)?;
+        if operands.is_empty() {
+            let rank = walk.value(node, i)?.shape().unwrap_or_default().len();
+            channel = axis_of(node.int("axis", 1), rank)?;
+            if channel == 0 {
+                return Err(Reason::unsupported("it joins images and not channels"));
+            }
+        }
+        let (operand, shape, own) =
+            joined(walk, node, i, channel).map_err(|reason| match channel {
+                1 => reason,
+                axis => reason.help(format!(
+                    "images are joined along channels, which axis {axis} is not"
+                )),
+            })?;
         if operands.is_empty() {
             first.clone_from(&shape);
-        }
-        if axis_of(node.int("axis", 1), shape.len())? != 1 || shape[0] != 1 {
-            return Err(Reason::unsupported("it does not join channels (axis 1)"));
         }
         if shape.len() != first.len() || (!operands.is_empty() && own[1..] != image[1..]) {
             return Err(Reason::unsupported(format!(
@@ -76,14 +94,15 @@ fn join(
     }
     let mut shape = first;
     shape[1] = image[0];
-    Ok(Pending {
+    let joined = Pending {
         label: node.label.clone(),
         op: PendingOp::Concat(operands),
         image,
         shape,
         order: Order::identity(image.iter().copied().fold(1, usize::saturating_mul)),
         range: UNLIMITED,
-    })
+    };
+    Ok((joined, channel))
 }
 
 /// One of the tensors that are joined: an image, or a row of channels `[1, C]`.
@@ -91,10 +110,11 @@ fn joined(
     walk: &mut Walk,
     node: &Node,
     i: usize,
+    channel: usize,
 ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
     let value = walk.value(node, i)?;
     let &[1, channels] = value.shape().unwrap_or_default() else {
-        return walk.moved(node, i);
+        return walk.moved(node, i, channel);
     };
     let view = match &value {
         Value::Integer(view) => view.clone(),

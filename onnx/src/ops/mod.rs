@@ -1,7 +1,7 @@
 //! The operators that import knows: one list, one function each.
 
 mod activation;
-mod address;
+pub(crate) mod address;
 mod arithmetic;
 mod concat;
 mod constant;

@@ -2,6 +2,7 @@
 
 use crate::error::Reason;
 use crate::node::Node;
+use crate::ops::address::{channels_back, channels_first};
 use crate::ops::conv::emit;
 use crate::ops::window::{line_pads, window};
 use crate::ops::{address, axis_of};
@@ -13,7 +14,7 @@ use ir::op::Window;
 /// `MaxPool`, on dequantised or on quantised values.
 pub(crate) fn max_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     refuse_column_major(node)?;
-    let (operand, shape, image) = walk.moved(node, 0)?;
+    let (operand, shape, image) = walk.moved(node, 0, 1)?;
     let window = window(node, kernel(node)?, [image[1], image[2]])?;
     let output = window.pooled_shape(image)?;
     let op = PendingOp::MaxPool(operand, window);
@@ -23,7 +24,11 @@ pub(crate) fn max_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 
 /// `GlobalMaxPool`.
 pub(crate) fn global_max_pool(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    let (operand, shape, image) = walk.moved(node, 0)?;
+    global_max(walk, node, 1)
+}
+
+fn global_max(walk: &mut Walk, node: &Node, channel: usize) -> Result<Value, Reason> {
+    let (operand, shape, image) = walk.moved(node, 0, channel)?;
     let op = PendingOp::MaxPool(operand, Window::dense([image[1], image[2]]));
     let result = pending_image(&node.label, op, [image[0], 1, 1], shape.len());
     walk.moved_value(node, result)
@@ -32,9 +37,9 @@ pub(crate) fn global_max_pool(walk: &mut Walk, node: &Node) -> Result<Value, Rea
 /// `ReduceMax` over rows and columns, as some exporters spell the global maximum.
 pub(crate) fn reduce_max(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let rank = walk.value(node, 0)?.shape().unwrap_or_default().len();
-    refuse_other_axes(walk, node, rank)?;
-    let result = global_max_pool(walk, node)?;
-    without_kept(walk, node, result)
+    let channel = kept_axis(walk, node, rank)?;
+    let result = global_max(walk, node, channel)?;
+    reduced(walk, node, result, channel)
 }
 
 /// `AveragePool` between `DequantizeLinear` and `QuantizeLinear`.
@@ -75,12 +80,16 @@ pub(crate) fn qlinear_global_average_pool(walk: &mut Walk, node: &Node) -> Resul
 /// `ReduceMean` over rows and columns, as some exporters spell the global average.
 pub(crate) fn reduce_mean(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let view = walk.real(node, 0)?;
-    refuse_other_axes(walk, node, view.shape.len())?;
+    let channel = kept_axis(walk, node, view.shape.len())?;
+    let Value::Real(view) = channels_first(walk, node, Value::Real(view), channel)? else {
+        unreachable!("a view in another order is a view");
+    };
     let result = global(walk, node, &view)?;
-    without_kept(walk, node, result)
+    reduced(walk, node, result, channel)
 }
 
-fn refuse_other_axes(walk: &mut Walk, node: &Node, rank: usize) -> Result<(), Reason> {
+/// The one axis that is not reduced behind that of the images.
+fn kept_axis(walk: &mut Walk, node: &Node, rank: usize) -> Result<usize, Reason> {
     let given = match node.input(1) {
         Some(_) => walk.constant(node, 1)?.integers()?,
         None => node.ints("axes").unwrap_or_default().to_vec(),
@@ -90,22 +99,23 @@ fn refuse_other_axes(walk: &mut Walk, node: &Node, rank: usize) -> Result<(), Re
         .map(|&axis| axis_of(axis, rank))
         .collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
-    let spatial: Vec<usize> = (2..rank).collect();
-    if rank < 3 || axes != spatial {
-        return Err(Reason::unsupported(format!(
-            "it reduces axes {axes:?} of {rank}, only all behind the channels are supported"
-        )));
+    axes.dedup();
+    let kept: Vec<usize> = (0..rank).filter(|axis| !axes.contains(axis)).collect();
+    match kept.as_slice() {
+        &[0, channel] if rank > 2 => Ok(channel),
+        _ => Err(Reason::unsupported(format!(
+            "it reduces axes {axes:?} of {rank}, only all but those of images and channels are supported"
+        ))),
     }
-    Ok(())
 }
 
-/// The result with or without the dimensions of size 1 that are left of those reduced.
-fn without_kept(walk: &mut Walk, node: &Node, result: Value) -> Result<Value, Reason> {
+/// The result `[1, C, 1, 1]` with or without the dimensions of size 1 that are left of those reduced.
+fn reduced(walk: &mut Walk, node: &Node, result: Value, channel: usize) -> Result<Value, Reason> {
+    let shape = result.shape().unwrap_or_default().to_vec();
     if node.int("keepdims", 1) != 0 {
-        return Ok(result);
+        return channels_back(walk, node, result, channel);
     }
-    let shape = result.shape().unwrap_or_default()[..2].to_vec();
-    address::with_shape(walk, node, result, shape)
+    address::with_shape(walk, node, result, shape[..2].to_vec())
 }
 
 fn refuse_channels_last(node: &Node) -> Result<(), Reason> {

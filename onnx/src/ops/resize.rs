@@ -141,7 +141,7 @@ fn check_repeats(factor: usize, coordinates: &str, rounding: &str) -> Result<(),
 
 /// Each pixel as often as `factors` say, which are those of all dimensions.
 fn repeat(walk: &mut Walk, node: &Node, factors: &[usize]) -> Result<Value, Reason> {
-    let (x, shape, image) = walk.moved(node, 0)?;
+    let (x, shape, image) = walk.moved(node, 0, 1)?;
     let (lead, [rows, columns]) = match *factors {
         [batch, channels, rows, columns] => ([batch, channels], [rows, columns]),
         [batch, channels, columns] => ([batch, channels], [1, columns]),

@@ -300,7 +300,7 @@ fn selected(
     if matches!(walk.value(node, 0)?.shape(), Some([1, _])) {
         return selected_row(walk, node, name, parts, padding);
     }
-    let (x, shape, image) = walk.moved(node, 0)?;
+    let (x, shape, image) = walk.moved(node, 0, 1)?;
     let (batch, own) = match *parts {
         [batch, channels, rows, columns] => (batch, [channels, rows, columns]),
         [batch, channels, columns] => (batch, [channels, Part::all(1), columns]),
