@@ -5,7 +5,7 @@
 //! their own; every derived number is a method. `docs/concepts/machine.md` explains the machine.
 
 mod file;
-mod latency;
+pub mod latency;
 
 pub use file::{ArchError, json_schema, read};
 

@@ -146,8 +146,34 @@ macro_rules! opcodes {
 
             /// What it does, for the reference page.
             pub const fn doc(self) -> &'static str { match self { $(Opcode::$variant => concat!($($doc),+)),+ } }
+
+            /// The bit of the flag `name` in [`Run::flags`].
+            ///
+            /// # Panics
+            /// When the operation has no such flag: a bug in the caller, which a constant shows when it is compiled.
+            pub const fn flag(self, name: &str) -> u8 {
+                let flags = self.flags();
+                let mut bit = 0;
+                while bit < flags.len() {
+                    if is_same(flags[bit], name) {
+                        return 1 << bit;
+                    }
+                    bit += 1;
+                }
+                panic!("the operation has this flag")
+            }
         }
     };
+}
+
+/// Whether two names are the same, as `==` cannot yet say in a constant.
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    a.len() == b.len() && i == a.len()
 }
 
 opcodes! {
@@ -287,14 +313,14 @@ registers! {
 }
 
 impl Register {
-    /// Packs the values of all fields, in the order of [`Register::fields`].
+    /// The register value that holds the values of all fields, in the order of [`Register::fields`].
     ///
     /// # Errors
     /// The first field that cannot hold its value, by [`FieldOverflow`].
     ///
     /// # Panics
     /// When the number of values differs from the number of fields: a bug in the caller.
-    pub fn pack(self, values: &[i64]) -> Result<Instruction, FieldOverflow> {
+    pub fn pack(self, values: &[i64]) -> Result<u32, FieldOverflow> {
         let fields = self.fields();
         assert_eq!(
             fields.len(),
@@ -314,10 +340,7 @@ impl Register {
             }
             raw |= (value & i64::from(mask(field.width))).fit::<u32>() << field.lsb;
         }
-        Ok(Instruction::Configure {
-            register: self,
-            value: raw,
-        })
+        Ok(raw)
     }
 
     fn from_index(engine: Engine, index: u32) -> Option<Register> {
@@ -375,20 +398,6 @@ impl Run {
             signals: [None; 2],
             flags: 0,
         }
-    }
-
-    /// Whether the flag `name` is set.
-    ///
-    /// # Panics
-    /// When the operation has no such flag: a bug in the caller.
-    pub fn flag(&self, name: &str) -> bool {
-        let bit = self
-            .opcode
-            .flags()
-            .iter()
-            .position(|flag| *flag == name)
-            .expect("the operation has this flag");
-        self.flags >> bit & 1 == 1
     }
 }
 

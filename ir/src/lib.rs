@@ -31,3 +31,4 @@ pub use program::Program;
 pub mod network;
 pub mod numerics;
 pub mod op;
+pub mod operation;

@@ -83,6 +83,40 @@ pub struct Requantise {
     pub shift: u8,
 }
 
+/// Bias and scale of an output channel, as the parameter memory holds them: bias in bytes 0 to 3, mantissa in 4 to 6,
+/// shift in 7, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParameterWord {
+    /// What is added to the sum.
+    pub bias: i32,
+    /// What it is multiplied by then.
+    pub scale: Requantise,
+}
+
+impl ParameterWord {
+    /// Its size.
+    pub const BYTES: usize = 8;
+
+    /// The bytes.
+    pub fn to_bytes(self) -> [u8; ParameterWord::BYTES] {
+        let [b0, b1, b2, b3] = self.bias.to_le_bytes();
+        let [m0, m1, m2, _] = self.scale.mantissa.to_le_bytes();
+        [b0, b1, b2, b3, m0, m1, m2, self.scale.shift]
+    }
+
+    /// The inverse of [`ParameterWord::to_bytes`].
+    pub fn from_bytes(bytes: [u8; ParameterWord::BYTES]) -> ParameterWord {
+        let [b0, b1, b2, b3, m0, m1, m2, shift] = bytes;
+        ParameterWord {
+            bias: i32::from_le_bytes([b0, b1, b2, b3]),
+            scale: Requantise {
+                mantissa: u32::from_le_bytes([m0, m1, m2, 0]),
+                shift,
+            },
+        }
+    }
+}
+
 impl Requantise {
     /// Splits `scale` into mantissa and shift, exactly.
     ///

@@ -22,7 +22,7 @@ use crate::error::MapError;
 use crate::lower::{self, Layer, Work};
 use crate::mapspace::{Choice, Mapspace, PixelTile, chunks, max_steps, pixel_tiles, stays};
 use crate::plan::{Access, EinsumPlan, operand_rows, row_words};
-use crate::timing::{exec_cycles, times, vector_cycles};
+use crate::timing::times;
 
 /// What a mapping costs, part by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,10 +236,10 @@ fn bound(model: &Recurrence, mapspace: &Mapspace, choice: &Choice) -> Cost {
         })
         .collect();
     let exec = |pixels: u64, n: usize| -> u64 {
-        let cycles = |steps: &u64| 1 + exec_cycles(arch, choice.dataflow, pixels, *steps);
+        let cycles = |steps: &u64| 1 + arch.exec_cycles(choice.dataflow, pixels, *steps);
         parts[n].iter().map(cycles).sum()
     };
-    let requantise = |pixels: u64| vector_cycles(arch, Opcode::Requantise, pixels);
+    let requantise = |pixels: u64| arch.vec_cycles(Opcode::Requantise, pixels);
 
     // The array and the vector engine, over all tiles of pixels; most tiles are equal.
     let mut pixels_of: Vec<(u64, u64)> = Vec::new();
@@ -269,7 +269,7 @@ fn bound(model: &Recurrence, mapspace: &Mapspace, choice: &Choice) -> Cost {
     let last_pixels = last.last().map_or(1, |tile| tile.pixels() as u64);
     let exec_last: u64 = if mapspace.split {
         let steps = parts[n_tiles - 1].last().expect("a sum has a part");
-        1 + exec_cycles(arch, choice.dataflow, last_pixels, *steps)
+        1 + arch.exec_cycles(choice.dataflow, last_pixels, *steps)
     } else {
         let of = |tile: &PixelTile| -> u64 {
             let pixels = tile.pixels() as u64;

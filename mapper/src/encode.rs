@@ -4,8 +4,8 @@
 //! An address that ran past the end of its memory counts as unknown.
 
 use ir::arch::Arch;
-use ir::fit::Fit;
-use ir::isa::{FieldOverflow, Instruction, Opcode, Register, Run};
+use ir::isa::{FieldOverflow, Instruction, Register, Run};
+use ir::operation::{Advance, Load, Operation, Store};
 
 use crate::op::{Base, Op};
 use crate::sync::Tokens;
@@ -40,109 +40,49 @@ pub(crate) fn encode(
     arch: &Arch,
     constant_words: u32,
 ) -> Result<Code, (u16, FieldOverflow)> {
-    let mut shadow: Shadow = [None; Register::ALL.len()];
+    let mut shadow = Shadow([None; Register::ALL.len()]);
     let mut code = Code::default();
     for (index, op) in ops.iter().enumerate() {
-        let mut configure = |register: Register, values: &[i64]| {
-            let instruction = register
-                .pack(values)
-                .map_err(|overflow| (op.layer, overflow))?;
-            if let Instruction::Configure { value, .. } = instruction
-                && shadow[register as usize].replace(value) != Some(value)
-            {
-                code.instructions.push(instruction);
-            }
-            Ok(())
-        };
-        if let Some(place) = op.place {
-            let register = if op.opcode == Opcode::Load {
-                Register::LoadMemory
-            } else {
-                Register::StoreMemory
-            };
-            let base = match place.base {
-                Base::Constants => 0,
-                Base::Tensors => constant_words,
-            };
-            configure(register, &[i64::from(base) + i64::from(place.word)])?;
+        let mut operation = op.operation.clone();
+        if let (
+            Operation::Load(Load { memory, .. }) | Operation::Store(Store { memory, .. }),
+            Base::Tensors,
+        ) = (&mut operation, op.base)
+        {
+            *memory += constant_words;
         }
-        for (register, values) in &op.registers {
-            configure(*register, values)?;
+        let settings = operation.settings();
+        for (register, value) in settings.map_err(|overflow| (op.layer, overflow))? {
+            if shadow.set(register, value) {
+                let configure = Instruction::Configure { register, value };
+                code.instructions.push(configure);
+            }
         }
         code.instructions.push(Instruction::Run(Run {
-            opcode: op.opcode,
             waits: tokens.waits[index],
             signals: tokens.signals[index],
-            flags: op.flags,
+            ..operation.run()
         }));
         code.layer_of.resize(code.instructions.len(), op.layer);
-        advance(&mut shadow, op.opcode, arch);
+        for advance in operation.advances(arch) {
+            shadow.advance(&advance);
+        }
     }
     Ok(code)
 }
 
 /// What each register is known to hold.
-type Shadow = [Option<u32>; Register::ALL.len()];
+struct Shadow([Option<u32>; Register::ALL.len()]);
 
-/// Adds to the shadow what the machine adds to its registers at the end of a run.
-fn advance(shadow: &mut Shadow, opcode: Opcode, arch: &Arch) {
-    let activations = arch.activations.banks * arch.activations.words;
-    match opcode {
-        Opcode::Load => {
-            let words = shadow_value(shadow, Register::LoadLength);
-            let space = shadow_value(shadow, Register::LoadDestination) >> 20;
-            let limit = match space {
-                0 => activations,
-                1 => arch.weights.words,
-                2 => arch.parameter_words(arch.parameters.channels),
-                _ => arch.table_words(),
-            };
-            let mut add = |register, bits, limit| add_to(shadow, register, words, bits, limit);
-            add(Register::LoadMemory, 22, u32::MAX);
-            add(Register::LoadDestination, 20, limit);
-        }
-        Opcode::Store => {
-            let words = shadow_value(shadow, Register::StoreLength);
-            add_to(shadow, Register::StoreMemory, words, 22, u32::MAX);
-            add_to(shadow, Register::StoreSource, words, 20, activations);
-        }
-        Opcode::Exec => {
-            let reduction = shadow_value(shadow, Register::ExecReduction);
-            let steps: i64 = Register::ExecReduction
-                .fields()
-                .iter()
-                .map(|f| f.extract(reduction))
-                .product();
-            add_to(
-                shadow,
-                Register::ExecWeights,
-                steps.fit::<u32>(),
-                18,
-                arch.weight_tiles(),
-            );
-        }
-        Opcode::Requantise => {
-            let lanes = arch.vector.requantise_lanes;
-            let groups = arch.array.cols / lanes;
-            add_to(
-                shadow,
-                Register::VecParameters,
-                groups,
-                18,
-                arch.parameters.channels / lanes,
-            );
-        }
-        Opcode::MaxPool | Opcode::Lookup | Opcode::Pack => {}
+impl Shadow {
+    /// Whether `register` did not hold `value` already.
+    fn set(&mut self, register: Register, value: u32) -> bool {
+        self.0[register as usize].replace(value) != Some(value)
     }
-}
 
-fn add_to(shadow: &mut Shadow, register: Register, amount: u32, bits: u32, limit: u32) {
-    let known = &mut shadow[register as usize];
-    *known = known
-        .filter(|value| (value & ((1 << bits) - 1)) + amount < limit.min(1 << bits))
-        .map(|value| value + amount);
-}
-
-fn shadow_value(shadow: &Shadow, register: Register) -> u32 {
-    shadow[register as usize].unwrap_or(0)
+    /// Adds what the machine adds at the end of a run.
+    fn advance(&mut self, advance: &Advance) {
+        let known = &mut self.0[advance.register as usize];
+        *known = known.and_then(|value| advance.within(value));
+    }
 }

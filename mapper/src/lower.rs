@@ -10,15 +10,18 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-use ir::arch::{Arch, Dataflow};
-use ir::isa::{Opcode, Register};
+use ir::arch::Arch;
 use ir::network::{Network, TensorId};
 use ir::numerics::{Clamp, FRACTION_BITS};
 use ir::op::{Concat, Select, Window, table_index, table_values};
+use ir::operation::{
+    self, Destination, Exec, Load, Lookup, MaxPool, Operation, Pack, Requantise, Space, Store,
+    Strides,
+};
 use ir::program::{Layout, TensorImage};
 
 use crate::mapspace::{Choice, PixelTile};
-use crate::op::{Access, Base, Op, Place, Space, flags};
+use crate::op::{Access, Base, Op, Place, Storage};
 use crate::plan::{self, Area, EinsumPlan, operand_rows, row_words};
 use crate::sums::{Chunk, Sums, Taps};
 
@@ -64,6 +67,9 @@ impl Constant<'_> {
         }
     }
 }
+
+/// Pixels along an axis that a register holds.
+const MOST_PIXELS: i64 = 2047;
 
 /// One einsum to be lowered.
 pub(crate) struct Layer<'a> {
@@ -174,6 +180,17 @@ struct View {
 }
 
 impl View {
+    /// The strides of the loops of a window over it.
+    fn strides(&self, window: &Window) -> Strides {
+        let [across, down] = across_and_down(window.stride);
+        let [tap_across, tap_down] = across_and_down(window.dilation);
+        Strides {
+            kernel: [tap_across, tap_down * self.row_words],
+            block: self.width,
+            pixel: [across, down * self.row_words],
+        }
+    }
+
     fn rows(&self, rows: &Range<usize>) -> (i64, i64) {
         (
             self.base + rows.start.fit::<i64>() * self.row_words,
@@ -251,22 +268,17 @@ struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    fn push(
-        &mut self,
-        opcode: Opcode,
-        flags: u8,
-        registers: Vec<(Register, Vec<i64>)>,
-        accesses: Vec<Access>,
-    ) {
-        let (layer, step) = (self.layer, self.step);
+    fn push(&mut self, operation: impl Into<Operation>, accesses: Vec<Access>) {
+        self.push_at(Base::Constants, operation, accesses);
+    }
+
+    fn push_at(&mut self, base: Base, operation: impl Into<Operation>, accesses: Vec<Access>) {
         self.ops.push(Op {
-            opcode,
-            flags,
-            registers,
-            place: None,
+            operation: operation.into(),
+            base,
             accesses,
-            layer,
-            step,
+            layer: self.layer,
+            step: self.step,
         });
     }
 
@@ -306,22 +318,22 @@ impl<'a> Lower<'a> {
     }
 
     fn load(&mut self, place: Place, space: Space, local: u32, words: u32) {
-        let selector = match space {
-            Space::Banks => 0,
-            Space::Weights => 1,
-            Space::Parameters => 2,
-            _ => 3,
-        };
-        let registers = vec![
-            (Register::LoadDestination, vec![i64::from(local), selector]),
-            (Register::LoadLength, vec![i64::from(words)]),
-        ];
-        let mut accesses = vec![Access::write(space, local.into(), words.into())];
+        let storage = Storage::of(space);
+        let mut accesses = vec![Access::write(storage, local.into(), words.into())];
         if place.base == Base::Tensors {
-            accesses.push(Access::read(Space::Memory, place.word.into(), words.into()));
+            accesses.push(Access::read(
+                Storage::Memory,
+                place.word.into(),
+                words.into(),
+            ));
         }
-        self.push(Opcode::Load, 0, registers, accesses);
-        self.ops.last_mut().expect("just pushed").place = Some(place);
+        let load = Load {
+            memory: place.word,
+            space,
+            local,
+            words,
+        };
+        self.push_at(place.base, load, accesses);
     }
 
     fn load_constant(&mut self, span: &Span, space: Space) {
@@ -360,7 +372,7 @@ impl<'a> Lower<'a> {
             };
             self.load(
                 place,
-                Space::Banks,
+                Space::Activations,
                 area.start + (start - rows.start).fit::<u32>() * row,
                 n * row,
             );
@@ -371,19 +383,16 @@ impl<'a> Lower<'a> {
         let image = i64::from(self.image(id));
         let (start, words) = view.rows(rows);
         let word = image + rows.start.fit::<i64>() * view.row_words;
-        let registers = vec![
-            (Register::StoreSource, vec![start]),
-            (Register::StoreLength, vec![words]),
-        ];
         let accesses = vec![
-            Access::read(Space::Banks, start, words),
-            Access::write(Space::Memory, word, words),
+            Access::read(Storage::Banks, start, words),
+            Access::write(Storage::Memory, word, words),
         ];
-        self.push(Opcode::Store, 0, registers, accesses);
-        self.ops.last_mut().expect("just pushed").place = Some(Place {
-            base: Base::Tensors,
-            word: word.fit::<u32>(),
-        });
+        let store = Store {
+            local: start.fit::<u32>(),
+            memory: word.fit::<u32>(),
+            words: words.fit::<u32>(),
+        };
+        self.push_at(Base::Tensors, store, accesses);
     }
 
     /// Brings the rows of every operand that `strip` needs into the banks.
@@ -487,7 +496,7 @@ impl<'a> Lower<'a> {
                 base: Base::Tensors,
                 word: image + offset,
             };
-            self.load(place, Space::Banks, area.start + offset, words);
+            self.load(place, Space::Activations, area.start + offset, words);
         }
     }
 
@@ -512,43 +521,35 @@ impl<'a> Lower<'a> {
         let plane = i64::from(image) + (channel * taps.image.height).fit::<i64>() * row_words;
         let row = window.row(rows.start, tap_row) as i64;
         let (block, position) = (group / taps.per_word, group % taps.per_word);
-        let width = sums.output.width.fit::<i64>();
         let to = packed.base
             + rows.start.fit::<i64>() * packed.row_words
             + block.fit::<i64>() * packed.width;
-        let source = self.wrap(plane + row * row_words);
-        let image_size = vec![
-            taps.image.width.fit::<i64>(),
-            taps.image.height.fit::<i64>(),
-        ];
-        let lane = (position * kernel_x).fit::<i64>();
-        let mut registers = vec![
-            (Register::VecDestination, vec![self.wrap(to)]),
-            (Register::VecPixels, vec![width, rows.len().fit::<i64>()]),
-            (Register::VecSource, vec![source]),
-            (Register::VecOrigin, vec![-window.pads[1].fit::<i64>(), row]),
-            (Register::VecExtent, image_size),
-            (Register::VecStep, step_values(window)),
-            (Register::VecWindow, vec![kernel_x.fit::<i64>(), 1, 1]),
-            (Register::VecDeltaX, vec![0]),
-            (Register::VecPack, vec![lane, taps.image.zero_point.into()]),
-        ];
-        if rows.len() > 1 {
-            let down = window.stride[0].fit::<i64>() * row_words;
-            registers.push((Register::VecDeltaY, vec![down]));
-            let down = packed.row_words - (width - 1);
-            registers.push((Register::VecDestinationDeltaY, vec![down]));
-        }
+        let pack = Pack {
+            source: self.wrap(plane + row * row_words),
+            row: window.stride[0].fit::<i64>() * row_words,
+            origin: [-window.pads[1].fit::<i64>(), row],
+            extent: [taps.image.width, taps.image.height].map(|n| n.fit::<i64>()),
+            stride: across_and_down(window.stride),
+            lane: (position * kernel_x).fit::<u32>(),
+            taps: kernel_x.fit::<u32>(),
+            padding: taps.image.zero_point,
+            destination: Destination {
+                address: self.wrap(to),
+                pixels: [sums.output.width.fit::<u32>(), rows.len().fit::<u32>()],
+                block: 0,
+                row: packed.row_words,
+            },
+        };
         let height = taps.image.height.fit::<isize>();
         let first = window.row(rows.start, tap_row).clamp(0, height);
         let last = (window.row(rows.end - 1, tap_row) + 1).clamp(first, height);
         let (written, words) = packed.rows(rows);
-        let mut accesses = vec![Access::write(Space::Banks, written, words)];
+        let mut accesses = vec![Access::write(Storage::Banks, written, words)];
         if last > first {
             let (first, words) = (first as i64 * row_words, (last - first) as i64 * row_words);
-            accesses.push(Access::read(Space::Banks, plane + first, words));
+            accesses.push(Access::read(Storage::Banks, plane + first, words));
         }
-        self.push(Opcode::Pack, 0, registers, accesses);
+        self.push(pack, accesses);
     }
 
     /// Where the results of a strip go. Of what passes on, the rows that are still needed come along.
@@ -658,7 +659,6 @@ impl<'a> Lower<'a> {
         if !accumulate {
             self.half ^= 1;
         }
-        let output_stationary = choice.dataflow == Dataflow::OutputStationary;
         let origin_x = (tile.cols.start * window.stride[1]
             + chunk.kernel_x.start * window.dilation[1])
             .fit::<i64>()
@@ -671,54 +671,24 @@ impl<'a> Lower<'a> {
             + origin_y * input.row_words
             + chunk.blocks.start.fit::<i64>() * input.width
             + origin_x;
-        let count = [
-            chunk.kernel_x.len(),
-            chunk.kernel_y.len(),
-            chunk.blocks.len(),
-            tile.cols.len(),
-            tile.rows.len(),
-        ]
-        .map(|n| n.fit::<i64>());
-        let stride = [
-            window.dilation[1].fit::<i64>(),
-            window.dilation[0].fit::<i64>() * input.row_words,
-            input.width,
-            window.stride[1].fit::<i64>(),
-            window.stride[0].fit::<i64>() * input.row_words,
-        ];
-        let order: [usize; 5] = if output_stationary {
-            [0, 1, 2, 3, 4]
-        } else {
-            [3, 4, 0, 1, 2]
+        let exec = Exec {
+            half: self.half,
+            accumulate,
+            dataflow: choice.dataflow,
+            window: operation::Window {
+                source: self.wrap(source),
+                origin: [origin_x, origin_y],
+                extent: [sums.input.width, sums.input.height].map(|n| n.fit::<i64>()),
+                stride: across_and_down(window.stride),
+                dilation: across_and_down(window.dilation),
+                kernel: [chunk.kernel_x.len(), chunk.kernel_y.len()].map(|n| n.fit::<u32>()),
+                blocks: chunk.blocks.len().fit::<u32>(),
+                pixels: [tile.cols.len(), tile.rows.len()].map(|n| n.fit::<u32>()),
+                strides: input.strides(window),
+            },
+            padding: sums.padding,
+            tile: first,
         };
-        let delta_registers = [
-            Register::ExecDeltaKernelX,
-            Register::ExecDeltaKernelY,
-            Register::ExecDeltaBlock,
-            Register::ExecDeltaX,
-            Register::ExecDeltaY,
-        ];
-        let mut registers = vec![
-            (Register::ExecSource, vec![self.wrap(source)]),
-            (Register::ExecOrigin, vec![origin_x, origin_y]),
-            (
-                Register::ExecExtent,
-                vec![
-                    sums.input.width.fit::<i64>(),
-                    sums.input.height.fit::<i64>(),
-                ],
-            ),
-            (Register::ExecStep, step_values(window)),
-            (Register::ExecReduction, count[..3].to_vec()),
-            (Register::ExecPixels, count[3..].to_vec()),
-            (Register::ExecPadding, vec![sums.padding.into()]),
-            (Register::ExecWeights, vec![first.into()]),
-        ];
-        registers.extend(
-            deltas(&order, &count, &stride)
-                .into_iter()
-                .map(|(which, delta)| (delta_registers[which], vec![delta])),
-        );
         let lowest = origin_y.clamp(0, sums.input.height.fit::<i64>());
         let reach = (tile.rows.len() - 1) * window.stride[0]
             + (chunk.kernel_y.len() - 1) * window.dilation[0]
@@ -726,29 +696,19 @@ impl<'a> Lower<'a> {
         let highest = (origin_y + reach.fit::<i64>()).clamp(lowest, sums.input.height.fit::<i64>());
         let (read, words) = input.rows(&(lowest.fit::<usize>()..highest.fit::<usize>()));
         let cols = i64::from(self.arch.array.cols);
-        let half = Space::Half(self.half);
+        let half = Storage::Half(self.half);
         let mut accesses = vec![
             Access::read(
-                Space::Weights,
+                Storage::Weights,
                 i64::from(first) * cols,
                 chunk.steps().fit::<i64>() * cols,
             ),
             Access::write(half, 0, 1),
         ];
         if words > 0 {
-            accesses.push(Access::read(Space::Banks, read, words));
+            accesses.push(Access::read(Storage::Banks, read, words));
         }
-        let names = [
-            ("half", self.half == 1),
-            ("accumulate", accumulate),
-            ("output", output_stationary),
-        ];
-        self.push(
-            Opcode::Exec,
-            flags(Opcode::Exec, &names),
-            registers,
-            accesses,
-        );
+        self.push(exec, accesses);
     }
 
     /// Requantises column tile `n`, whose parameters start at `channel` of the loaded ones.
@@ -769,45 +729,29 @@ impl<'a> Lower<'a> {
             + tile.cols.start.fit::<i64>();
         let lanes = self.arch.vector.requantise_lanes;
         let first_channel = parameters.local * (self.arch.word_bytes() / 8) + channel;
-        let mut registers = vec![
-            (Register::VecDestination, vec![self.wrap(address)]),
-            (
-                Register::VecGroup,
-                vec![(n * cols % rows / cols).fit::<i64>()],
-            ),
-            (
-                Register::VecPixels,
-                vec![tile.cols.len().fit::<i64>(), tile.rows.len().fit::<i64>()],
-            ),
-            (
-                Register::VecParameters,
-                vec![i64::from(first_channel / lanes)],
-            ),
-            (Register::VecClamp, clamp_values(sums.clamp, FRACTION_BITS)),
-            (Register::VecZeroPoint, vec![sums.output.zero_point.into()]),
-        ];
-        if tile.rows.len() > 1 {
-            registers.push((
-                Register::VecDestinationDeltaY,
-                vec![output.row_words - (tile.cols.len().fit::<i64>() - 1)],
-            ));
-        }
+        let requantise = Requantise {
+            half: self.half,
+            destination: Destination {
+                address: self.wrap(address),
+                pixels: [tile.cols.len(), tile.rows.len()].map(|n| n.fit::<u32>()),
+                block: 0,
+                row: output.row_words,
+            },
+            group: (n * cols % rows / cols).fit::<u32>(),
+            parameters: first_channel / lanes,
+            clamp: sums.clamp,
+            zero_point: sums.output.zero_point,
+        };
         let (written, words) = output.rows(&tile.rows);
         let word_channels = self.arch.word_bytes() / 8;
         let first_word = i64::from(first_channel / word_channels);
         let last_word = i64::from((first_channel + cols.fit::<u32>() - 1) / word_channels);
         let accesses = vec![
-            Access::read(Space::Half(self.half), 0, 1),
-            Access::read(Space::Parameters, first_word, last_word - first_word + 1),
-            Access::write(Space::Banks, written, words),
+            Access::read(Storage::Half(self.half), 0, 1),
+            Access::read(Storage::Parameters, first_word, last_word - first_word + 1),
+            Access::write(Storage::Banks, written, words),
         ];
-        let names = [("half", self.half == 1)];
-        self.push(
-            Opcode::Requantise,
-            flags(Opcode::Requantise, &names),
-            registers,
-            accesses,
-        );
+        self.push(requantise, accesses);
     }
 
     /// A table of fixed-point values for each operand, indexed by the bits of the operand.
@@ -833,54 +777,49 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Adds or translates all words of `rows`, in pieces that the next layer can start on; `clamp` is what
-    /// [`clamp_values`] gives.
-    fn lookup(&mut self, sources: &[View], result: &View, rows: &Range<usize>, clamp: &[i64]) {
+    /// Adds or translates all words of `rows`, in pieces that the next layer can start on, through tables with
+    /// `fraction_bits`.
+    fn lookup(
+        &mut self,
+        sources: &[View],
+        result: &View,
+        rows: &Range<usize>,
+        (clamp, fraction_bits): (Clamp, u32),
+    ) {
         for piece in pieces(rows, result.row_words) {
-            let per_row = if result.row_words <= 2047 {
-                result.row_words
+            // All words of some rows, or those of a row block by block where a row is too long.
+            let whole_rows = result.row_words <= MOST_PIXELS;
+            let (per_row, n_rows, starts) = if whole_rows {
+                (result.row_words, piece.len().fit::<u32>(), vec![piece])
             } else {
-                result.width
-            };
-            let n_rows = if result.row_words <= 2047 {
-                piece.len().fit::<i64>()
-            } else {
-                result.blocks
-            };
-            let starts = if result.row_words <= 2047 {
-                vec![piece]
-            } else {
-                piece.map(|row| row..row + 1).collect()
+                let rows = piece.map(|row| row..row + 1).collect();
+                (result.width, result.blocks.fit::<u32>(), rows)
             };
             for rows in starts {
                 let (to, words) = result.rows(&rows);
-                let mut registers = vec![
-                    (Register::VecDestination, vec![to]),
-                    (Register::VecPixels, vec![per_row, n_rows]),
-                    (Register::VecDestinationDeltaY, vec![1]),
-                    (Register::VecClamp, clamp.to_vec()),
-                    (Register::VecDeltaX, vec![1]),
-                    (Register::VecDeltaY, vec![1]),
-                ];
                 let mut accesses = vec![
-                    Access::read(Space::Tables, 0, 1),
-                    Access::write(Space::Banks, to, words),
+                    Access::read(Storage::Tables, 0, 1),
+                    Access::write(Storage::Banks, to, words),
                 ];
-                for (source, register) in sources
-                    .iter()
-                    .zip([Register::VecSource, Register::VecSourceB])
-                {
-                    let (from, words) = source.rows(&rows);
-                    registers.push((register, vec![from]));
-                    accesses.push(Access::read(Space::Banks, from, words));
-                }
-                let names = [("pair", sources.len() == 2)];
-                self.push(
-                    Opcode::Lookup,
-                    flags(Opcode::Lookup, &names),
-                    registers,
-                    accesses,
+                let from: Vec<i64> = sources.iter().map(|source| source.rows(&rows).0).collect();
+                accesses.extend(
+                    from.iter()
+                        .map(|&from| Access::read(Storage::Banks, from, words)),
                 );
+                let lookup = Lookup {
+                    source: from[0].fit::<u32>(),
+                    source_b: from.get(1).map(|&from| from.fit::<u32>()),
+                    strides: [1, per_row],
+                    destination: Destination {
+                        address: to.fit::<u32>(),
+                        pixels: [per_row.fit::<u32>(), n_rows],
+                        block: 0,
+                        row: per_row,
+                    },
+                    fraction_bits,
+                    clamp,
+                };
+                self.push(lookup, accesses);
             }
         }
     }
@@ -911,78 +850,47 @@ impl<'a> Lower<'a> {
         let origin_x = -window.pads[1].fit::<i64>();
         let origin_y = window.row(rows.start, 0) as i64;
         let from = source.base + origin_y * source.row_words + origin_x;
-        let blocks = source.blocks;
-        let count = [
-            window.kernel[1].fit::<i64>(),
-            window.kernel[0].fit::<i64>(),
-            result.width,
-            blocks,
-            rows.len().fit::<i64>(),
-        ];
-        let stride = [
-            window.dilation[1].fit::<i64>(),
-            window.dilation[0].fit::<i64>() * source.row_words,
-            window.stride[1].fit::<i64>(),
-            source.width,
-            window.stride[0].fit::<i64>() * source.row_words,
-        ];
-        let delta_registers = [
-            Register::VecDeltaKernelX,
-            Register::VecDeltaKernelY,
-            Register::VecDeltaX,
-            Register::VecDeltaBlock,
-            Register::VecDeltaY,
-        ];
         let to = base + rows.start.fit::<i64>() * result.row_words;
-        let mut registers = vec![
-            (Register::VecDestination, vec![self.wrap(to)]),
-            (
-                Register::VecPixels,
-                vec![result.width, rows.len().fit::<i64>()],
-            ),
-            (Register::VecSource, vec![self.wrap(from)]),
-            (Register::VecOrigin, vec![origin_x, origin_y]),
-            (Register::VecExtent, vec![source.width, height.fit::<i64>()]),
-            (Register::VecStep, step_values(window)),
-            (Register::VecWindow, vec![count[0], count[1], blocks]),
-        ];
-        registers.extend(
-            deltas(&[0, 1, 2, 3, 4], &count, &stride)
-                .into_iter()
-                .map(|(w, d)| (delta_registers[w], vec![d])),
-        );
-        let to_count = [result.width, blocks, rows.len().fit::<i64>()];
-        let to_stride = [1, result.width, result.row_words];
-        let to_registers = [
-            None,
-            Some(Register::VecDestinationDeltaBlock),
-            Some(Register::VecDestinationDeltaY),
-        ];
-        let to_deltas = deltas(&[0, 1, 2], &to_count, &to_stride).into_iter();
-        registers.extend(
-            to_deltas.filter_map(|(which, delta)| Some((to_registers[which]?, vec![delta]))),
-        );
+        let pixels = [result.width.fit::<u32>(), rows.len().fit::<u32>()];
+        let pool = MaxPool {
+            window: operation::Window {
+                source: self.wrap(from),
+                origin: [origin_x, origin_y],
+                extent: [source.width, height.fit::<i64>()],
+                stride: across_and_down(window.stride),
+                dilation: across_and_down(window.dilation),
+                kernel: [window.kernel[1], window.kernel[0]].map(|n| n.fit::<u32>()),
+                blocks: source.blocks.fit::<u32>(),
+                pixels,
+                strides: source.strides(window),
+            },
+            destination: Destination {
+                address: self.wrap(to),
+                pixels,
+                block: result.width,
+                row: result.row_words,
+            },
+        };
         let read_rows = crate::sums::input_rows(window, height, rows);
         let (read, words) = source.rows(&read_rows);
         let (written, written_words) = result.rows(rows);
         let accesses = vec![
-            Access::read(Space::Banks, read, words),
-            Access::write(Space::Banks, written, written_words),
+            Access::read(Storage::Banks, read, words),
+            Access::write(Storage::Banks, written, written_words),
         ];
-        self.push(Opcode::MaxPool, 0, registers, accesses);
+        self.push(pool, accesses);
     }
 
     /// Writes every word of the source's rows as often as a selection repeats rows and columns: a maximum of one word.
     fn repeat(&mut self, op: &Select, source: &View, result: &View, rows: &Range<usize>) {
         const MOST_BLOCKS: i64 = 1023;
-        const MOST_ROWS: usize = 2047;
         let [down, across] = [op.rows.repeat, op.columns.repeat];
         for copy in 0..down {
             // The source rows whose copy of this number is in the strip.
             let first = (rows.start + down - 1 - copy) / down;
             let end = (rows.end + down - 1 - copy) / down;
-            for start in (first..end).step_by(MOST_ROWS) {
-                let own = start..end.min(start + MOST_ROWS);
+            for start in (first..end).step_by(MOST_PIXELS.fit::<usize>()) {
+                let own = start..end.min(start + MOST_PIXELS.fit::<usize>());
                 for word in (0..source.row_words).step_by(MOST_BLOCKS.fit::<usize>()) {
                     let words = MOST_BLOCKS.min(source.row_words - word);
                     self.repeat_words(
@@ -1008,53 +916,43 @@ impl<'a> Lower<'a> {
         rows: &Range<usize>,
         words: Range<i64>,
     ) {
-        let (across, n_words, n_rows) = (
-            across.fit::<i64>(),
-            words.end - words.start,
-            rows.len().fit::<i64>(),
-        );
+        let (across, down_rows) = (across.fit::<i64>(), down.fit::<i64>());
         let first = rows.start * down + copy;
         let from = source.base + rows.start.fit::<i64>() * source.row_words + words.start;
         let to = result.base + first.fit::<i64>() * result.row_words + words.start * across;
-        let count = [1, 1, across, n_words, n_rows];
-        let from_stride = [0, 0, 0, 1, source.row_words];
-        let to_stride = [0, 0, 1, across, down.fit::<i64>() * result.row_words];
-        let mut registers = vec![
-            (Register::VecDestination, vec![self.wrap(to)]),
-            (Register::VecPixels, vec![across, n_rows]),
-            (Register::VecSource, vec![self.wrap(from)]),
-            (Register::VecOrigin, vec![0, 0]),
-            (Register::VecExtent, vec![1, 1]),
-            (Register::VecStep, vec![0, 0, 1, 1]),
-            (Register::VecWindow, vec![1, 1, n_words]),
-        ];
-        let from_registers = [
-            None,
-            None,
-            Some(Register::VecDeltaX),
-            Some(Register::VecDeltaBlock),
-            Some(Register::VecDeltaY),
-        ];
-        let to_registers = [
-            None,
-            None,
-            None,
-            Some(Register::VecDestinationDeltaBlock),
-            Some(Register::VecDestinationDeltaY),
-        ];
-        for (names, stride) in [(from_registers, from_stride), (to_registers, to_stride)] {
-            let changes = deltas(&[0, 1, 2, 3, 4], &count, &stride).into_iter();
-            registers
-                .extend(changes.filter_map(|(which, delta)| Some((names[which]?, vec![delta]))));
-        }
+        let pixels = [across.fit::<u32>(), rows.len().fit::<u32>()];
+        // Copies of a word are pixels of a row, and the words blocks.
+        let copies = MaxPool {
+            window: operation::Window {
+                source: self.wrap(from),
+                origin: [0, 0],
+                extent: [1, 1],
+                stride: [0, 0],
+                dilation: [1, 1],
+                kernel: [1, 1],
+                blocks: (words.end - words.start).fit::<u32>(),
+                pixels,
+                strides: Strides {
+                    kernel: [0, 0],
+                    block: 1,
+                    pixel: [0, source.row_words],
+                },
+            },
+            destination: Destination {
+                address: self.wrap(to),
+                pixels,
+                block: across,
+                row: down_rows * result.row_words,
+            },
+        };
         let last = (rows.end - 1) * down + copy + 1;
         let (read, read_words) = source.rows(rows);
         let (written, written_words) = result.rows(&(first..last));
         let accesses = vec![
-            Access::read(Space::Banks, read, read_words),
-            Access::write(Space::Banks, written, written_words),
+            Access::read(Storage::Banks, read, read_words),
+            Access::write(Storage::Banks, written, written_words),
         ];
-        self.push(Opcode::MaxPool, 0, registers, accesses);
+        self.push(copies, accesses);
     }
 
     /// Copies each operand to its blocks, through its table where the scales differ.
@@ -1092,7 +990,7 @@ impl<'a> Lower<'a> {
 
     /// A table over rows whose distances differ: all words of a row, row by row.
     fn translate(&mut self, source: &View, result: &View, base: i64, rows: &Range<usize>) {
-        let whole = source.row_words <= 2047;
+        let whole = source.row_words <= MOST_PIXELS;
         let starts: Vec<(Range<usize>, i64)> = if whole {
             vec![(rows.clone(), 0)]
         } else {
@@ -1109,75 +1007,52 @@ impl<'a> Lower<'a> {
             let from =
                 source.base + rows.start.fit::<i64>() * source.row_words + block * source.width;
             let to = base + rows.start.fit::<i64>() * result.row_words + block * source.width;
-            let mut registers = vec![
-                (Register::VecDestination, vec![self.wrap(to)]),
-                (Register::VecSource, vec![self.wrap(from)]),
-                (Register::VecPixels, vec![x, rows.len().fit::<i64>()]),
-                (Register::VecClamp, clamp_values(Clamp::FULL, FRACTION_BITS)),
-                (Register::VecDeltaX, vec![1]),
-            ];
-            if rows.len() > 1 {
-                registers.push((Register::VecDeltaY, vec![source.row_words - (x - 1)]));
-                registers.push((
-                    Register::VecDestinationDeltaY,
-                    vec![result.row_words - (x - 1)],
-                ));
-            }
+            let lookup = Lookup {
+                source: self.wrap(from),
+                source_b: None,
+                strides: [1, source.row_words],
+                destination: Destination {
+                    address: self.wrap(to),
+                    pixels: [x.fit::<u32>(), rows.len().fit::<u32>()],
+                    block: 0,
+                    row: result.row_words,
+                },
+                fraction_bits: FRACTION_BITS,
+                clamp: Clamp::FULL,
+            };
             let (read, read_words) = source.rows(&rows);
             let (written, written_words) = result.rows(&rows);
             let accesses = vec![
-                Access::read(Space::Tables, 0, 1),
-                Access::read(Space::Banks, read, read_words),
-                Access::write(Space::Banks, written, written_words),
+                Access::read(Storage::Tables, 0, 1),
+                Access::read(Storage::Banks, read, read_words),
+                Access::write(Storage::Banks, written, written_words),
             ];
-            self.push(Opcode::Lookup, 0, registers, accesses);
+            self.push(lookup, accesses);
         }
     }
 
     /// An address modulo the address space of the banks.
-    fn wrap(&self, address: i64) -> i64 {
-        address.rem_euclid(1 << self.arch.activation_addr_bits())
+    fn wrap(&self, address: i64) -> u32 {
+        let wrapped = address.rem_euclid(1 << self.arch.activation_addr_bits());
+        wrapped.fit::<u32>()
     }
 }
 
-/// The values of `vec.clamp` for tables with `fraction_bits`; requantise, which has none, keeps what most of them have.
-fn clamp_values(clamp: Clamp, fraction_bits: u32) -> Vec<i64> {
-    let dropped = FRACTION_BITS - fraction_bits;
-    vec![clamp.lo.into(), clamp.hi.into(), dropped.into()]
+/// Values of rows and columns in the order of the registers.
+fn across_and_down([down, across]: [usize; 2]) -> [i64; 2] {
+    [across, down].map(|n| n.fit::<i64>())
 }
 
-fn step_values(window: &Window) -> Vec<i64> {
-    [
-        window.stride[1],
-        window.stride[0],
-        window.dilation[1],
-        window.dilation[0],
-    ]
-    .map(|n| n.fit::<i64>())
-    .to_vec()
-}
-
-/// Up to four pieces of `rows` with at least 64 words each, and at most 2047 rows.
+/// Up to four pieces of `rows` with at least 64 words each, and at most [`MOST_PIXELS`] rows.
 fn pieces(rows: &Range<usize>, row_words: i64) -> Vec<Range<usize>> {
     let least = (64 / row_words.max(1)).max(1).fit::<usize>();
-    let piece = rows.len().div_ceil(4).max(least).min(2047);
+    let piece = rows
+        .len()
+        .div_ceil(4)
+        .max(least)
+        .min(MOST_PIXELS.fit::<usize>());
     rows.clone()
         .step_by(piece)
         .map(|start| start..(start + piece).min(rows.end))
         .collect()
-}
-
-/// The address change of each loop with more than one iteration: its stride, less what the loops inside it went ahead.
-///
-/// `order` lists the loops, innermost first.
-fn deltas(order: &[usize], count: &[i64], stride: &[i64]) -> Vec<(usize, i64)> {
-    let mut ahead = 0;
-    let mut deltas = Vec::new();
-    for &which in order {
-        if count[which] > 1 {
-            deltas.push((which, stride[which] - ahead));
-        }
-        ahead += (count[which] - 1) * stride[which];
-    }
-    deltas
 }

@@ -3,11 +3,12 @@
 //! A list of operations in program order has a meaning of its own, that of executing them one after the other.
 //! `order` and `sync` keep exactly this meaning; so neither they nor the lowering can introduce a race.
 
-use ir::isa::{Engine, Opcode, Register};
+use ir::isa::Engine;
+use ir::operation::{Operation, Space};
 
 /// A memory of the machine, or the part of one that is tracked alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Space {
+pub(crate) enum Storage {
     /// The activation banks, by linear address.
     Banks,
     /// The weight memory, by word.
@@ -22,17 +23,27 @@ pub(crate) enum Space {
     Memory,
 }
 
-impl Space {
+impl Storage {
     pub(crate) const COUNT: usize = 7;
+
+    /// The local memory `space`.
+    pub(crate) fn of(space: Space) -> Storage {
+        match space {
+            Space::Activations => Storage::Banks,
+            Space::Weights => Storage::Weights,
+            Space::Parameters => Storage::Parameters,
+            Space::Tables => Storage::Tables,
+        }
+    }
 
     pub(crate) fn index(self) -> usize {
         match self {
-            Space::Banks => 0,
-            Space::Weights => 1,
-            Space::Parameters => 2,
-            Space::Tables => 3,
-            Space::Half(half) => 4 + half as usize,
-            Space::Memory => 6,
+            Storage::Banks => 0,
+            Storage::Weights => 1,
+            Storage::Parameters => 2,
+            Storage::Tables => 3,
+            Storage::Half(half) => 4 + half as usize,
+            Storage::Memory => 6,
         }
     }
 }
@@ -40,25 +51,25 @@ impl Space {
 /// A range of one memory, from `start` to `end`, the end excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
-    pub(crate) space: Space,
+    pub(crate) storage: Storage,
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) write: bool,
 }
 
 impl Access {
-    pub(crate) fn read(space: Space, start: i64, words: i64) -> Access {
+    pub(crate) fn read(storage: Storage, start: i64, words: i64) -> Access {
         Access {
-            space,
+            storage,
             start,
             end: start + words,
             write: false,
         }
     }
 
-    pub(crate) fn write(space: Space, start: i64, words: i64) -> Access {
+    pub(crate) fn write(storage: Storage, start: i64, words: i64) -> Access {
         Access {
-            space,
+            storage,
             start,
             end: start + words,
             write: true,
@@ -67,7 +78,7 @@ impl Access {
 
     /// Whether the order of the two decides what is read or what stays.
     pub(crate) fn depends(&self, other: &Access) -> bool {
-        self.space == other.space
+        self.storage == other.storage
             && (self.write || other.write)
             && self.start < other.end
             && other.start < self.end
@@ -75,8 +86,8 @@ impl Access {
 
     /// Whether both need the same port of the same bank.
     pub(crate) fn shares_port(&self, other: &Access, bank_words: i64) -> bool {
-        self.space == Space::Banks
-            && other.space == Space::Banks
+        self.storage == Storage::Banks
+            && other.storage == Storage::Banks
             && self.write == other.write
             && self.start / bank_words <= (other.end - 1) / bank_words
             && other.start / bank_words <= (self.end - 1) / bank_words
@@ -100,12 +111,9 @@ pub(crate) struct Place {
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct Op {
-    pub(crate) opcode: Opcode,
-    pub(crate) flags: u8,
-    /// The registers that it reads, with the values they must have.
-    pub(crate) registers: Vec<(Register, Vec<i64>)>,
-    /// The address in memory of a load or store.
-    pub(crate) place: Option<Place>,
+    /// A load or store has its address in memory from `base` on.
+    pub(crate) operation: Operation,
+    pub(crate) base: Base,
     pub(crate) accesses: Vec<Access>,
     pub(crate) layer: u16,
     /// The step of the schedule, by which loads are moved ahead.
@@ -114,7 +122,7 @@ pub(crate) struct Op {
 
 impl Op {
     pub(crate) fn engine(&self) -> Engine {
-        self.opcode.engine()
+        self.operation.engine()
     }
 
     /// Whether the order of the two operations decides the result.
@@ -123,19 +131,4 @@ impl Op {
             .iter()
             .any(|a| other.accesses.iter().any(|b| a.depends(b)))
     }
-}
-
-/// The flag bits of `opcode` for the flags in `names`.
-pub(crate) fn flags(opcode: Opcode, names: &[(&str, bool)]) -> u8 {
-    names
-        .iter()
-        .filter(|(_, set)| *set)
-        .fold(0, |bits, (name, _)| {
-            let bit = opcode
-                .flags()
-                .iter()
-                .position(|flag| flag == name)
-                .expect("the operation has this flag");
-            bits | 1 << bit
-        })
 }

@@ -3,9 +3,9 @@
 //! FETCH dispatches in order and stops at a full queue, so what should run early must stand early.
 //! An operation only moves past operations that it does not depend on; the meaning of the list stays the same.
 
-use ir::isa::{Engine, Opcode};
+use ir::isa::Engine;
 
-use crate::op::{Access, Op, Space};
+use crate::op::{Access, Op, Storage};
 
 /// Brings the operations, given in the order of their meaning, into program order.
 pub(crate) fn order(ops: Vec<Op>) -> Vec<Op> {
@@ -23,18 +23,18 @@ fn loads_ahead(ops: Vec<Op>) -> Vec<Op> {
     let mut keys = Vec::with_capacity(ops.len());
     let mut last_load = 0;
     // What other engines touch of each memory.
-    let mut touched: [Vec<(usize, Access)>; Space::COUNT] = Default::default();
+    let mut touched: [Vec<(usize, Access)>; Storage::COUNT] = Default::default();
     for (index, op) in ops.iter().enumerate() {
         if op.engine() != Engine::Load {
             keys.push((index, 1));
             for access in &op.accesses {
-                touched[access.space.index()].push((index, *access));
+                touched[access.storage.index()].push((index, *access));
             }
             continue;
         }
         let mut target = step_start[(op.step as usize).saturating_sub(1)].max(last_load);
         for access in &op.accesses {
-            let earlier = touched[access.space.index()].iter().rev();
+            let earlier = touched[access.storage.index()].iter().rev();
             let conflict = earlier
                 .take_while(|(at, _)| *at >= target)
                 .find(|(_, other)| access.depends(other));
@@ -53,7 +53,7 @@ fn loads_ahead(ops: Vec<Op>) -> Vec<Op> {
 /// Moves each EXEC ahead of one operation of VEC before it, so that the array does not wait for the vector engine.
 fn sums_ahead(mut ops: Vec<Op>) -> Vec<Op> {
     for index in 1..ops.len() {
-        if ops[index].opcode != Opcode::Exec {
+        if ops[index].engine() != Engine::Exec {
             continue;
         }
         let mut at = index;

@@ -14,7 +14,7 @@ use std::ops::Range;
 use ir::arch::Arch;
 use ir::mapping::RowMapping;
 use ir::network::Tensor;
-use ir::numerics::{Clamp, Requantise};
+use ir::numerics::{Clamp, ParameterWord, Requantise};
 use ir::op::{AveragePool, Conv, OpError, Select, Window};
 
 /// The largest coordinate of a pixel: coordinates are signed.
@@ -29,13 +29,6 @@ enum Weights<'a> {
     Unit,
     /// One for the channel, and the position of the window, that a selection takes.
     Select(&'a Select, [usize; 2]),
-}
-
-/// Bias and scale of one output channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parameter {
-    pub(crate) bias: i32,
-    pub(crate) requantise: Requantise,
 }
 
 /// Output pixels that share one set of parameters.
@@ -113,7 +106,7 @@ pub(crate) struct Sums<'a> {
     pub(crate) clamp: Clamp,
     pub(crate) regions: Vec<Region>,
     /// The parameters of each output channel, for each set.
-    pub(crate) sets: Vec<Vec<Parameter>>,
+    pub(crate) sets: Vec<Vec<ParameterWord>>,
 }
 
 impl<'a> Sums<'a> {
@@ -123,13 +116,13 @@ impl<'a> Sums<'a> {
         output: &'a Tensor,
     ) -> Result<Self, OpError> {
         let n_weights = op.group_channels * op.window.n_taps();
-        let parameter = |(channel, requantise): (usize, Requantise)| {
+        let parameter = |(channel, scale): (usize, Requantise)| {
             let weights = &op.weights[channel * n_weights..(channel + 1) * n_weights];
             let sum = weights
                 .iter()
                 .fold(0i32, |sum, w| sum.wrapping_add(i32::from(*w)));
             let bias = op.bias[channel].wrapping_sub(i32::from(input.zero_point).wrapping_mul(sum));
-            Parameter { bias, requantise }
+            ParameterWord { bias, scale }
         };
         let set = op
             .requantise()?
@@ -262,9 +255,9 @@ impl<'a> Sums<'a> {
         let bias = i32::from(input.zero_point)
             .wrapping_mul(op.window.n_taps().fit::<i32>())
             .wrapping_neg();
-        let set = |n: &usize| -> Result<Vec<Parameter>, OpError> {
-            let requantise = AveragePool::requantise(input.scale, output.scale, *n)?;
-            Ok(vec![Parameter { bias, requantise }; output.channels])
+        let set = |n: &usize| -> Result<Vec<ParameterWord>, OpError> {
+            let scale = AveragePool::requantise(input.scale, output.scale, *n)?;
+            Ok(vec![ParameterWord { bias, scale }; output.channels])
         };
         Ok(Sums {
             weights: Weights::Unit,
@@ -282,7 +275,7 @@ impl<'a> Sums<'a> {
     /// A selection of channels, rows and columns; none if the window of the array cannot walk over them.
     pub(crate) fn select(op: &'a Select, input: &'a Tensor, output: &'a Tensor) -> Option<Self> {
         let (window, tap) = select_window(op)?;
-        let requantise = Requantise::from_scale(1.0).expect("one is a scale");
+        let scale = Requantise::from_scale(1.0).expect("one is a scale");
         let bias = i32::from(input.zero_point).wrapping_neg();
         Some(Sums {
             weights: Weights::Select(op, tap),
@@ -297,7 +290,7 @@ impl<'a> Sums<'a> {
                 cols: 0..output.width,
                 set: 0,
             }],
-            sets: vec![vec![Parameter { bias, requantise }; output.channels]],
+            sets: vec![vec![ParameterWord { bias, scale }; output.channels]],
         })
     }
 
@@ -409,14 +402,8 @@ impl<'a> Sums<'a> {
         let mut bytes = Vec::new();
         for set in &self.sets {
             for channel in channels() {
-                let Some(Parameter { bias, requantise }) = set.get(channel) else {
-                    bytes.extend([0; 8]);
-                    continue;
-                };
-                bytes.extend(bias.to_le_bytes());
-                bytes.extend(
-                    (requantise.mantissa | u32::from(requantise.shift) << 24).to_le_bytes(),
-                );
+                let word = set.get(channel).map(|word| word.to_bytes());
+                bytes.extend(word.unwrap_or_default());
             }
         }
         bytes.resize(bytes.len().next_multiple_of(arch.word_bytes() as usize), 0);

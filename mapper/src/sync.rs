@@ -16,7 +16,7 @@ use ir::arch::Arch;
 use ir::isa::{Engine, Semaphore, Wait};
 use ir::program::SemaphoreUse;
 
-use crate::op::{Access, Op, Space};
+use crate::op::{Access, Op, Storage};
 
 /// The tokens of a program.
 pub(crate) struct Tokens {
@@ -58,7 +58,7 @@ pub(crate) fn synchronise(ops: &[Op], arch: &Arch) -> Result<Tokens, usize> {
 fn dependencies(ops: &[Op], arch: &Arch) -> Needs {
     let bank_words = i64::from(arch.activations.words);
     let mut history: Vec<[Vec<(usize, Access)>; 4]> =
-        (0..Space::COUNT).map(|_| Default::default()).collect();
+        (0..Storage::COUNT).map(|_| Default::default()).collect();
     let mut needs = vec![[0; 4]; ops.len()];
     let mut ends: Vec<Clock> = Vec::with_capacity(ops.len());
     let mut starts = [[0; 4]; 4];
@@ -66,7 +66,7 @@ fn dependencies(ops: &[Op], arch: &Arch) -> Needs {
         let engine = op.engine().index();
         let mut clock: Clock = starts[engine];
         for access in &op.accesses {
-            for (other, list) in history[access.space.index()].iter().enumerate() {
+            for (other, list) in history[access.storage.index()].iter().enumerate() {
                 if other == engine {
                     continue;
                 }
@@ -90,7 +90,7 @@ fn dependencies(ops: &[Op], arch: &Arch) -> Needs {
         clock[engine] = index + 1;
         ends.push(clock);
         for access in &op.accesses {
-            history[access.space.index()][engine].push((index, *access));
+            history[access.storage.index()][engine].push((index, *access));
         }
     }
     needs

@@ -9,21 +9,15 @@
 //! Written from the contract and not from the simulator, so that their agreement is a test of both.
 //! Deliberately not here: values, and the reason of each wait; the simulator has both.
 
-use ir::arch::{Arch, Attachment, Dataflow};
-use ir::fit::Fit;
-use ir::isa::{Engine, Instruction, Opcode, Register, Run, Semaphore, Wait};
+use ir::arch::latency::{ON_CHIP_READ, ON_CHIP_WRITE, STORE_LEAD};
+use ir::arch::{Arch, Attachment};
+use ir::isa::{Engine, Instruction, Run, Semaphore, Wait};
 use ir::memory::{Channel, MemoryModel};
+use ir::operation::{Load, Operation, Registers, Store};
 use ir::program::instruction_words;
-
-use crate::op::flags;
 
 /// A cycle that does not come.
 const NEVER: u64 = u64::MAX;
-/// Cycles from the start of a STORE to the offer of its first burst.
-const STORE_LEAD: u64 = 3;
-/// Cycles from acceptance to the first beat of a read and of a write, in memory on chip.
-const ON_CHIP_READ: u64 = 2;
-const ON_CHIP_WRITE: u64 = 1;
 
 /// How long a program takes, and what its units do meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,22 +39,6 @@ pub(crate) fn times(code: &[Instruction], arch: &Arch, memory: MemoryModel) -> T
         machine.burst();
     }
     machine.times
-}
-
-/// Cycles of an EXEC from its start to its last cycle.
-pub(crate) fn exec_cycles(arch: &Arch, dataflow: Dataflow, pixels: u64, steps: u64) -> u64 {
-    match dataflow {
-        Dataflow::OutputStationary => pixels * steps,
-        Dataflow::WeightStationary => {
-            arch.exec_fill_cycles() + (steps - 1) * arch.exec_step_cycles(pixels) + pixels
-        }
-    }
-}
-
-/// Cycles of an operation of VEC on `n` words or window elements from its start to its last cycle.
-pub(crate) fn vector_cycles(arch: &Arch, opcode: Opcode, n: u64) -> u64 {
-    let (slot, tail) = arch.vector_cycles(opcode);
-    1 + (n - 1) * slot + tail
 }
 
 /// What an instruction keeps its engine busy with.
@@ -223,7 +201,7 @@ impl<'a> Machine<'a> {
             write: Port::default(),
             times: Times::default(),
         };
-        let mut registers = Registers([0; Register::ALL.len()]);
+        let mut registers = Registers::default();
         for instruction in code {
             match instruction {
                 Instruction::Nop => {}
@@ -237,7 +215,7 @@ impl<'a> Machine<'a> {
                 }
                 Instruction::Run(run) => {
                     let step = Step {
-                        work: registers.work(run, arch),
+                        work: work(&mut registers, run, arch),
                         waits: run.waits,
                         signals: run.signals,
                     };
@@ -510,61 +488,23 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The registers that decide how long an operation takes.
-struct Registers([u32; Register::ALL.len()]);
-
-impl Registers {
-    fn set(&mut self, register: Register, value: u32) {
-        self.0[register as usize] = value;
+/// What `run` does; the registers advance.
+fn work(registers: &mut Registers, run: &Run, arch: &Arch) -> Work {
+    let operation = Operation::read(registers, run);
+    let operation = operation.expect("a program of this crate has operands");
+    for advance in operation.advances(arch) {
+        registers.advance(&advance);
     }
-
-    fn value(&self, register: Register) -> u32 {
-        self.0[register as usize]
-    }
-
-    /// The product of all bounds in a register.
-    fn product(&self, register: Register) -> u64 {
-        let value = self.value(register);
-        let bounds = register
-            .fields()
-            .iter()
-            .map(|f| f.extract(value).fit::<u64>());
-        bounds.product()
-    }
-
-    /// What `run` does; its addresses in memory advance.
-    fn work(&mut self, run: &Run, arch: &Arch) -> Work {
-        let words = |n: u64| Work::Fixed(vector_cycles(arch, run.opcode, n));
-        match run.opcode {
-            Opcode::Load => self.transfer(Register::LoadMemory, Register::LoadLength),
-            Opcode::Store => self.transfer(Register::StoreMemory, Register::StoreLength),
-            Opcode::Exec => {
-                let output = run.flags & flags(Opcode::Exec, &[("output", true)]) != 0;
-                let dataflow = if output {
-                    Dataflow::OutputStationary
-                } else {
-                    Dataflow::WeightStationary
-                };
-                let pixels = self.product(Register::ExecPixels);
-                let steps = self.product(Register::ExecReduction);
-                Work::Fixed(exec_cycles(arch, dataflow, pixels, steps))
-            }
-            Opcode::MaxPool => {
-                words(self.product(Register::VecPixels) * self.product(Register::VecWindow))
-            }
-            Opcode::Requantise | Opcode::Lookup | Opcode::Pack => {
-                words(self.product(Register::VecPixels))
-            }
-        }
-    }
-
-    fn transfer(&mut self, address: Register, length: Register) -> Work {
-        let words = self.value(length);
-        let from = self.value(address);
-        self.set(address, from + words);
-        Work::Transfer {
-            address: from,
-            words,
-        }
+    match (&operation, operation.cycles(arch)) {
+        (_, Some(cycles)) => Work::Fixed(cycles),
+        (
+            Operation::Load(Load { memory, words, .. })
+            | Operation::Store(Store { memory, words, .. }),
+            None,
+        ) => Work::Transfer {
+            address: *memory,
+            words: *words,
+        },
+        (_, None) => unreachable!("only transfers depend on the memory"),
     }
 }

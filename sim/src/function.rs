@@ -6,11 +6,11 @@ mod vec;
 
 use ir::arch::{Arch, clog2};
 use ir::isa::Run;
+use ir::operation::Operation;
 use ir::program::Checked;
 
 use crate::error::SimError;
 use crate::hazard::{Hazard, Hazards};
-use crate::operation::Operation;
 use crate::state::{Memory, State};
 
 /// Why an operation cannot be done.
@@ -62,7 +62,7 @@ impl<'a> Values<'a> {
     ) -> Result<(), SimError> {
         self.hazards.begin(index, run);
         let done = match operation {
-            Operation::Load(op, space) => self.load(op, *space),
+            Operation::Load(op) => self.load(op),
             Operation::Store(op) => self.store(op),
             Operation::Exec(op) => self.exec(op),
             Operation::Requantise(op) => self.requantise(op),

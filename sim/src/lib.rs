@@ -7,7 +7,7 @@
 //! - `function` gives each operation its meaning on real memory images; it knows no time.
 //! - `hazard` proves, while values are computed, that semaphores alone put all accesses in order, whatever the
 //!   memory does.
-//! - `operation` reads the registers for both.
+//! - What an operation reads from its registers, and how long it takes, is said in [`ir::operation`] for both.
 //!
 //! Not here: what a program is for (`mapper`), what a network means (`ir`), and any hardware number (`ir::arch`).
 //!
@@ -21,9 +21,7 @@ mod counters;
 mod error;
 mod function;
 mod hazard;
-mod operation;
 mod record;
-mod registers;
 mod state;
 mod timing;
 pub mod trace;
@@ -34,7 +32,6 @@ use ir::program::Checked;
 pub use counters::{Counters, EngineCycles, FetchCycles, LayerCycles, Traffic};
 pub use error::SimError;
 pub use hazard::{Access, Hazard, HazardKind, Place};
-pub use registers::Registers;
 pub use state::{Memory, State};
 pub use timing::MemoryTiming;
 pub use trace::Trace;

@@ -1,10 +1,10 @@
 //! What is written down while a program runs.
 
 use ir::isa::Engine;
+use ir::operation::Window;
 use ir::program::Checked;
 
 use crate::counters::{Counters, LayerCycles, Traffic};
-use crate::operation::Window;
 use crate::timing::FetchStep;
 use crate::trace::{Port, Trace, Unit};
 use crate::{Outcome, Span};
@@ -121,8 +121,7 @@ impl<'a> Record<'a> {
 
     /// Counts the multiplications of an EXEC.
     pub(crate) fn macs(&mut self, window: &Window) {
-        let pixels = u64::from(window.pixels[0]) * u64::from(window.pixels[1]);
-        self.outcome.traffic.macs += self.macs_per_cycle * pixels * window.steps();
+        self.outcome.traffic.macs += self.macs_per_cycle * window.n_pixels() * window.steps();
     }
 
     /// Counts a burst that was accepted in `cycle` and whose last word arrives in `last`.

@@ -1,9 +1,8 @@
 //! What the machine holds between two doorbells, and the memory outside of it.
 
 use ir::arch::Arch;
+use ir::operation::Registers;
 use ir::program::Checked;
-
-use crate::registers::Registers;
 
 /// Bytes of the two tables: 512 values of 4 bytes.
 pub(crate) const TABLE_BYTES: usize = 512 * 4;

@@ -6,7 +6,6 @@
 //! Between two such cycles every unit stays in one state, whose cycles are counted at once.
 //! The cost is that of the instructions and bursts of the program, not of its cycles.
 
-mod duration;
 mod fetch;
 mod memory;
 mod queue;
@@ -17,15 +16,14 @@ mod transfer;
 use ir::arch::Arch;
 use ir::isa::{Engine, Instruction, Run};
 use ir::memory::Channel;
+use ir::operation::{OperandError, Operation, Registers};
 use ir::program::{Checked, Program};
 
 pub use memory::MemoryTiming;
 
 use crate::error::SimError;
 use crate::function::Values;
-use crate::operation::Operation;
 use crate::record::{EngineState, Record};
-use crate::registers::Registers;
 use fetch::Fetch;
 pub(crate) use fetch::FetchStep;
 use memory::Memory;
@@ -308,38 +306,34 @@ impl<'a> Machine<'a> {
         values: Option<&mut Values<'_>>,
         record: &mut Record<'_>,
     ) -> Result<(), SimError> {
-        let fault = |reason| SimError::Operand {
+        let fault = |error: OperandError| SimError::Operand {
             index,
             instruction: self.program.instructions[index].to_string(),
-            reason,
+            reason: error.to_string(),
         };
-        let operation = Operation::decode(self.arch, registers, run).map_err(fault)?;
+        let operation = Operation::read(registers, run).map_err(fault)?;
+        operation.fits(self.arch).map_err(fault)?;
         if let Some(values) = values {
             values.execute(index, run, &operation)?;
         }
-        operation.advance(self.arch, registers);
+        for advance in operation.advances(self.arch) {
+            registers.advance(&advance);
+        }
         self.running[engine.index()] = Some(Running {
             index,
             start: cycle,
             last: None,
         });
         match &operation {
-            Operation::Load(transfer, _) => {
-                let (burst, outstanding) =
-                    (self.arch.memory.burst_words, self.arch.load.outstanding);
-                self.load = Some(LoadBursts::new(transfer, cycle, burst, outstanding));
-            }
-            Operation::Store(transfer) => {
-                let burst = self.arch.memory.burst_words;
-                self.store = Some(StoreBursts::new(transfer, cycle, burst));
-            }
+            Operation::Load(load) => self.load = Some(LoadBursts::new(load, cycle, self.arch)),
+            Operation::Store(store) => self.store = Some(StoreBursts::new(store, cycle, self.arch)),
             Operation::Exec(exec) => record.macs(&exec.window),
             Operation::Requantise(_)
             | Operation::MaxPool(_)
             | Operation::Lookup(_)
             | Operation::Pack(_) => {}
         }
-        if let Some(cycles) = duration::cycles(self.arch, &operation) {
+        if let Some(cycles) = operation.cycles(self.arch) {
             self.end(engine, cycle + cycles, record);
         }
         Ok(())

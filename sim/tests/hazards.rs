@@ -192,17 +192,17 @@ fn other_faults() {
     fails(
         &[],
         "load",
-        "instruction 0 `load`: `length` has a bound of 0",
+        "instruction 0 `load`: `words` of `load.length` is 0: at least 1 is possible",
     );
     fails(
         &[],
-        "exec +output",
-        "instruction 0 `exec +output`: the arch does not have this dataflow",
+        "exec.reduction kernel_x=1 kernel_y=1 blocks=1\nexec.pixels x=1 y=1\nexec +output",
+        "instruction 2 `exec +output`: `output` of the flags is 1: the arch does not have this dataflow",
     );
     fails(
         &[],
         "vec.pixels x=1 y=1\nvec.clamp low=0 high=0 dropped=20\nlookup",
-        "instruction 2 `lookup`: `dropped` is 20, tables have 20 bits of fraction and keep at least 1",
+        "instruction 2 `lookup`: `dropped` of `vec.clamp` is 20: 19 at most",
     );
     fails(
         &[],
@@ -217,7 +217,7 @@ fn other_faults() {
     fails(
         &[],
         "vec.pixels x=513 y=1\nrequantise",
-        "instruction 1 `requantise`: 513 pixels do not fit an accumulator half of 512",
+        "instruction 1 `requantise`: the number of pixels is 513: 512 at most",
     );
     fails(
         &[(Vec, Store), (Vec, Store)],

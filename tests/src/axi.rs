@@ -887,7 +887,10 @@ fn overflow(axi: &mut Axi) -> Result<(), String> {
         signals: [Some(Semaphore(1)), None],
         ..Run::new(Opcode::Load)
     });
-    let set = |register: Register, values: &[i64]| register.pack(values).expect("small numbers");
+    let set = |register: Register, values: &[i64]| Instruction::Configure {
+        register,
+        value: register.pack(values).expect("small numbers"),
+    };
     let mut instructions = vec![
         set(Register::LoadMemory, &[0]),
         set(Register::LoadDestination, &[0, 0]),

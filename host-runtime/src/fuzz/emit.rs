@@ -8,15 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ir::arch::Arch;
 use ir::isa::{Engine, Instruction, Register, Semaphore, Wait};
+use ir::operation::{Advance, Operation};
 use ir::program::SemaphoreUse;
 
-use super::op::{Op, Place};
+use super::places::{Place, Places};
 use super::random::Random;
 
 /// An operation with the seed of all that is free about its instructions.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    pub(super) op: Op,
+    pub(super) operation: Operation,
     pub(super) seed: u64,
 }
 
@@ -120,12 +121,13 @@ impl<'a> Emitter<'a> {
     /// Appends the operation as layer `layer`; `false`, with nothing changed, when it cannot be put in order.
     pub(super) fn push(&mut self, item: &Item, layer: u16) -> bool {
         let mut random = Random::new(item.seed);
-        let Some(places) = item.op.places(self.arch) else {
+        let Some(places) = Places::of(&item.operation, self.arch) else {
             return false;
         };
-        let Some(mut registers) = item.op.registers(self.arch) else {
+        let Ok(settings) = item.operation.settings() else {
             return false;
         };
+        let mut registers: Vec<(Register, u32)> = settings.into_iter().collect();
         let holds = places
             .reads
             .iter()
@@ -134,7 +136,7 @@ impl<'a> Emitter<'a> {
         if !holds || self.instructions.len() + registers.len() + 2 > self.limit {
             return false;
         }
-        let engine = item.op.engine();
+        let engine = item.operation.engine();
         let mut needs: Clock = [0; 4];
         for (places, earlier) in [
             (&places.reads, &self.writers),
@@ -162,7 +164,7 @@ impl<'a> Emitter<'a> {
             self.append(Instruction::Nop, layer);
         }
         let number = self.operations[engine.index()].len() as u32 + 1;
-        let mut run = item.op.run();
+        let mut run = item.operation.run();
         for (slot, edge) in edges.into_iter().enumerate() {
             let amount = self.take(edge, number, &mut random);
             run.waits[slot] = Some(Wait {
@@ -175,7 +177,7 @@ impl<'a> Emitter<'a> {
             index: self.instructions.len() - 1,
             known,
         });
-        self.note(&item.op, engine, number, &places);
+        self.note(&item.operation, engine, number, &places);
         true
     }
 
@@ -184,7 +186,7 @@ impl<'a> Emitter<'a> {
         self.layer_of.push(layer);
     }
 
-    fn note(&mut self, op: &Op, engine: Engine, number: u32, places: &super::op::Places) {
+    fn note(&mut self, operation: &Operation, engine: Engine, number: u32, places: &Places) {
         for (list, table) in [
             (&places.reads, &mut self.readers),
             (&places.writes, &mut self.writers),
@@ -194,40 +196,16 @@ impl<'a> Emitter<'a> {
             }
         }
         self.written.extend(places.writes.iter().copied());
-        for (register, amount) in op.advances(self.arch) {
-            self.advance(register, amount);
+        for advance in operation.advances(self.arch) {
+            self.advance(&advance);
         }
     }
 
     /// Moves a register as the hardware does; beyond the end of its memory nothing is known about it.
-    fn advance(&mut self, register: Register, amount: u32) {
-        let limit = match register {
-            Register::LoadMemory | Register::StoreMemory => self.arch.memory.words,
-            Register::ExecWeights => self.arch.weight_tiles(),
-            Register::VecParameters => {
-                self.arch.parameters.channels / self.arch.vector.requantise_lanes
-            }
-            Register::StoreSource => self.arch.activations.banks * self.arch.activations.words,
-            Register::LoadDestination => {
-                match self.registers.get(&register).map_or(0, |value| value >> 20) {
-                    0 => self.arch.activations.banks * self.arch.activations.words,
-                    1 => self.arch.weights.words,
-                    2 => self.arch.parameter_words(self.arch.parameters.channels),
-                    _ => self.arch.table_words(),
-                }
-            }
-            _ => 0,
-        };
-        let Some(held) = self.held(register) else {
-            return;
-        };
-        let next = held + amount;
-        if next < limit {
-            self.registers
-                .entry(register)
-                .and_modify(|value| *value = *value - held + next);
-        } else {
-            self.registers.remove(&register);
+    fn advance(&mut self, advance: &Advance) {
+        let known = self.registers.remove(&advance.register);
+        if let Some(value) = known.and_then(|value| advance.within(value)) {
+            self.registers.insert(advance.register, value);
         }
     }
 

@@ -4,11 +4,15 @@ use std::ops::Range;
 
 use ir::arch::{Arch, Dataflow};
 use ir::isa::{Engine, Register};
-use ir::numerics::FRACTION_BITS;
+use ir::numerics::{Clamp, FRACTION_BITS};
+use ir::operation::{
+    Destination, Exec, Load, Lookup, MaxPool, Operation, Pack, Requantise, Space, Store, Strides,
+    Window,
+};
 use ir::program::{Program, instruction_words};
 
 use super::emit::{Emitter, Item};
-use super::op::{Image, Op, Place, Space, Window};
+use super::places::{Place, variant};
 use super::random::Random;
 
 /// Where things are in memory, in words.
@@ -105,9 +109,12 @@ impl Case {
         };
         let mut emitter = case.emitter(arch);
         let mut items = Vec::new();
-        let push = |items: &mut Vec<Item>, emitter: &mut Emitter, op: Op, random: &mut Random| {
+        let push = |items: &mut Vec<Item>,
+                    emitter: &mut Emitter,
+                    operation: Operation,
+                    random: &mut Random| {
             let item = Item {
-                op,
+                operation,
                 seed: random.bits(),
             };
             let pushed = emitter.push(&item, 0);
@@ -188,7 +195,7 @@ impl Case {
         let mut layers = Vec::new();
         for (index, item) in self.items.iter().enumerate() {
             if emitter.push(item, index as u16) {
-                layers.push(item.op.variant());
+                layers.push(variant(&item.operation));
             }
         }
         let constants_word = instruction_words(arch, self.layout.instruction_limit);
@@ -252,7 +259,7 @@ impl Case {
     }
 
     /// LOADs that fill all local memories, in pieces and in random order.
-    fn fill(&self, arch: &Arch, random: &mut Random) -> Vec<Op> {
+    fn fill(&self, arch: &Arch, random: &mut Random) -> Vec<Operation> {
         let mut spans: Vec<(Space, Range<u32>)> = windows(arch)
             .into_iter()
             .map(|range| (Space::Activations, range))
@@ -283,12 +290,13 @@ impl Case {
                     .min(random.between(1, 120) as u32)
                     .min(source.len() as u32);
                 let memory = source.start + random.below(source.len() as u32 - words + 1);
-                loads.push(Op::Load {
-                    space,
+                let load = Load {
                     memory,
+                    space,
                     local,
                     words,
-                });
+                };
+                loads.push(load.into());
                 local += words;
             }
         }
@@ -297,20 +305,20 @@ impl Case {
     }
 
     /// STOREs of all that programs use of the banks.
-    fn stores(&self, arch: &Arch) -> Vec<Op> {
+    fn stores(&self, arch: &Arch) -> Vec<Operation> {
         let mut memory = self.layout.results.start;
         let store = |range: Range<u32>| {
             memory += range.len() as u32;
-            Op::Store {
-                source: range.start,
+            Operation::from(Store {
+                local: range.start,
                 memory: memory - range.len() as u32,
                 words: range.len() as u32,
-            }
+            })
         };
         windows(arch).into_iter().map(store).collect()
     }
 
-    fn operation(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+    fn operation(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Operation> {
         match random.below(100) {
             0..22 => self.load(arch, emitter, random),
             22..32 => self.store(arch, emitter, random),
@@ -325,7 +333,7 @@ impl Case {
         }
     }
 
-    fn load(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+    fn load(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Operation> {
         let space = *random.pick(&Space::ALL);
         let source = match space {
             Space::Parameters => &self.layout.parameters,
@@ -346,15 +354,16 @@ impl Case {
             Space::Activations => bank_range(arch, words, random)?,
             _ => random.below(space.words(arch).min(200).checked_sub(words)? + 1),
         };
-        Some(Op::Load {
-            space,
+        let load = Load {
             memory,
+            space,
             local,
             words,
-        })
+        };
+        Some(load.into())
     }
 
-    fn store(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+    fn store(&self, arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Operation> {
         let words = random.between(1, 40) as u32;
         let scratch = &self.layout.scratch;
         let memory = scratch.start + random.below(scratch.len() as u32 - words + 1);
@@ -365,14 +374,15 @@ impl Case {
             random,
         )
         .unwrap_or(memory);
-        let source = bank_range(arch, words, random)?;
+        let local = bank_range(arch, words, random)?;
         // An address outside the banks is refused later.
-        let source = go_on(emitter, Register::StoreSource, 0..u32::MAX, random).unwrap_or(source);
-        Some(Op::Store {
-            source,
+        let local = go_on(emitter, Register::StoreSource, 0..u32::MAX, random).unwrap_or(local);
+        let store = Store {
+            local,
             memory,
             words,
-        })
+        };
+        Some(store.into())
     }
 }
 
@@ -466,20 +476,30 @@ fn window(arch: &Arch, random: &mut Random, pixel_limit: i64) -> Option<Window> 
     }
     let source = base + origin[0] + origin[1] * row;
     let fits = pixels[0] * pixels[1] <= pixel_limit;
+    let [kernel_x, kernel_y, block, pixel_x, pixel_y] = strides;
     let (away_x, away_y) = (far_away(random), far_away(random));
     let origin = [origin[0] + away_x, origin[1] + away_y];
     let extent = [width + away_x, height + away_y];
     fits.then_some(Window {
-        source,
+        source: wrapped(arch, source),
         origin,
         extent,
         stride,
         dilation,
-        kernel,
-        blocks,
-        pixels,
-        strides,
+        kernel: kernel.map(|n| n as u32),
+        blocks: blocks as u32,
+        pixels: pixels.map(|n| n as u32),
+        strides: Strides {
+            kernel: [kernel_x, kernel_y],
+            block,
+            pixel: [pixel_x, pixel_y],
+        },
     })
+}
+
+/// An address modulo the address space of the banks.
+fn wrapped(arch: &Arch, address: i64) -> u32 {
+    address.rem_euclid(1 << arch.activation_addr_bits()) as u32
 }
 
 /// How far a window is from the corner of its image: of a large image only the last pixels are looked at.
@@ -491,7 +511,7 @@ fn far_away(random: &mut Random) -> i64 {
     }
 }
 
-fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
+fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Operation> {
     let window = window(arch, random, i64::from(arch.accumulators.pixels))?;
     let output = match (
         arch.has(Dataflow::OutputStationary),
@@ -500,8 +520,8 @@ fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
         (true, true) => random.chance(50),
         (output, _) => output,
     };
-    let half = random.chance(50);
-    let pixels = (window.pixels[0] * window.pixels[1]) as u32;
+    let half = u8::from(random.chance(50));
+    let pixels = window.n_pixels() as u32;
     let accumulate = !output
         && random.chance(60)
         && (0..pixels).all(|pixel| emitter.holds(Place::Sums(half, pixel)));
@@ -513,18 +533,23 @@ fn exec(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
         random.below(last.min(12) + 1)
     };
     let tile = go_on(emitter, Register::ExecWeights, 0..last + 1, random).unwrap_or(tile);
-    Some(Op::Exec {
+    let exec = Exec {
         half,
         accumulate,
-        output,
+        dataflow: if output {
+            Dataflow::OutputStationary
+        } else {
+            Dataflow::WeightStationary
+        },
         window,
-        padding: random.between(-128, 127),
+        padding: random.between(-128, 127) as i8,
         tile,
-    })
+    };
+    Some(exec.into())
 }
 
-fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op> {
-    let half = random.chance(50);
+fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Operation> {
+    let half = u8::from(random.chance(50));
     let pixels = [random.between(1, 6), random.between(1, 6)];
     let row = pixels[0] + random.between(0, 3);
     let destination = bank_range(arch, (row * pixels[1]) as u32, random)?;
@@ -532,33 +557,34 @@ fn requantise(arch: &Arch, emitter: &Emitter, random: &mut Random) -> Option<Op>
         (0..pixels[0] * pixels[1]).all(|pixel| emitter.holds(Place::Sums(half, pixel as u32)));
     let per_tile = arch.array.cols / arch.vector.requantise_lanes;
     let tiles = arch.parameters.channels.min(96) / arch.array.cols;
-    let op = Op::Requantise {
+    let requantise = Requantise {
         half,
-        pixels,
-        destination,
-        row,
+        destination: rows(destination, pixels, row),
         group: random.below(arch.word_bytes() / arch.array.cols),
         parameters: random.below(tiles) * per_tile,
         clamp: clamp(random),
-        zero_point: random.between(-128, 127),
+        zero_point: random.between(-128, 127) as i8,
     };
-    ready.then_some(op)
+    ready.then_some(requantise.into())
 }
 
-fn max_pool(arch: &Arch, random: &mut Random) -> Option<Op> {
+fn max_pool(arch: &Arch, random: &mut Random) -> Option<Operation> {
     let window = window(arch, random, 1 << 11)?;
-    let block = window.pixels[0] + random.between(0, 2);
-    let row = block * window.blocks + random.between(0, 3);
-    let destination = bank_range(arch, (row * window.pixels[1]) as u32, random)?;
-    Some(Op::MaxPool {
+    let [x, y] = window.pixels.map(i64::from);
+    let block = x + random.between(0, 2);
+    let row = block * i64::from(window.blocks) + random.between(0, 3);
+    let destination = bank_range(arch, (row * y) as u32, random)?;
+    let pool = MaxPool {
+        destination: Destination {
+            block,
+            ..rows(destination, [x, y], row)
+        },
         window,
-        destination,
-        block,
-        row,
-    })
+    };
+    Some(pool.into())
 }
 
-fn lookup(arch: &Arch, random: &mut Random) -> Option<Op> {
+fn lookup(arch: &Arch, random: &mut Random) -> Option<Operation> {
     let pixels = [random.between(1, 7), random.between(1, 4)];
     let row = pixels[0] + random.between(0, 3);
     let strides = if random.chance(80) {
@@ -572,16 +598,29 @@ fn lookup(arch: &Arch, random: &mut Random) -> Option<Op> {
     } else {
         None
     };
-    Some(Op::Lookup {
-        second,
+    let lookup = Lookup {
+        source_b: second,
         source: bank_range(arch, words, random)?,
         strides,
-        pixels,
-        destination: bank_range(arch, (row * pixels[1]) as u32, random)?,
-        row,
+        destination: rows(
+            bank_range(arch, (row * pixels[1]) as u32, random)?,
+            pixels,
+            row,
+        ),
         clamp: clamp(random),
-        dropped: i64::from(FRACTION_BITS) - table_fraction(random),
-    })
+        fraction_bits: table_fraction(random) as u32,
+    };
+    Some(lookup.into())
+}
+
+/// Rows of words from `address` on, `row` words apart.
+fn rows(address: u32, pixels: [i64; 2], row: i64) -> Destination {
+    Destination {
+        address,
+        pixels: pixels.map(|n| n as u32),
+        block: 0,
+        row,
+    }
 }
 
 /// The bits of fraction of a table, of which 20 are by far the most usual.
@@ -595,7 +634,7 @@ fn table_fraction(random: &mut Random) -> i64 {
 }
 
 /// Rows of plain bytes as a compiler would lay them, most of them longer than a word.
-fn pack(arch: &Arch, random: &mut Random) -> Option<Op> {
+fn pack(arch: &Arch, random: &mut Random) -> Option<Operation> {
     let word_bytes = i64::from(arch.word_bytes());
     let [width, height] = [random.between(1, word_bytes * 3), random.between(1, 6)];
     let row_words = (width + word_bytes - 1) / word_bytes;
@@ -626,27 +665,31 @@ fn pack(arch: &Arch, random: &mut Random) -> Option<Op> {
     let source = base + origin[1] * row_words - words_away;
     let away = words_away * word_bytes;
     let (origin, extent) = ([origin[0] + away, origin[1]], [width + away, height]);
-    Some(Op::Pack {
-        image: Image {
-            source,
-            origin,
-            extent,
-            stride,
-            down,
-        },
-        taps,
-        lane: random.between(0, word_bytes - taps),
-        padding: random.between(-128, 127),
-        pixels,
-        destination: bank_range(arch, (row * pixels[1]) as u32, random)?,
-        row,
-    })
+    let pack = Pack {
+        source: wrapped(arch, source),
+        row: down,
+        origin,
+        extent,
+        stride,
+        taps: taps as u32,
+        lane: random.between(0, word_bytes - taps) as u32,
+        padding: random.between(-128, 127) as i8,
+        destination: rows(
+            bank_range(arch, (row * pixels[1]) as u32, random)?,
+            pixels,
+            row,
+        ),
+    };
+    Some(pack.into())
 }
 
-fn clamp(random: &mut Random) -> [i64; 2] {
+fn clamp(random: &mut Random) -> Clamp {
     if random.chance(60) {
-        return [-128, 127];
+        return Clamp::FULL;
     }
     let low = random.between(-128, 60);
-    [low, random.between(low, 127)]
+    Clamp {
+        lo: low as i8,
+        hi: random.between(low, 127) as i8,
+    }
 }

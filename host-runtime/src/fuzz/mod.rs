@@ -6,7 +6,7 @@
 
 mod emit;
 mod generate;
-mod op;
+mod places;
 mod random;
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use std::fmt;
 use ir::arch::Arch;
 use ir::isa::{Engine, Instruction};
 use ir::memory::MemoryModel;
+use ir::operation::{Exec, MaxPool, Operation};
 use serde::Serialize;
 
 pub use generate::Case;
@@ -323,7 +324,7 @@ impl Coverage {
             self.note_run(&instruction);
         }
         for item in &case.items {
-            self.note_operation(&item.op);
+            self.note_operation(&item.operation);
         }
         if run
             .spans
@@ -347,8 +348,10 @@ impl Coverage {
         }
     }
 
-    fn note_operation(&mut self, op: &op::Op) {
-        let (op::Op::Exec { window, .. } | op::Op::MaxPool { window, .. }) = op else {
+    fn note_operation(&mut self, operation: &Operation) {
+        let (Operation::Exec(Exec { window, .. }) | Operation::MaxPool(MaxPool { window, .. })) =
+            operation
+        else {
             return;
         };
         let options = [

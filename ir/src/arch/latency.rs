@@ -3,8 +3,15 @@
 //! The simulator's recurrence and the generated localparams both read these methods.
 //! `docs/concepts/timing.md` derives each number from the pipeline.
 
-use super::{Arch, Reduction};
+use super::{Arch, Dataflow, Reduction};
 use crate::isa::Opcode;
+
+/// Cycles from the start of a STORE to the offer of its first burst.
+pub const STORE_LEAD: u64 = 3;
+/// Cycles from acceptance to the first beat of a read, in memory on chip: the access of a write, and one more.
+pub const ON_CHIP_READ: u64 = 2;
+/// Cycles from acceptance to the first beat of a write, in memory on chip.
+pub const ON_CHIP_WRITE: u64 = 1;
 
 impl Arch {
     /// Cycles from the last issued step of an EXEC to its signal.
@@ -46,10 +53,26 @@ impl Arch {
         }
     }
 
-    /// Cycles between the words of a vector operation, and from the last word's first read to the last write.
+    /// Cycles of an EXEC from its start to its last cycle.
+    pub fn exec_cycles(&self, dataflow: Dataflow, pixels: u64, steps: u64) -> u64 {
+        match dataflow {
+            Dataflow::OutputStationary => pixels * steps,
+            Dataflow::WeightStationary => {
+                self.exec_fill_cycles() + (steps - 1) * self.exec_step_cycles(pixels) + pixels
+            }
+        }
+    }
+
+    /// Cycles of an operation of VEC on `n` words from its start to its last cycle.
     ///
     /// A word is one pixel's tile of accumulators, one window element, or one pair of operands.
-    pub fn vector_cycles(&self, opcode: Opcode) -> (u64, u64) {
+    pub fn vec_cycles(&self, opcode: Opcode, n: u64) -> u64 {
+        let (slot, tail) = self.vec_pace(opcode);
+        1 + (n - 1) * slot + tail
+    }
+
+    /// Cycles between the words of an operation of VEC, and from the last word's first read to the last write.
+    fn vec_pace(&self, opcode: Opcode) -> (u64, u64) {
         match opcode {
             Opcode::Requantise => {
                 let groups = u64::from(self.array.cols / self.vector.requantise_lanes);
@@ -59,12 +82,13 @@ impl Arch {
                     (groups - 1) * interval + self.requantise_latency() + 1,
                 )
             }
+            Opcode::MaxPool => (1, 2),
             Opcode::Pack => (2, 4),
             Opcode::Lookup => {
                 let groups = u64::from(self.word_bytes() / self.vector.table_lanes.max(1));
                 (groups, groups + 4)
             }
-            _ => (1, 2),
+            Opcode::Load | Opcode::Exec | Opcode::Store => unreachable!("no operation of VEC"),
         }
     }
 }

@@ -97,7 +97,11 @@ fn configure(engine: &str, register: &str, rest: &[&str]) -> Result<Instruction,
                 .ok_or_else(|| format!("expected `{}=<number>`, found `{word}`", field.name))
         })
         .collect::<Result<Vec<i64>, String>>()?;
-    register.pack(&values).map_err(|e| e.to_string())
+    let value = register.pack(&values).map_err(|e| e.to_string())?;
+    Ok(Instruction::Configure {
+        register: *register,
+        value,
+    })
 }
 
 fn run(name: &str, rest: &[&str]) -> Result<Instruction, String> {

@@ -3,12 +3,12 @@
 //! Engines only add tokens, remove their own, and free their own queue, and each semaphore has one
 //! consumer; so any order of steps reaches the same end, and one execution decides deadlock.
 
-use crate::fit::Fit;
 use std::collections::VecDeque;
 
 use super::Program;
-use crate::arch::{Arch, Dataflow};
-use crate::isa::{Engine, Instruction, Opcode, Register, Run};
+use crate::arch::Arch;
+use crate::isa::{Engine, Instruction, Opcode, Run};
+use crate::operation::{Exec, OperandError, Operation, Registers};
 
 /// A program that no device may load; always a bug in the compiler or in a hand-written program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -34,7 +34,7 @@ pub enum CheckError {
         instruction: String,
     },
     /// An operand for which the operation has no meaning; hardware would give anything, or never end.
-    #[error("instruction {index} `{instruction}`: {what} is {value}: {limit}")]
+    #[error("instruction {index} `{instruction}`: {error}")]
     #[diagnostic(
         code(program::operand),
         help("set the register in front of the operation; registers are 0 after reset")
@@ -44,12 +44,8 @@ pub enum CheckError {
         index: usize,
         /// Its text.
         instruction: String,
-        /// The register and its field, or what is made of them.
-        what: String,
-        /// The value.
-        value: i64,
-        /// What is possible.
-        limit: String,
+        /// The value, and what is possible.
+        error: OperandError,
     },
     /// More work than any network needs.
     #[error("the program takes {steps} steps up to instruction {index}: {limit} at most")]
@@ -147,25 +143,24 @@ impl Program {
                 available: arch.memory.words,
             });
         }
-        let mut registers = [0; Register::ALL.len()];
+        let mut registers = Registers::default();
         let mut steps = 0;
         for (index, instruction) in self.instructions.iter().enumerate() {
             match instruction {
                 Instruction::Nop => {}
                 Instruction::Configure { register, value } => {
-                    registers[*register as usize] = *value
+                    registers.set(*register, *value);
                 }
                 Instruction::Run(run) => {
                     self.check_instruction(arch, index, run)?;
-                    steps += operands(arch, &registers, run).map_err(|(what, value, limit)| {
-                        CheckError::Operand {
-                            index,
-                            instruction: instruction.to_string(),
-                            what,
-                            value,
-                            limit,
-                        }
-                    })?;
+                    let fault = |error| CheckError::Operand {
+                        index,
+                        instruction: instruction.to_string(),
+                        error,
+                    };
+                    let operation = Operation::read(&registers, run).map_err(fault)?;
+                    operation.fits(arch).map_err(fault)?;
+                    steps += operation.steps();
                     if steps > STEP_LIMIT {
                         return Err(CheckError::Steps {
                             index,
@@ -187,10 +182,8 @@ impl Program {
         let instruction = Instruction::Run(*run);
         let dataflow = if run.opcode != Opcode::Exec {
             None
-        } else if run.flag("output") {
-            Some(Dataflow::OutputStationary)
         } else {
-            Some(Dataflow::WeightStationary)
+            Some(Exec::dataflow_of(run.flags))
         };
         if !arch.runs(run.opcode) || dataflow.is_some_and(|dataflow| !arch.has(dataflow)) {
             return Err(CheckError::Unit {
@@ -240,108 +233,8 @@ impl Program {
     }
 }
 
-/// A value that an operation has no meaning for: what it is, the value, and what is possible.
-type Fault = (String, i64, String);
-
 /// Steps of a program that no network needs, and that keep a simulator busy for minutes.
 const STEP_LIMIT: u64 = 1 << 32;
-
-/// Looks at the operands of `run` that decide how long it takes, and at those that no unit can follow; gives the steps
-/// that it takes, each at least one cycle or the move of a word.
-///
-/// Addresses are not among them: they advance, and whoever is given a wrong one says so.
-fn operands(arch: &Arch, registers: &Registers, run: &Run) -> Result<u64, Fault> {
-    use Register::{
-        ExecPixels, ExecReduction, LoadLength, StoreLength, VecClamp, VecGroup, VecPack, VecPixels,
-        VecWindow,
-    };
-    let get = |register: Register, field: usize| {
-        register.fields()[field].extract(registers[register as usize])
-    };
-    let word = i64::from(arch.word_bytes());
-    // A counter of the hardware holds less than all words.
-    let words = i64::from(arch.memory.words) - 1;
-    match run.opcode {
-        Opcode::Load => within(registers, LoadLength, 1, words),
-        Opcode::Store => within(registers, StoreLength, 1, words),
-        Opcode::Exec => {
-            let steps = within(registers, ExecReduction, 3, i64::MAX)?;
-            Ok(steps * half(arch, registers, ExecPixels)?)
-        }
-        Opcode::Requantise => {
-            let pixels = half(arch, registers, VecPixels)?;
-            ordered(get(VecClamp, 0), get(VecClamp, 1))?;
-            let first = get(VecGroup, 0) * i64::from(arch.array.cols);
-            below("the first byte of `vec.group`", first, word - 1)?;
-            Ok(pixels)
-        }
-        Opcode::MaxPool => {
-            let steps = within(registers, VecWindow, 3, i64::MAX)?;
-            Ok(steps * within(registers, VecPixels, 2, i64::MAX)?)
-        }
-        Opcode::Lookup => {
-            let words = within(registers, VecPixels, 2, i64::MAX)?;
-            ordered(get(VecClamp, 0), get(VecClamp, 1))?;
-            Ok(words)
-        }
-        Opcode::Pack => {
-            let taps = within(registers, VecWindow, 1, i64::MAX)?;
-            let pixels = within(registers, VecPixels, 2, i64::MAX)?;
-            let lanes = get(VecPack, 0) + get(VecWindow, 0);
-            below("the last lane of `vec.pack`", lanes, word)?;
-            Ok(taps * pixels)
-        }
-    }
-}
-
-/// The values of all registers, by their place in [`Register::ALL`].
-type Registers = [u32; Register::ALL.len()];
-
-/// The product of the first `n` fields of `register`, which are 1 to `most`.
-fn within(registers: &Registers, register: Register, n: usize, most: i64) -> Result<u64, Fault> {
-    let mut product = 1;
-    for field in &register.fields()[..n] {
-        let value = field.extract(registers[register as usize]);
-        if !(1..=most).contains(&value) {
-            let (engine, name) = (register.engine().name(), register.name());
-            let limit = match most {
-                i64::MAX => "at least 1 is possible".to_owned(),
-                most => format!("1 to {most} is possible"),
-            };
-            let what = format!("`{}` of `{engine}.{name}`", field.name);
-            return Err((what, value, limit));
-        }
-        product *= value.unsigned_abs();
-    }
-    Ok(product)
-}
-
-/// The pixels of `register`, which fit half of the accumulators.
-fn half(arch: &Arch, registers: &Registers, register: Register) -> Result<u64, Fault> {
-    let pixels = within(registers, register, 2, i64::MAX)?;
-    // Two fields of 11 bits.
-    below(
-        "the number of pixels",
-        pixels.fit::<i64>(),
-        arch.accumulators.pixels.into(),
-    )?;
-    Ok(pixels)
-}
-
-fn below(what: &str, value: i64, most: i64) -> Result<(), Fault> {
-    if value <= most {
-        return Ok(());
-    }
-    Err((what.to_owned(), value, format!("{most} at most")))
-}
-
-fn ordered(low: i64, high: i64) -> Result<(), Fault> {
-    if low <= high {
-        return Ok(());
-    }
-    let limit = format!("`high`, {high}, at most");
-    Err(("`low` of `vec.clamp`".to_owned(), low, limit))
-}
 
 struct Execution<'a> {
     program: &'a Program,
@@ -511,15 +404,15 @@ mod tests {
         for (text, message) in [
             (
                 "load",
-                "instruction 0 `load`: `words` of `load.length` is 0: 1 to 1048575 is possible",
+                "instruction 0 `load`: `words` of `load.length` is 0: at least 1 is possible",
             ),
             (
                 "load.length words=1048575\nload\nload.length words=0\nload",
-                "instruction 3 `load`: `words` of `load.length` is 0: 1 to 1048575 is possible",
+                "instruction 3 `load`: `words` of `load.length` is 0: at least 1 is possible",
             ),
             (
                 "store",
-                "instruction 0 `store`: `words` of `store.length` is 0: 1 to 1048575 is possible",
+                "instruction 0 `store`: `words` of `store.length` is 0: at least 1 is possible",
             ),
             (
                 "exec.reduction kernel_x=1 kernel_y=0 blocks=1\nexec",

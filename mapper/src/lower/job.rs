@@ -8,11 +8,11 @@ use ir::mapping::Order;
 use ir::numerics::{Clamp, FRACTION_BITS};
 use ir::op::Kind;
 
-use super::{Constant, Group, Layer, Lower, Packing, Span, View, Work, clamp_values};
+use super::{Constant, Group, Layer, Lower, Packing, Span, View, Work};
 use crate::mapspace::{Choice, chunks, is_whole, max_steps, pack_pieces, pixel_tiles, stays};
-use crate::op::Space;
 use crate::plan::EinsumPlan;
 use crate::sums::{Chunk, Sums};
+use ir::operation::Space;
 
 /// An einsum in the middle of being lowered.
 struct Job<'a> {
@@ -294,13 +294,13 @@ impl<'a> Lower<'a> {
         match &einsum.kind {
             Kind::Add(op) => {
                 self.use_table(&tables[0]);
-                let clamp = clamp_values(op.clamp, op.fraction_bits);
-                self.lookup(&views, &result, strip, &clamp);
+                let meaning = (op.clamp, op.fraction_bits);
+                self.lookup(&views, &result, strip, meaning);
             }
             Kind::Table(_) => {
                 self.use_table(&tables[0]);
-                let clamp = clamp_values(Clamp::FULL, FRACTION_BITS);
-                self.lookup(&views, &result, strip, &clamp);
+                let meaning = (Clamp::FULL, FRACTION_BITS);
+                self.lookup(&views, &result, strip, meaning);
             }
             Kind::Concat(op) => self.concat(op, tables, &views, &result, strip),
             Kind::MaxPool(op) => {

@@ -190,7 +190,7 @@ impl Emit {
         for n in 0..N {
             let t = H * (n as f64 + 0.5);
             let below = self.offset(&square, t * t);
-            let weight = self.double((-t * t).exp());
+            let weight = self.double(libm::exp(-t * t));
             let term = self.op("Div", &[&weight, &below]);
             sum = Some(match sum {
                 Some(sum) => self.op("Add", &[&sum, &term]),

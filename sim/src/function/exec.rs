@@ -3,8 +3,9 @@
 //! Sums wrap at 32 bits, so their order does not matter, and both dataflows are computed with the weights
 //! outside and the pixels inside: a tile is unpacked once and used for all pixels.
 
+use ir::operation::Exec;
+
 use super::{Addresses, Fault, Values};
-use crate::operation::Exec;
 
 /// A weight tile as 16-bit values, `[column][row]`.
 #[derive(Default)]
@@ -14,10 +15,11 @@ impl Values<'_> {
     pub(super) fn exec(&mut self, op: &Exec) -> Result<(), Fault> {
         let cols = self.arch().array.cols as usize;
         let [nx, ny] = op.window.pixels;
-        let first = op.half * self.arch().accumulators.pixels as usize * cols;
+        let half = usize::from(op.half);
+        let first = half * self.arch().accumulators.pixels as usize * cols;
         let n_pixels = nx as usize * ny as usize;
         for pixel in 0..n_pixels {
-            self.hazards.write_accumulators(op.half, pixel)?;
+            self.hazards.write_accumulators(half, pixel)?;
         }
         if !op.accumulate {
             self.state.accumulators[first..][..n_pixels * cols].fill(0);

@@ -1,17 +1,18 @@
 //! LOAD and STORE: copies of words.
 
+use ir::operation::{Load, Space, Store};
+
 use super::{Addresses, Fault, Values};
-use crate::operation::{Space, Transfer};
 
 impl Values<'_> {
-    pub(super) fn load(&mut self, op: &Transfer, space: Space) -> Result<(), Fault> {
+    pub(super) fn load(&mut self, op: &Load) -> Result<(), Fault> {
         let word_bytes = self.arch().word_bytes() as usize;
         let addresses = Addresses::of(self.arch());
         for i in 0..op.words {
             let from = self.memory_word(op.memory, i)?;
             self.hazards.read_memory(from)?;
             let local = op.local.wrapping_add(i);
-            let (target, to) = match space {
+            let (target, to) = match op.space {
                 Space::Activations => {
                     let to = addresses.word(i64::from(local))?;
                     self.hazards.write_activation(to)?;
@@ -39,7 +40,7 @@ impl Values<'_> {
         Ok(())
     }
 
-    pub(super) fn store(&mut self, op: &Transfer) -> Result<(), Fault> {
+    pub(super) fn store(&mut self, op: &Store) -> Result<(), Fault> {
         let word_bytes = self.arch().word_bytes() as usize;
         let addresses = Addresses::of(self.arch());
         for i in 0..op.words {

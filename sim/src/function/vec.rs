@@ -1,59 +1,31 @@
 //! The operations of the vector engine.
 
-use ir::numerics::{Requantise as Scale, rne_shift};
+use ir::numerics::{ParameterWord, rne_shift};
+use ir::operation::{Lookup, MaxPool, Pack, Requantise};
 
 use super::{Addresses, Fault, Values};
-use crate::operation::{Destination, Lookup, MaxPool, Pack, Requantise};
 
 /// What max-pool reads outside the source: the smallest value.
 const OUTSIDE: i8 = i8::MIN;
-
-impl Destination {
-    /// The address of the word of a pixel in a block.
-    fn address(&self, x: u32, block: u32, y: u32) -> i64 {
-        i64::from(self.address)
-            + self.strides[0] * i64::from(x)
-            + self.strides[1] * i64::from(block)
-            + self.strides[2] * i64::from(y)
-    }
-}
-
-/// Bias and scale of an output channel.
-struct Channel {
-    bias: i32,
-    scale: Scale,
-}
-
-impl Channel {
-    fn from_bytes(bytes: [u8; 8]) -> Channel {
-        let [b0, b1, b2, b3, m0, m1, m2, shift] = bytes;
-        Channel {
-            bias: i32::from_le_bytes([b0, b1, b2, b3]),
-            scale: Scale {
-                mantissa: u32::from_le_bytes([m0, m1, m2, 0]),
-                shift,
-            },
-        }
-    }
-}
 
 impl Values<'_> {
     pub(super) fn requantise(&mut self, op: &Requantise) -> Result<(), Fault> {
         let cols = self.arch().array.cols as usize;
         let word_bytes = self.arch().word_bytes() as usize;
         let addresses = Addresses::of(self.arch());
-        let channels = self.channels(op.channel)?;
-        let first = op.half * self.arch().accumulators.pixels as usize;
+        let channels = self.channels(op.channel(self.arch()))?;
+        let (half, byte) = (usize::from(op.half), op.byte(self.arch()) as usize);
+        let first = half * self.arch().accumulators.pixels as usize;
         let [nx, ny] = op.destination.pixels;
         for (pixel, (y, x)) in (0..ny)
             .flat_map(|y| (0..nx).map(move |x| (y, x)))
             .enumerate()
         {
-            self.hazards.read_accumulators(op.half, pixel)?;
-            let word = addresses.word(op.destination.address(x, 0, y))?;
+            self.hazards.read_accumulators(half, pixel)?;
+            let word = addresses.word(op.destination.word(x, 0, y))?;
             self.hazards.write_activation(word)?;
             let sums = &self.state.accumulators[(first + pixel) * cols..][..cols];
-            let bytes = &mut self.state.activations[word * word_bytes + op.byte..][..cols];
+            let bytes = &mut self.state.activations[word * word_bytes + byte..][..cols];
             for ((byte, &sum), channel) in bytes.iter_mut().zip(sums).zip(&channels) {
                 let sum = sum.wrapping_add(channel.bias);
                 *byte = channel.scale.apply(sum, op.zero_point, op.clamp) as u8;
@@ -63,15 +35,15 @@ impl Values<'_> {
     }
 
     /// The parameters of one tile of columns, from channel `first` on, modulo the number of channels.
-    fn channels(&mut self, first: u32) -> Result<Vec<Channel>, Fault> {
+    fn channels(&mut self, first: u32) -> Result<Vec<ParameterWord>, Fault> {
         let (n_channels, word_bytes) = (self.arch().parameters.channels, self.arch().word_bytes());
         (0..self.arch().array.cols)
             .map(|c| {
-                let start = (first.wrapping_add(c) % n_channels * 8) as usize;
+                let start = (first.wrapping_add(c) % n_channels) as usize * ParameterWord::BYTES;
                 self.hazards.read_parameters(start / word_bytes as usize)?;
-                let bytes = &self.state.parameters[start..start + 8];
-                Ok(Channel::from_bytes(
-                    bytes.try_into().expect("eight bytes a channel"),
+                let bytes = self.state.parameters[start..].first_chunk();
+                Ok(ParameterWord::from_bytes(
+                    *bytes.expect("a word for each channel"),
                 ))
             })
             .collect()
@@ -85,7 +57,7 @@ impl Values<'_> {
                 for x in 0..nx {
                     best.fill(OUTSIDE);
                     self.max_of_window(op, [x, y], block, &mut best)?;
-                    self.write_word(op.destination.address(x, block, y), &best)?;
+                    self.write_word(op.destination.word(x, block, y), &best)?;
                 }
             }
         }
@@ -144,7 +116,7 @@ impl Values<'_> {
                     // The zero point of the output is in the tables.
                     *result = op.clamp.apply(rne_shift(sum, op.fraction_bits));
                 }
-                self.write_word(op.destination.address(x, 0, y), &result)?;
+                self.write_word(op.destination.word(x, 0, y), &result)?;
             }
         }
         Ok(())
@@ -156,20 +128,20 @@ impl Values<'_> {
         let [nx, ny] = op.destination.pixels;
         for y in 0..ny {
             let row = op.origin[1] + op.stride[1] * i64::from(y);
-            let base = i64::from(op.source) + op.row_stride * i64::from(y);
+            let base = i64::from(op.source) + op.row * i64::from(y);
             for x in 0..nx {
                 let first = op.origin[0] + op.stride[0] * i64::from(x);
-                let mut bytes = vec![op.padding as u8; op.taps];
+                let mut bytes = vec![op.padding as u8; op.taps as usize];
                 for (byte, column) in bytes.iter_mut().zip(first..) {
                     if (0..op.extent[1]).contains(&row) && (0..op.extent[0]).contains(&column) {
                         let word = self.read_word(base + column / word_bytes)?;
                         *byte = word[(column % word_bytes) as usize];
                     }
                 }
-                let word = addresses.word(op.destination.address(x, 0, y))?;
+                let word = addresses.word(op.destination.word(x, 0, y))?;
                 self.hazards.write_activation(word)?;
-                let start = word * word_bytes as usize + op.lane;
-                self.state.activations[start..start + op.taps].copy_from_slice(&bytes);
+                let start = word * word_bytes as usize + op.lane as usize;
+                self.state.activations[start..][..bytes.len()].copy_from_slice(&bytes);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! When the memory accepts a burst and moves its words.
 
+use ir::arch::latency::{ON_CHIP_READ, ON_CHIP_WRITE};
 use ir::arch::{Arch, Attachment};
 use ir::memory::{Channel, MemoryModel};
 
@@ -98,10 +99,9 @@ impl Memory {
         match self {
             Memory::OnChip { free_from } => {
                 *free_from = cycle + words;
-                // An access is one cycle after acceptance; a word read arrives one cycle later still.
                 let first = match channel {
-                    Channel::Read => cycle + 2,
-                    Channel::Write => cycle + 1,
+                    Channel::Read => cycle + ON_CHIP_READ,
+                    Channel::Write => cycle + ON_CHIP_WRITE,
                 };
                 Beats {
                     first,

@@ -1,11 +1,12 @@
 //! The bursts of a running LOAD and of a running STORE.
 
+use ir::arch::Arch;
+use ir::arch::latency::STORE_LEAD;
+use ir::operation::{Load, Store};
+
 use super::NEVER;
 use super::memory::Beats;
-use crate::operation::Transfer;
 
-/// Cycles from the start of a STORE to the offer of its first burst.
-const STORE_LEAD: u64 = 3;
 /// Most bursts that a LOAD can have under way.
 const MAX_OUTSTANDING: usize = 8;
 
@@ -17,14 +18,6 @@ struct Rest {
 }
 
 impl Rest {
-    fn new(transfer: &Transfer, burst_words: u32) -> Rest {
-        Rest {
-            address: transfer.memory,
-            words: transfer.words,
-            burst_words,
-        }
-    }
-
     /// Words of the next burst: to the next multiple of the burst length, or to the end.
     fn burst(&self) -> u32 {
         self.words
@@ -52,15 +45,14 @@ pub(crate) struct LoadBursts {
 }
 
 impl LoadBursts {
-    pub(crate) fn new(
-        transfer: &Transfer,
-        start: u64,
-        burst_words: u32,
-        outstanding: u32,
-    ) -> LoadBursts {
+    pub(crate) fn new(load: &Load, start: u64, arch: &Arch) -> LoadBursts {
         LoadBursts {
-            rest: Rest::new(transfer, burst_words),
-            outstanding: outstanding as usize,
+            rest: Rest {
+                address: load.memory,
+                words: load.words,
+                burst_words: arch.memory.burst_words,
+            },
+            outstanding: arch.load.outstanding as usize,
             granted: 0,
             last_grant: start,
             accepted: 0,
@@ -107,9 +99,13 @@ pub(crate) struct StoreBursts {
 }
 
 impl StoreBursts {
-    pub(crate) fn new(transfer: &Transfer, start: u64, burst_words: u32) -> StoreBursts {
+    pub(crate) fn new(store: &Store, start: u64, arch: &Arch) -> StoreBursts {
         StoreBursts {
-            rest: Rest::new(transfer, burst_words),
+            rest: Rest {
+                address: store.memory,
+                words: store.words,
+                burst_words: arch.memory.burst_words,
+            },
             offered_from: start + STORE_LEAD,
         }
     }
@@ -142,12 +138,11 @@ mod tests {
 
     #[test]
     fn bursts_end_at_multiples_and_with_the_instruction() {
-        let transfer = Transfer {
-            memory: 13,
-            local: 0,
+        let mut rest = Rest {
+            address: 13,
             words: 24,
+            burst_words: 8,
         };
-        let mut rest = Rest::new(&transfer, 8);
         let words: Vec<u32> = std::iter::from_fn(|| (rest.words > 0).then(|| rest.cut())).collect();
         assert_eq!(words, [3, 8, 8, 5]);
     }
