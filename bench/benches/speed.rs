@@ -14,7 +14,7 @@ use host_runtime::{Machine, RtlMachine};
 use ir::memory::MemoryModel;
 use ir::network::Network;
 use ir::program::Checked;
-use sim::{Memory, MemoryTiming, Mode, simulate};
+use sim::{Memory, Mode, simulate};
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -36,9 +36,8 @@ fn machines(criterion: &mut Criterion) {
             .program
             .check(&arch)
             .expect("compiled programs are sound");
-        let timing = MemoryTiming::of(&arch, MemoryModel::M1);
         let image = Memory::of(checked);
-        let cycles = simulate(checked, &mut image.clone(), timing, Mode::Timing)
+        let cycles = simulate(checked, &mut image.clone(), MemoryModel::M1, Mode::Timing)
             .expect("digits runs")
             .cycles;
         let mut group = criterion.benchmark_group(format!("cycles/{preset}"));
@@ -53,7 +52,7 @@ fn machines(criterion: &mut Criterion) {
                 let mut memory = image.clone();
                 bencher.iter(|| {
                     black_box(
-                        simulate(checked, &mut memory, timing, mode)
+                        simulate(checked, &mut memory, MemoryModel::M1, mode)
                             .expect("digits runs")
                             .cycles,
                     )

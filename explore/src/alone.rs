@@ -9,7 +9,7 @@ use ir::network::{EinsumId, Network};
 use mapper::Compiled;
 use rayon::prelude::*;
 use serde::Serialize;
-use sim::{Memory, MemoryTiming, Mode, simulate};
+use sim::{Memory, Mode, simulate};
 
 /// Cycles of one program, by the model and by the simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,8 +37,7 @@ pub fn cycles(compiled: &Compiled, arch: &Arch, memory: MemoryModel) -> Cycles {
         .program
         .check(arch)
         .expect("compiled programs are sound");
-    let timing = MemoryTiming::of(arch, memory);
-    let outcome = simulate(checked, &mut Memory::default(), timing, Mode::Timing)
+    let outcome = simulate(checked, &mut Memory::default(), memory, Mode::Timing)
         .expect("compiled programs run");
     Cycles {
         modelled: compiled.predicted_cycles(),

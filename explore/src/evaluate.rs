@@ -9,7 +9,7 @@ use ir::network::Network;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sim::{Memory, MemoryTiming, Mode, simulate};
+use sim::{Memory, Mode, simulate};
 
 use crate::space::{Coordinates, Space};
 
@@ -186,8 +186,12 @@ pub fn evaluate(network: &Network, arch: &Arch, options: &Options) -> Outcome {
             };
         }
     };
-    let timing = MemoryTiming::of(arch, options.memory);
-    let outcome = match simulate(checked, &mut Memory::default(), timing, Mode::Timing) {
+    let outcome = match simulate(
+        checked,
+        &mut Memory::default(),
+        options.memory,
+        Mode::Timing,
+    ) {
         Ok(outcome) => outcome,
         Err(error) => {
             return Outcome::Refused {

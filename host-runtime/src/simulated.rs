@@ -3,7 +3,7 @@
 use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::program::Checked;
-use sim::{Counters, MemoryTiming, Mode, State};
+use sim::{Counters, Mode, State};
 
 use crate::Error;
 use crate::machine::{Machine, MachineRun, Span};
@@ -48,8 +48,7 @@ impl Machine for SimMachine {
         let mut image = sim::Memory {
             bytes: std::mem::take(memory),
         };
-        let timing = MemoryTiming::of(program.arch, model);
-        let result = sim::simulate_from(&mut self.state, program, &mut image, timing, Mode::Full);
+        let result = sim::simulate_from(&mut self.state, program, &mut image, model, Mode::Full);
         *memory = image.bytes;
         let outcome = result.map_err(|error| {
             self.state = self.fresh.clone();

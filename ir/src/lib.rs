@@ -21,6 +21,7 @@ pub mod mapping;
 pub mod memory;
 pub mod program;
 pub mod text;
+pub mod timing;
 pub mod tree;
 pub mod workload;
 

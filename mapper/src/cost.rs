@@ -11,10 +11,12 @@ use ir::fit::Fit;
 use std::ops::Range;
 
 use ir::arch::{Arch, Attachment};
-use ir::isa::{Engine, Opcode};
+use ir::isa::{Engine, Instruction, Opcode};
 use ir::mapping::Order;
 use ir::memory::{Channel, MemoryModel};
 use ir::network::{Network, TensorId};
+use ir::operation::{Operation, Registers};
+use ir::timing::Timeline;
 use serde::{Deserialize, Serialize};
 
 use crate::assemble;
@@ -22,7 +24,6 @@ use crate::error::MapError;
 use crate::lower::{self, Layer, Work};
 use crate::mapspace::{Choice, Mapspace, PixelTile, chunks, max_steps, pixel_tiles, stays};
 use crate::plan::{Access, EinsumPlan, operand_rows, row_words};
-use crate::timing::times;
 
 /// What a mapping costs, part by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,18 +151,28 @@ pub(crate) fn together(
     let first: Vec<TensorId> = images.collect();
     let mut lowered = lower::lower(network, arch, &first, layers);
     let code = assemble::instructions(network, arch, &mut lowered)?.code;
-    let times = times(&code.instructions, arch, memory);
-    let busy = |engine: Engine| times.busy[engine.index()];
+    let timeline = timeline(&code.instructions, arch, memory);
+    let moved = timeline
+        .bursts
+        .iter()
+        .filter(|burst| burst.engine.is_some());
     Ok(Cost {
-        cycles: times.cycles,
-        exec: busy(Engine::Exec),
-        vec: busy(Engine::Vec),
-        load: busy(Engine::Load),
-        store: busy(Engine::Store),
-        fetch: times.fetch,
-        traffic_words: times.traffic_words,
+        cycles: timeline.cycles,
+        exec: timeline.busy(Engine::Exec),
+        vec: timeline.busy(Engine::Vec),
+        load: timeline.busy(Engine::Load),
+        store: timeline.busy(Engine::Store),
+        fetch: timeline.fetching(),
+        traffic_words: moved.map(|burst| u64::from(burst.words)).sum(),
         instructions: code.instructions.len() as u64,
     })
+}
+
+/// What the instructions of this crate do when, on a machine after reset.
+pub(crate) fn timeline(code: &[Instruction], arch: &Arch, memory: MemoryModel) -> Timeline {
+    let operations = Operation::all(code, &mut Registers::default(), arch);
+    let operations = operations.expect("a program of this crate has operands");
+    Timeline::of(code, &operations, arch, memory)
 }
 
 /// The least time that transfers take, with a beat in every cycle.

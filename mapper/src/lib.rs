@@ -8,7 +8,6 @@
 //! - `depth_first`: layers that take turns, strip by strip.
 //! - `residency`: the best plan of a network, with proof.
 //! - [`mapspace`], [`cost`], [`search`]: the mappings of one layer, what they cost, and the best of them.
-//! - `timing`: how long a program takes, by the timing contract.
 //! - [`explain`]: why the best is the best.
 //! - `layers`, [`cache`]: all layers, equal ones once and different ones in parallel.
 //! - `lower`: the operations of all layers, in the order of their meaning, with every memory range they touch.
@@ -46,7 +45,6 @@ mod plan;
 mod residency;
 mod sums;
 mod sync;
-mod timing;
 
 #[cfg(test)]
 extern crate self as mapper;
@@ -405,7 +403,7 @@ fn lowered(
         arch: arch.name.clone(),
         mappings,
     };
-    let cycles = timing::times(&program.instructions, arch, options.memory).cycles;
+    let cycles = cost::timeline(&program.instructions, arch, options.memory).cycles;
     Ok(Compiled {
         schedule,
         program,

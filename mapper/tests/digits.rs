@@ -45,9 +45,8 @@ fn simulated_cycles_rank_the_runners_up() {
     let (network, arch) = (digits(), preset("edge"));
     let mut cycles = |program: &ir::Program| {
         let checked = program.check(&arch).expect("a compiled program is sound");
-        let timing = sim::MemoryTiming::of(&arch, ir::MemoryModel::M1);
         let mut memory = sim::Memory::default();
-        sim::simulate(checked, &mut memory, timing, sim::Mode::Timing)
+        sim::simulate(checked, &mut memory, ir::MemoryModel::M1, sim::Mode::Timing)
             .expect("it ends")
             .cycles
     };

@@ -10,15 +10,14 @@ use ir::arch::{Arch, Attachment};
 use ir::memory::MemoryModel;
 use ir::network::Network;
 use mapper::{Compiled, Options, compile};
-use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
+use sim::{Memory, Mode, Outcome, simulate};
 
 fn simulated(compiled: &Compiled, arch: &Arch, memory: MemoryModel) -> Outcome {
     let checked = compiled
         .program
         .check(arch)
         .expect("compiled programs are sound");
-    let timing = MemoryTiming::of(arch, memory);
-    simulate(checked, &mut Memory::default(), timing, Mode::Timing).expect("it ends")
+    simulate(checked, &mut Memory::default(), memory, Mode::Timing).expect("it ends")
 }
 
 #[track_caller]

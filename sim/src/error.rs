@@ -4,22 +4,9 @@ use ir::isa::Engine;
 
 use crate::hazard::Hazard;
 
-/// A program that the hardware would run wrongly; always a bug in the compiler or in a hand-written program,
-/// except for [`SimError::MemoryTiming`], which is the caller's.
+/// A program that the hardware would run wrongly; always a bug in the compiler or in a hand-written program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum SimError {
-    /// The memory timing does not belong to the attachment of the arch.
-    #[error("memory timing `{timing}` does not fit memory that is {attachment}")]
-    #[diagnostic(
-        code(sim::memory_timing),
-        help("`MemoryTiming::of` picks the right kind")
-    )]
-    MemoryTiming {
-        /// The kind that was given.
-        timing: &'static str,
-        /// Where the memory of the arch is.
-        attachment: &'static str,
-    },
     /// Two accesses that no chain of semaphores puts in order.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -5,7 +5,6 @@ mod transfer;
 mod vec;
 
 use ir::arch::{Arch, clog2};
-use ir::isa::Run;
 use ir::operation::Operation;
 use ir::program::Checked;
 
@@ -54,13 +53,8 @@ impl<'a> Values<'a> {
     ///
     /// That is right although engines overlap: instructions come in the order of their starts, and those that
     /// overlap touch nothing in common, or it is a hazard.
-    pub(crate) fn execute(
-        &mut self,
-        index: usize,
-        run: &Run,
-        operation: &Operation,
-    ) -> Result<(), SimError> {
-        self.hazards.begin(index, run);
+    pub(crate) fn execute(&mut self, index: usize, operation: &Operation) -> Result<(), SimError> {
+        self.hazards.begin(index);
         let done = match operation {
             Operation::Load(op) => self.load(op),
             Operation::Store(op) => self.store(op),

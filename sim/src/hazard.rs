@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use ir::arch::Arch;
-use ir::isa::{Engine, Instruction, Run};
+use ir::isa::{Engine, Instruction};
 use ir::program::{Checked, Program};
 
 /// A place that instructions read or write.
@@ -223,7 +223,10 @@ impl<'a> Hazards<'a> {
     }
 
     /// Begins instruction `index`: it learns what the producers of its tokens knew.
-    pub(crate) fn begin(&mut self, index: usize, run: &Run) {
+    pub(crate) fn begin(&mut self, index: usize) {
+        let Instruction::Run(run) = &self.program.instructions[index] else {
+            unreachable!("an operation is that of a run instruction");
+        };
         self.engine = run.opcode.engine();
         self.current = index as Touch + 1;
         let e = self.engine.index();

@@ -3,11 +3,11 @@
 //! [`simulate`] runs a checked program as the hardware does: to the cycle for the start and end of every
 //! instruction, and to the bit for every word of memory.
 //!
-//! - `timing` moves instructions and bursts through the units; it knows no values.
+//! - [`ir::timing`] says what happens when; it knows no values, and the search for mappings asks it too.
+//! - `record` counts its cycles as the hardware does, and splits them by layer and cause.
 //! - `function` gives each operation its meaning on real memory images; it knows no time.
 //! - `hazard` proves, while values are computed, that semaphores alone put all accesses in order, whatever the
 //!   memory does.
-//! - What an operation reads from its registers, and how long it takes, is said in [`ir::operation`] for both.
 //!
 //! Not here: what a program is for (`mapper`), what a network means (`ir`), and any hardware number (`ir::arch`).
 //!
@@ -23,21 +23,23 @@ mod function;
 mod hazard;
 mod record;
 mod state;
-mod timing;
+mod tokens;
 pub mod trace;
 
-use ir::isa::Engine;
+use ir::MemoryModel;
+use ir::Program;
+use ir::isa::{Engine, Instruction};
+use ir::operation::{OperandError, Operation};
 use ir::program::Checked;
+use ir::timing::Timeline;
 
 pub use counters::{Counters, EngineCycles, FetchCycles, LayerCycles, Traffic};
 pub use error::SimError;
 pub use hazard::{Access, Hazard, HazardKind, Place};
 pub use state::{Memory, State};
-pub use timing::MemoryTiming;
 pub use trace::Trace;
 
 use function::Values;
-use record::Record;
 
 /// How much is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +98,10 @@ pub struct Outcome {
 pub fn simulate(
     checked: Checked<'_>,
     memory: &mut Memory,
-    timing: MemoryTiming,
+    model: MemoryModel,
     mode: Mode,
 ) -> Result<Outcome, SimError> {
-    simulate_from(&mut State::new(checked.arch), checked, memory, timing, mode)
+    simulate_from(&mut State::new(checked.arch), checked, memory, model, mode)
 }
 
 /// Runs a program on a machine that has run others before: `state` is what they left.
@@ -115,19 +117,52 @@ pub fn simulate_from(
     state: &mut State,
     checked: Checked<'_>,
     memory: &mut Memory,
-    timing: MemoryTiming,
+    model: MemoryModel,
     mode: Mode,
 ) -> Result<Outcome, SimError> {
-    let mut record = Record::new(checked, mode == Mode::Trace);
-    let mut registers = std::mem::take(&mut state.registers);
-    let mut values = (mode != Mode::Timing).then(|| Values::new(checked, state, memory));
-    let result = timing::run(
-        checked,
-        timing,
-        &mut registers,
-        values.as_mut(),
-        &mut record,
-    );
-    state.registers = registers;
-    result.map(|()| record.into_outcome())
+    let (program, arch) = (checked.program, checked.arch);
+    let fault = |(index, error): (usize, OperandError)| SimError::Operand {
+        index,
+        instruction: program.instructions[index].to_string(),
+        reason: error.to_string(),
+    };
+    let operations = Operation::all(&program.instructions, &mut state.registers, arch);
+    let operations = operations.map_err(fault)?;
+    for (index, operation) in runs(program).zip(&operations) {
+        operation
+            .fits(arch)
+            .map_err(|error| fault((index, error)))?;
+    }
+    let timeline = Timeline::of(&program.instructions, &operations, arch, model);
+    tokens::check(checked, &timeline)?;
+    if mode != Mode::Timing {
+        let mut values = Values::new(checked, state, memory);
+        for (index, operation) in by_start(program, &operations, &timeline) {
+            values.execute(index, operation)?;
+        }
+    }
+    let traced = mode == Mode::Trace;
+    Ok(record::outcome(checked, &operations, &timeline, traced))
+}
+
+/// The indices of the run instructions.
+fn runs(program: &Program) -> impl Iterator<Item = usize> {
+    let instructions = program.instructions.iter().enumerate();
+    let runs = instructions.filter(|(_, instruction)| matches!(instruction, Instruction::Run(_)));
+    runs.map(|(index, _)| index)
+}
+
+/// The operations in the order of their starts, with the indices of their instructions.
+fn by_start<'a>(
+    program: &Program,
+    operations: &'a [Operation],
+    timeline: &Timeline,
+) -> Vec<(usize, &'a Operation)> {
+    let mut ordered: Vec<(usize, &Operation)> = runs(program).zip(operations).collect();
+    let mut start = vec![0; program.instructions.len()];
+    for step in timeline.steps.iter().flatten() {
+        start[step.index] = step.start;
+    }
+    ordered.sort_by_key(|(index, operation)| (start[*index], operation.engine()));
+    ordered
 }

@@ -1,15 +1,15 @@
-//! What is written down while a program runs.
+//! What the cycles of a run are counted for.
 
-use ir::isa::Engine;
-use ir::operation::Window;
+use ir::isa::{Engine, Instruction};
+use ir::operation::Operation;
 use ir::program::Checked;
+use ir::timing::{Step, Timeline};
 
 use crate::counters::{Counters, LayerCycles, Traffic};
-use crate::timing::FetchStep;
 use crate::trace::{Port, Trace, Unit};
 use crate::{Outcome, Span};
 
-/// What an engine does in one cycle.
+/// What an engine does for some cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineState {
     Busy,
@@ -19,51 +19,164 @@ pub(crate) enum EngineState {
     Empty,
 }
 
+/// What FETCH does for some cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FetchState {
+    Dispatch,
+    /// The instruction is there, the queue of its engine is full.
+    Blocked,
+    /// The instruction has not arrived from memory.
+    Starved,
+    Done,
+}
+
+/// Cycles on end, of which there may be none.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch {
+    pub(crate) from: u64,
+    /// The first cycle after it.
+    pub(crate) end: u64,
+}
+
+impl Stretch {
+    pub(crate) fn cycles(self) -> u64 {
+        self.end.saturating_sub(self.from)
+    }
+}
+
 /// The outcome of a run, as it grows.
-pub(crate) struct Record<'a> {
-    layer_of: &'a [u16],
-    macs_per_cycle: u64,
+struct Record<'a> {
+    checked: Checked<'a>,
     outcome: Outcome,
 }
 
-impl<'a> Record<'a> {
-    pub(crate) fn new(checked: Checked<'a>, traced: bool) -> Record<'a> {
-        let program = checked.program;
-        let n_layers = program.layers.len() + 1;
-        Record {
-            layer_of: &program.layer_of,
-            macs_per_cycle: u64::from(checked.arch.macs_per_cycle()),
-            outcome: Outcome {
-                cycles: 0,
-                instructions: Vec::new(),
-                counters: Counters::default(),
-                layers: vec![<[LayerCycles; 4]>::default(); n_layers],
-                traffic: Traffic::default(),
-                trace: traced.then(Trace::default),
-            },
+/// What a run that took `timeline` gave.
+pub(crate) fn outcome(
+    checked: Checked<'_>,
+    operations: &[Operation],
+    timeline: &Timeline,
+    traced: bool,
+) -> Outcome {
+    let n_layers = checked.program.layers.len() + 1;
+    let mut record = Record {
+        checked,
+        outcome: Outcome {
+            cycles: timeline.cycles,
+            instructions: Vec::new(),
+            counters: Counters::default(),
+            layers: vec![<[LayerCycles; 4]>::default(); n_layers],
+            traffic: Traffic::default(),
+            trace: traced.then(Trace::default),
+        },
+    };
+    record.fetch(timeline);
+    for engine in Engine::ALL {
+        record.engine(engine, &timeline.steps[engine.index()]);
+    }
+    record.traffic(operations, timeline);
+    let mut outcome = record.outcome;
+    outcome.instructions.sort_by_key(|span| span.index);
+    if let Some(trace) = &mut outcome.trace {
+        trace.sort();
+    }
+    outcome
+}
+
+impl Record<'_> {
+    fn fetch(&mut self, timeline: &Timeline) {
+        let mut from = 1;
+        for dispatch in &timeline.dispatches {
+            let (ready, cycle) = (dispatch.ready, dispatch.cycle);
+            self.fetch_does(FetchState::Starved, Stretch { from, end: ready });
+            let blocked = Stretch {
+                from: ready,
+                end: cycle,
+            };
+            self.fetch_does(FetchState::Blocked, blocked);
+            from = cycle + 1;
+            let dispatched = Stretch {
+                from: cycle,
+                end: from,
+            };
+            self.fetch_does(FetchState::Dispatch, dispatched);
+        }
+        let end = timeline.cycles + 1;
+        self.fetch_does(FetchState::Done, Stretch { from, end });
+    }
+
+    fn fetch_does(&mut self, state: FetchState, stretch: Stretch) {
+        let counter = &mut self.outcome.counters.fetch;
+        *match state {
+            FetchState::Dispatch => &mut counter.dispatch,
+            FetchState::Blocked => &mut counter.blocked,
+            FetchState::Starved => &mut counter.starved,
+            FetchState::Done => &mut counter.done,
+        } += stretch.cycles();
+        if let Some(trace) = &mut self.outcome.trace {
+            trace.fetch(state, stretch);
         }
     }
 
-    pub(crate) fn into_outcome(self) -> Outcome {
-        self.outcome
+    fn engine(&mut self, engine: Engine, steps: &[Step]) {
+        let program = self.checked.program;
+        let mut from = 1;
+        for step in steps {
+            let next = Some(step.index);
+            let seen = from.max(step.pushed + 1);
+            self.engine_does(
+                engine,
+                EngineState::Empty,
+                next,
+                Stretch { from, end: seen },
+            );
+            from = seen;
+            if let Instruction::Run(run) = &program.instructions[step.index] {
+                // The first wait that lacks tokens is the one that counts.
+                for (wait, end) in run.waits.iter().zip(step.tokens) {
+                    let Some(wait) = wait else { continue };
+                    let producer = program.semaphores[wait.semaphore.0 as usize].producer;
+                    self.engine_does(
+                        engine,
+                        EngineState::Wait(producer),
+                        next,
+                        Stretch { from, end },
+                    );
+                    from = from.max(end);
+                }
+            }
+            let end = step.last + 1;
+            let state = match step.signal {
+                Some(signal) => {
+                    self.outcome.instructions.push(Span {
+                        index: step.index,
+                        engine,
+                        start: step.start,
+                        last: step.last,
+                        signal,
+                    });
+                    EngineState::Busy
+                }
+                None => EngineState::Configure,
+            };
+            self.engine_does(engine, state, next, Stretch { from, end });
+            from = end;
+        }
+        let end = self.outcome.cycles + 1;
+        self.engine_does(engine, EngineState::Empty, None, Stretch { from, end });
     }
 
-    pub(crate) fn finish(&mut self, cycles: u64) {
-        self.outcome.cycles = cycles;
-        self.outcome.instructions.sort_by_key(|span| span.index);
-    }
-
-    /// Counts `n` cycles from `from` on of an engine whose current or next instruction is `next`.
-    pub(crate) fn engine(
+    /// Counts cycles of an engine whose current or next instruction is `next`.
+    fn engine_does(
         &mut self,
         engine: Engine,
         state: EngineState,
         next: Option<usize>,
-        from: u64,
-        n: u64,
+        stretch: Stretch,
     ) {
-        let end = self.outcome.layers.len() - 1;
-        let layer = next.map_or(end, |index| usize::from(self.layer_of[index]));
+        let n = stretch.cycles();
+        let after_the_last = self.outcome.layers.len() - 1;
+        let layer_of = |index: usize| usize::from(self.checked.program.layer_of[index]);
+        let layer = next.map_or(after_the_last, layer_of);
         let counter = &mut self.outcome.counters.engines[engine.index()];
         let of_layer = &mut self.outcome.layers[layer][engine.index()];
         match state {
@@ -85,75 +198,41 @@ impl<'a> Record<'a> {
             }
         }
         if let Some(trace) = &mut self.outcome.trace {
-            trace.engine(engine, state, next, from, n);
+            trace.engine(engine, state, next, stretch);
         }
     }
 
-    pub(crate) fn fetch(&mut self, step: FetchStep, from: u64, n: u64) {
-        let counter = &mut self.outcome.counters.fetch;
-        match step {
-            FetchStep::Dispatch => counter.dispatch += n,
-            FetchStep::Blocked => counter.blocked += n,
-            FetchStep::Starved => counter.starved += n,
-            FetchStep::Done => counter.done += n,
-        }
-        if let Some(trace) = &mut self.outcome.trace {
-            trace.fetch(step, from, n);
-        }
-    }
-
-    pub(crate) fn span(
-        &mut self,
-        index: usize,
-        engine: Engine,
-        start: u64,
-        last: u64,
-        signal: u64,
-    ) {
-        self.outcome.instructions.push(Span {
-            index,
-            engine,
-            start,
-            last,
-            signal,
-        });
-    }
-
-    /// Counts the multiplications of an EXEC.
-    pub(crate) fn macs(&mut self, window: &Window) {
-        self.outcome.traffic.macs += self.macs_per_cycle * window.n_pixels() * window.steps();
-    }
-
-    /// Counts a burst that was accepted in `cycle` and whose last word arrives in `last`.
-    pub(crate) fn fetch_burst(&mut self, words: u32, cycle: u64, last: u64) {
-        self.outcome.traffic.fetch_words += u64::from(words);
-        self.outcome.traffic.fetch_bursts += 1;
-        self.burst(Port::Read, Unit::Fetch, words, cycle, last);
-    }
-
-    /// Counts a burst that was accepted in `cycle` and whose last word arrives in `last`.
-    pub(crate) fn load_burst(&mut self, words: u32, cycle: u64, last: u64) {
-        self.outcome.traffic.load_words += u64::from(words);
-        self.outcome.traffic.load_bursts += 1;
-        self.burst(Port::Read, Unit::Engine(Engine::Load), words, cycle, last);
-    }
-
-    /// Counts a burst that was accepted in `cycle` and whose response arrives in `response`.
-    pub(crate) fn store_burst(&mut self, words: u32, cycle: u64, response: u64) {
-        self.outcome.traffic.store_words += u64::from(words);
-        self.outcome.traffic.store_bursts += 1;
-        self.burst(
-            Port::Write,
-            Unit::Engine(Engine::Store),
-            words,
-            cycle,
-            response,
-        );
-    }
-
-    fn burst(&mut self, port: Port, unit: Unit, words: u32, cycle: u64, last: u64) {
-        if let Some(trace) = &mut self.outcome.trace {
-            trace.burst(port, unit, words, cycle, last);
+    fn traffic(&mut self, operations: &[Operation], timeline: &Timeline) {
+        let traffic = &mut self.outcome.traffic;
+        let sums = operations.iter().filter(|o| o.engine() == Engine::Exec);
+        let steps: u64 = sums.map(Operation::steps).sum();
+        traffic.macs = u64::from(self.checked.arch.macs_per_cycle()) * steps;
+        for burst in &timeline.bursts {
+            let (port, unit, words, bursts) = match burst.engine {
+                None => (
+                    Port::Read,
+                    Unit::Fetch,
+                    &mut traffic.fetch_words,
+                    &mut traffic.fetch_bursts,
+                ),
+                Some(Engine::Store) => (
+                    Port::Write,
+                    Unit::Engine(Engine::Store),
+                    &mut traffic.store_words,
+                    &mut traffic.store_bursts,
+                ),
+                Some(engine) => (
+                    Port::Read,
+                    Unit::Engine(engine),
+                    &mut traffic.load_words,
+                    &mut traffic.load_bursts,
+                ),
+            };
+            *words += u64::from(burst.words);
+            *bursts += 1;
+            if let Some(trace) = &mut self.outcome.trace {
+                trace.burst(port, unit, burst);
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use ir::isa::{Engine, Instruction};
 use ir::program::Program;
+use ir::timing::Burst;
 use serde_json::{Value, json};
 
-use crate::record::EngineState;
-use crate::timing::FetchStep;
+use crate::record::{EngineState, FetchState, Stretch};
 
 /// A unit that has a track of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +85,10 @@ pub struct BurstEvent {
 /// The events of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// The stretches of all units, by their end.
+    /// The stretches of all units, by their start.
     pub intervals: Vec<Interval>,
     /// The bursts, in the order of acceptance.
     pub bursts: Vec<BurstEvent>,
-    /// The latest interval of each track.
-    open: [Option<usize>; 5],
 }
 
 impl Trace {
@@ -99,8 +97,7 @@ impl Trace {
         engine: Engine,
         state: EngineState,
         next: Option<usize>,
-        from: u64,
-        n: u64,
+        stretch: Stretch,
     ) {
         let activity = match state {
             EngineState::Busy => Activity::Busy,
@@ -108,27 +105,33 @@ impl Trace {
             EngineState::Wait(producer) => Activity::Wait(producer),
             EngineState::Empty => return,
         };
-        self.extend(Unit::Engine(engine), activity, next, from, n);
+        self.extend(Unit::Engine(engine), activity, next, stretch);
     }
 
-    pub(crate) fn fetch(&mut self, step: FetchStep, from: u64, n: u64) {
-        let activity = match step {
-            FetchStep::Dispatch => Activity::Dispatch,
-            FetchStep::Blocked => Activity::Blocked,
-            FetchStep::Starved => Activity::Starved,
-            FetchStep::Done => return,
+    pub(crate) fn fetch(&mut self, state: FetchState, stretch: Stretch) {
+        let activity = match state {
+            FetchState::Dispatch => Activity::Dispatch,
+            FetchState::Blocked => Activity::Blocked,
+            FetchState::Starved => Activity::Starved,
+            FetchState::Done => return,
         };
-        self.extend(Unit::Fetch, activity, None, from, n);
+        self.extend(Unit::Fetch, activity, None, stretch);
     }
 
-    pub(crate) fn burst(&mut self, port: Port, unit: Unit, words: u32, accepted: u64, last: u64) {
+    pub(crate) fn burst(&mut self, port: Port, unit: Unit, burst: &Burst) {
         self.bursts.push(BurstEvent {
             port,
             unit,
-            words,
-            accepted,
-            last,
+            words: burst.words,
+            accepted: burst.accepted,
+            last: burst.last,
         });
+    }
+
+    /// Brings the stretches of all units in one order.
+    pub(crate) fn sort(&mut self) {
+        let by = |interval: &Interval| (interval.from, track(interval.unit));
+        self.intervals.sort_by_key(by);
     }
 
     /// Makes the latest stretch of the unit longer, or starts a new one.
@@ -137,11 +140,13 @@ impl Trace {
         unit: Unit,
         activity: Activity,
         instruction: Option<usize>,
-        from: u64,
-        n: u64,
+        stretch: Stretch,
     ) {
-        let open = &mut self.open[track(unit)];
-        if let Some(interval) = open.map(|i| &mut self.intervals[i]) {
+        let (from, n) = (stretch.from, stretch.cycles());
+        if n == 0 {
+            return;
+        }
+        if let Some(interval) = self.intervals.last_mut().filter(|last| last.unit == unit) {
             let goes_on = interval.from + interval.cycles == from && interval.activity == activity;
             // Each operation is a span of its own; registers in a row are one.
             if goes_on && (interval.instruction == instruction || activity == Activity::Configure) {
@@ -149,7 +154,6 @@ impl Trace {
                 return;
             }
         }
-        *open = Some(self.intervals.len());
         self.intervals.push(Interval {
             unit,
             activity,

@@ -5,7 +5,7 @@ mod common;
 use common::{edge, program, run_with};
 use ir::isa::Engine::{self, Exec, Load, Store, Vec};
 use ir::memory::MemoryModel;
-use sim::{HazardKind, Memory, MemoryTiming, Mode, SimError};
+use sim::{HazardKind, Memory, Mode, SimError};
 
 /// Runs `text` without the parts in braces, which must be a hazard of `kind`, and with them, which must be right.
 #[track_caller]
@@ -174,9 +174,13 @@ fn other_faults() {
             program: &program,
             arch: &arch,
         };
-        let timing = MemoryTiming::of(&arch, MemoryModel::Ideal);
-        let error = sim::simulate(checked, &mut Memory::of(checked), timing, Mode::Full)
-            .expect_err("it is wrong");
+        let error = sim::simulate(
+            checked,
+            &mut Memory::of(checked),
+            MemoryModel::Ideal,
+            Mode::Full,
+        )
+        .expect_err("it is wrong");
         assert_eq!(error.to_string(), message);
     }
     fails(
@@ -234,22 +238,5 @@ fn other_faults() {
         ),
         // The first table starts in 6, each takes 10 cycles.
         "instruction 8 on vec raises semaphore 0 (`vec to store`) above 7 tokens in cycle 85",
-    );
-}
-
-#[test]
-fn memory_timing_must_fit_the_arch() {
-    let arch = edge();
-    let program = program(&arch, &[], "nop", &[]);
-    let checked = program.check(&arch).expect("it ends");
-    let error = sim::simulate(
-        checked,
-        &mut sim::Memory::default(),
-        sim::MemoryTiming::OnChip,
-        Mode::Timing,
-    );
-    assert_eq!(
-        error.expect_err("edge has a port").to_string(),
-        "memory timing `on_chip` does not fit memory that is behind a port"
     );
 }

@@ -4,7 +4,7 @@ use ir::arch;
 use ir::isa::{Engine, Instruction};
 use ir::memory::MemoryModel;
 use ir::program::{Program, SemaphoreUse};
-use sim::{Memory, MemoryTiming, Mode};
+use sim::{Memory, Mode};
 
 #[test]
 fn copy_a_word() {
@@ -46,8 +46,8 @@ fn copy_a_word() {
 
     let checked = program.check(&arch).expect("the program ends");
     let mut memory = Memory::of(checked);
-    let timing = MemoryTiming::of(&arch, MemoryModel::Ideal);
-    let outcome = sim::simulate(checked, &mut memory, timing, Mode::Full).expect("it is right");
+    let outcome =
+        sim::simulate(checked, &mut memory, MemoryModel::Ideal, Mode::Full).expect("it is right");
 
     assert_eq!(&memory.bytes[40..48], b"a word..");
     let [load, store] = outcome.instructions[..] else {

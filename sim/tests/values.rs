@@ -342,7 +342,7 @@ fn signed_order(by_bits: Vec<i32>) -> Vec<i32> {
 
 #[test]
 fn state_lives_on_between_runs() {
-    use sim::{Memory, MemoryTiming, Mode, State};
+    use sim::{Memory, Mode, State};
     let arch = nano();
     let load = program(
         &arch,
@@ -371,7 +371,7 @@ fn state_lives_on_between_runs() {
             &mut state,
             checked,
             &mut memory,
-            MemoryTiming::OnChip,
+            ir::MemoryModel::Ideal,
             Mode::Full,
         )
         .expect("it runs");

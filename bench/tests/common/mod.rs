@@ -13,7 +13,7 @@ use ir::isa::Engine;
 use ir::memory::MemoryModel;
 use ir::network::Network;
 use sim::trace::{Port, Unit};
-use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
+use sim::{Memory, Mode, Outcome, simulate};
 
 /// The arch of `examples/archs`.
 pub(crate) fn preset(name: &str) -> Arch {
@@ -113,13 +113,8 @@ pub(crate) fn report(network: &Network, arch: &Arch) -> Report {
         .check(arch)
         .expect("compiled programs are sound");
     let memory = MemoryModel::M1;
-    let outcome = simulate(
-        checked,
-        &mut Memory::of(checked),
-        MemoryTiming::of(arch, memory),
-        Mode::Trace,
-    )
-    .expect("it runs");
+    let outcome =
+        simulate(checked, &mut Memory::of(checked), memory, Mode::Trace).expect("it runs");
     bench::gather(Inputs {
         network,
         network_hash: "0123456789abcdef".to_owned(),

@@ -13,7 +13,7 @@ use ir::memory::MemoryModel;
 use ir::network::{HostTensor, HostType, HostValues, Network};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sim::{LayerCycles, MemoryTiming, Mode};
+use sim::{LayerCycles, Mode};
 
 use crate::console::{Console, Table, count, thousands};
 use crate::failure::{Failure, Outcome};
@@ -303,8 +303,7 @@ pub(crate) fn simulate(
             bytes[(place.word * word_bytes) as usize..][..packed.len()].copy_from_slice(&packed);
         }
     }
-    let timing = MemoryTiming::of(&artifact.arch, memory);
-    let outcome = sim::simulate(checked, &mut sim::Memory { bytes }, timing, Mode::Trace);
+    let outcome = sim::simulate(checked, &mut sim::Memory { bytes }, memory, Mode::Trace);
     Ok(outcome.map_err(|error| Error::Simulation(Box::new(error)))?)
 }
 

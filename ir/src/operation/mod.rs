@@ -28,7 +28,7 @@ pub use requantise::Requantise;
 pub use transfer::{Load, Space, Store};
 
 use crate::arch::Arch;
-use crate::isa::{Engine, FieldOverflow, Opcode, Run};
+use crate::isa::{Engine, FieldOverflow, Instruction, Opcode, Run};
 
 /// A value that an operation has no meaning for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +147,34 @@ macro_rules! operations {
 operations![Load, Exec, Store, Requantise, MaxPool, Lookup, Pack];
 
 impl Operation {
+    /// The operations of the run instructions of `code`, in program order, on a machine whose registers hold `registers`,
+    /// and then what the code leaves in them.
+    ///
+    /// # Errors
+    /// The index of the first instruction whose operands have no meaning, as [`Operation::read`].
+    pub fn all(
+        code: &[Instruction],
+        registers: &mut Registers,
+        arch: &Arch,
+    ) -> Result<Vec<Operation>, (usize, OperandError)> {
+        let mut operations = Vec::new();
+        for (index, instruction) in code.iter().enumerate() {
+            match instruction {
+                Instruction::Nop => {}
+                Instruction::Configure { register, value } => registers.set(*register, *value),
+                Instruction::Run(run) => {
+                    let operation = Operation::read(registers, run);
+                    let operation = operation.map_err(|error| (index, error))?;
+                    for advance in operation.advances(arch) {
+                        registers.advance(&advance);
+                    }
+                    operations.push(operation);
+                }
+            }
+        }
+        Ok(operations)
+    }
+
     /// The engine that runs it.
     pub const fn engine(&self) -> Engine {
         self.opcode().engine()

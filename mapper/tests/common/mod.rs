@@ -16,7 +16,7 @@ use ir::op::{Add, AveragePool, Concat, Conv, Kind, MaxPool, Table, Window, table
 use mapper::{Compiled, MapError, Options, compile};
 #[allow(unused_imports, reason = "each test file uses a part of it")]
 pub(crate) use remembers::Remembers;
-use sim::{Memory, MemoryTiming, Mode, Outcome, simulate};
+use sim::{Memory, Mode, Outcome, simulate};
 
 /// The arch of `examples/archs`.
 pub(crate) fn preset(name: &str) -> Arch {
@@ -69,9 +69,8 @@ pub(crate) fn verify(
         let bytes = image.pack(word_bytes, values);
         memory.bytes[start..start + bytes.len()].copy_from_slice(&bytes);
     }
-    let timing = MemoryTiming::of(arch, MemoryModel::M1);
-    let outcome =
-        simulate(checked, &mut memory, timing, Mode::Full).map_err(|e| format!("{e}: {e:?}"))?;
+    let outcome = simulate(checked, &mut memory, MemoryModel::M1, Mode::Full)
+        .map_err(|e| format!("{e}: {e:?}"))?;
     for image in compiled
         .program
         .outputs

@@ -6,7 +6,7 @@ use ir::arch::{self, Arch};
 use ir::isa::{Engine, Instruction};
 use ir::memory::MemoryModel;
 use ir::program::{Program, SemaphoreUse, instruction_words};
-use sim::{Memory, MemoryTiming, Mode, Outcome, SimError};
+use sim::{Memory, Mode, Outcome, SimError};
 
 pub(crate) fn edge() -> Arch {
     arch::read(
@@ -93,7 +93,7 @@ pub(crate) fn run_with(
 ) -> Result<(Outcome, Vec<u8>), SimError> {
     let checked = program.check(arch).expect("the program ends");
     let mut memory = Memory::of(checked);
-    let outcome = sim::simulate(checked, &mut memory, MemoryTiming::of(arch, model), mode)?;
+    let outcome = sim::simulate(checked, &mut memory, model, mode)?;
     Ok((outcome, memory.bytes))
 }
 

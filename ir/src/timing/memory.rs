@@ -1,52 +1,33 @@
 //! When the memory accepts a burst and moves its words.
 
-use ir::arch::latency::{ON_CHIP_READ, ON_CHIP_WRITE};
-use ir::arch::{Arch, Attachment};
-use ir::memory::{Channel, MemoryModel};
-
-use crate::error::SimError;
-
-/// How the memory answers: by its model behind a port, by its fixed rules inside the design.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MemoryTiming {
-    /// Memory on chip: one access a cycle for all users.
-    OnChip,
-    /// Memory behind a port with independent read and write channels.
-    Port(MemoryModel),
-}
-
-impl MemoryTiming {
-    /// The kind that `arch` needs; `model` does not matter for memory on chip.
-    pub fn of(arch: &Arch, model: MemoryModel) -> MemoryTiming {
-        match arch.memory.attachment {
-            Attachment::OnChip => MemoryTiming::OnChip,
-            Attachment::Port => MemoryTiming::Port(model),
-        }
-    }
-}
+use crate::arch::latency::{ON_CHIP_READ, ON_CHIP_WRITE};
+use crate::arch::{Arch, Attachment};
+use crate::memory::{Channel, MemoryModel};
 
 /// When the words of an accepted burst move, in cycles.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Beats {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beats {
     first: u64,
     gap: u64,
-    pub(crate) last: u64,
+    pub(super) last: u64,
     /// When the write response arrives; of no meaning for a read.
-    pub(crate) response: u64,
+    pub(super) response: u64,
 }
 
 impl Beats {
-    pub(crate) fn beat(&self, word: u64) -> u64 {
+    pub(super) fn beat(&self, word: u64) -> u64 {
         self.first + word * self.gap
     }
 }
 
 /// The memory of one run.
-pub(crate) enum Memory {
+pub(super) enum Memory {
+    /// One access a cycle for all users.
     OnChip {
         /// The first cycle in which the next burst can be accepted.
         free_from: u64,
     },
+    /// Behind a port with independent read and write channels.
     Port {
         model: MemoryModel,
         read: Port,
@@ -56,7 +37,7 @@ pub(crate) enum Memory {
 
 /// One channel of the external port.
 #[derive(Default)]
-pub(crate) struct Port {
+pub(super) struct Port {
     /// Number of the next burst.
     number: u64,
     free_from: u64,
@@ -65,27 +46,19 @@ pub(crate) struct Port {
 }
 
 impl Memory {
-    pub(crate) fn new(arch: &Arch, timing: MemoryTiming) -> Result<Memory, SimError> {
-        match (timing, arch.memory.attachment) {
-            (MemoryTiming::OnChip, Attachment::OnChip) => Ok(Memory::OnChip { free_from: 0 }),
-            (MemoryTiming::Port(model), Attachment::Port) => Ok(Memory::Port {
+    pub(super) fn new(arch: &Arch, model: MemoryModel) -> Memory {
+        match arch.memory.attachment {
+            Attachment::OnChip => Memory::OnChip { free_from: 0 },
+            Attachment::Port => Memory::Port {
                 model,
                 read: Port::default(),
                 write: Port::default(),
-            }),
-            (MemoryTiming::OnChip, Attachment::Port) => Err(SimError::MemoryTiming {
-                timing: "on_chip",
-                attachment: "behind a port",
-            }),
-            (MemoryTiming::Port(model), Attachment::OnChip) => Err(SimError::MemoryTiming {
-                timing: model.name(),
-                attachment: "on chip",
-            }),
+            },
         }
     }
 
     /// The first cycle in which a burst offered on `channel` would be accepted, as things stand.
-    pub(crate) fn free_from(&self, channel: Channel) -> u64 {
+    pub(super) fn free_from(&self, channel: Channel) -> u64 {
         match (self, channel) {
             (Memory::OnChip { free_from }, _) => *free_from,
             (Memory::Port { read, .. }, Channel::Read) => read.free_from,
@@ -94,7 +67,7 @@ impl Memory {
     }
 
     /// Accepts a burst of `words` in `cycle`.
-    pub(crate) fn accept(&mut self, channel: Channel, cycle: u64, words: u32) -> Beats {
+    pub(super) fn accept(&mut self, channel: Channel, cycle: u64, words: u32) -> Beats {
         let words = u64::from(words);
         match self {
             Memory::OnChip { free_from } => {
