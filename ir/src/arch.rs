@@ -12,7 +12,6 @@ pub use file::{ArchError, json_schema, read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::isa::Opcode;
 
 /// The version of the text form.
 pub const FORMAT: u32 = 1;
@@ -261,16 +260,6 @@ impl Arch {
     /// Output-stationary needs a new tile every cycle, so designs that have it read whole tiles.
     pub fn reads_whole_tiles(&self) -> bool {
         self.has(Dataflow::OutputStationary)
-    }
-
-    /// Whether the design can run `opcode`.
-    pub fn runs(&self, opcode: Opcode) -> bool {
-        match opcode {
-            Opcode::MaxPool => self.vector.max_pool,
-            Opcode::Lookup => self.vector.table_lanes > 0,
-            Opcode::Pack => self.vector.pack,
-            Opcode::Load | Opcode::Exec | Opcode::Store | Opcode::Requantise => true,
-        }
     }
 
     /// Weight tiles (one reduction step for all columns) that the weight memory holds.

@@ -200,11 +200,6 @@ fn other_faults() {
     );
     fails(
         &[],
-        "exec.reduction kernel_x=1 kernel_y=1 blocks=1\nexec.pixels x=1 y=1\nexec +output",
-        "instruction 2 `exec +output`: `output` of the flags is 1: the arch does not have this dataflow",
-    );
-    fails(
-        &[],
         "vec.pixels x=1 y=1\nvec.clamp low=0 high=0 dropped=20\nlookup",
         "instruction 2 `lookup`: `dropped` of `vec.clamp` is 20: 19 at most",
     );

@@ -51,19 +51,21 @@ const fn nesting(dataflow: Dataflow) -> Nesting {
     }
 }
 
-impl Exec {
-    /// The loop order of an EXEC with these `flags`.
-    pub const fn dataflow_of(flags: u8) -> Dataflow {
-        if flags & OUTPUT != 0 {
-            Dataflow::OutputStationary
-        } else {
-            Dataflow::WeightStationary
-        }
+/// The loop order of an EXEC with these `flags`.
+const fn dataflow_of(flags: u8) -> Dataflow {
+    if flags & OUTPUT != 0 {
+        Dataflow::OutputStationary
+    } else {
+        Dataflow::WeightStationary
     }
 }
 
 impl Operands for Exec {
     const OPCODE: Opcode = Opcode::Exec;
+
+    fn has_unit(arch: &Arch, flags: u8) -> bool {
+        arch.has(dataflow_of(flags))
+    }
 
     fn flags(&self) -> u8 {
         let output = self.dataflow == Dataflow::OutputStationary;
@@ -71,7 +73,7 @@ impl Operands for Exec {
     }
 
     fn read(registers: &Registers, flags: u8) -> Result<Exec, OperandError> {
-        let dataflow = Exec::dataflow_of(flags);
+        let dataflow = dataflow_of(flags);
         let window = Window::read(registers, &NAMES, nesting(dataflow))?;
         let accumulate = flags & ACCUMULATE != 0 && dataflow == Dataflow::WeightStationary;
         Ok(Exec {
@@ -85,13 +87,6 @@ impl Operands for Exec {
     }
 
     fn fits(&self, arch: &Arch) -> Result<(), OperandError> {
-        if !arch.has(self.dataflow) {
-            return Err(OperandError {
-                what: "`output` of the flags".to_owned(),
-                value: i64::from(self.dataflow == Dataflow::OutputStationary),
-                limit: "the arch does not have this dataflow".to_owned(),
-            });
-        }
         half_holds(arch, self.window.n_pixels())
     }
 

@@ -29,6 +29,10 @@ const PAIR: u8 = Opcode::Lookup.flag("pair");
 impl Operands for Lookup {
     const OPCODE: Opcode = Opcode::Lookup;
 
+    fn has_unit(arch: &Arch, _flags: u8) -> bool {
+        arch.vector.table_lanes > 0
+    }
+
     fn flags(&self) -> u8 {
         bit(self.source_b.is_some(), PAIR)
     }

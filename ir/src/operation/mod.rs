@@ -46,6 +46,11 @@ pub struct OperandError {
 trait Operands: Sized {
     const OPCODE: Opcode;
 
+    /// Whether a design of `arch` has the unit for it, with these flags.
+    fn has_unit(_arch: &Arch, _flags: u8) -> bool {
+        true
+    }
+
     /// The flags of its instruction.
     fn flags(&self) -> u8 {
         0
@@ -86,6 +91,11 @@ macro_rules! operations {
         })+
 
         impl Operation {
+            /// Whether a design of `arch` has the unit for `run`.
+            pub fn has_unit(arch: &Arch, run: &Run) -> bool {
+                match run.opcode { $(Opcode::$variant => $variant::has_unit(arch, run.flags),)+ }
+            }
+
             /// The operands of `run`, as `registers` hold them in its start cycle.
             ///
             /// # Errors

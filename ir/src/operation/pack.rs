@@ -32,6 +32,10 @@ pub struct Pack {
 impl Operands for Pack {
     const OPCODE: Opcode = Opcode::Pack;
 
+    fn has_unit(arch: &Arch, _flags: u8) -> bool {
+        arch.vector.pack
+    }
+
     fn read(registers: &Registers, _flags: u8) -> Result<Pack, OperandError> {
         let [taps] = registers.bounds(Register::VecWindow)?;
         let destination = Destination::read(registers)?;

@@ -36,6 +36,10 @@ const NESTING: Nesting = [0, 1, 3, 2, 4];
 impl Operands for MaxPool {
     const OPCODE: Opcode = Opcode::MaxPool;
 
+    fn has_unit(arch: &Arch, _flags: u8) -> bool {
+        arch.vector.max_pool
+    }
+
     fn read(registers: &Registers, _flags: u8) -> Result<MaxPool, OperandError> {
         let window = Window::read(registers, &NAMES, NESTING)?;
         let [x, y] = window.pixels;

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use super::Program;
 use crate::arch::Arch;
-use crate::isa::{Engine, Instruction, Opcode, Run};
-use crate::operation::{Exec, OperandError, Operation, Registers};
+use crate::isa::{Engine, Instruction, Run};
+use crate::operation::{OperandError, Operation, Registers};
 
 /// A program that no device may load; always a bug in the compiler or in a hand-written program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -180,12 +180,7 @@ impl Program {
 
     fn check_instruction(&self, arch: &Arch, index: usize, run: &Run) -> Result<(), CheckError> {
         let instruction = Instruction::Run(*run);
-        let dataflow = if run.opcode != Opcode::Exec {
-            None
-        } else {
-            Some(Exec::dataflow_of(run.flags))
-        };
-        if !arch.runs(run.opcode) || dataflow.is_some_and(|dataflow| !arch.has(dataflow)) {
+        if !Operation::has_unit(arch, run) {
             return Err(CheckError::Unit {
                 index,
                 instruction: instruction.to_string(),
