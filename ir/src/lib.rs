@@ -1,4 +1,5 @@
-//! The nouns: network, arch, tree, workload, mapping, program, instruction set; parse, print, validate, reference meaning.
+//! The nouns: network, arch, tree, workload, mapping, program, instruction set, operation; parse, print, validate, reference
+//! meaning, time.
 
 #![cfg_attr(
     not(test),
