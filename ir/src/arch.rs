@@ -12,7 +12,6 @@ pub use file::{ArchError, json_schema, read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-
 /// The version of the text form.
 pub const FORMAT: u32 = 1;
 
