@@ -22,7 +22,7 @@ use crate::Error;
 const MAGIC: &[u8; 20] = b"tilewright artifact\n";
 
 /// The version of the file form.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Whether the file at `path` begins as an artifact does.
 pub fn is_artifact(path: &Path) -> bool {

@@ -15,6 +15,7 @@
 )]
 
 pub mod arch;
+mod bytes;
 pub mod directive;
 pub mod fit;
 pub mod isa;

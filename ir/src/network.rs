@@ -76,6 +76,7 @@ pub struct ConstantTensor {
     /// The tensor.
     pub tensor: TensorId,
     /// Its values, `[channels, height, width]`.
+    #[serde(with = "crate::bytes")]
     pub values: Vec<i8>,
 }
 

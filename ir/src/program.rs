@@ -138,6 +138,7 @@ pub struct Program {
     /// Word address at which `constants` start: the first word after the instructions.
     pub constants_word: u32,
     /// Weights, parameters and tables, as whole words.
+    #[serde(with = "crate::bytes")]
     pub constants: Vec<u8>,
     /// Words of memory used in all.
     pub memory_words: u32,

@@ -1,6 +1,7 @@
 //! What each operation does to memories and local memories, without time.
 
 mod exec;
+mod kernel;
 mod transfer;
 mod vec;
 
@@ -30,7 +31,8 @@ pub(crate) struct Values<'a> {
     state: &'a mut State,
     memory: &'a mut Memory,
     hazards: Hazards<'a>,
-    scratch: exec::Tile,
+    kernel: kernel::Kernel,
+    scratch: exec::Scratch,
 }
 
 impl<'a> Values<'a> {
@@ -39,13 +41,15 @@ impl<'a> Values<'a> {
         state: &'a mut State,
         memory: &'a mut Memory,
     ) -> Values<'a> {
+        let fastest = *kernel::Kernel::all().last().expect("one is portable");
         let memory_words = memory.bytes.len() / checked.arch.word_bytes() as usize;
         Values {
             checked,
             state,
             memory,
             hazards: Hazards::new(checked, memory_words),
-            scratch: exec::Tile::default(),
+            kernel: fastest,
+            scratch: exec::Scratch::default(),
         }
     }
 

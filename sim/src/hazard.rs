@@ -169,14 +169,21 @@ impl Region {
 /// The instructions of which an engine knows that they have ended: how many of each engine.
 type Clock = [u32; 4];
 
+/// The engine of a `run` instruction, and its position among those of the engine, from 1.
+#[derive(Clone, Copy)]
+struct Turn {
+    engine: Engine,
+    ordinal: u32,
+}
+
 /// The checker, and its view of the instruction that runs now.
 pub(crate) struct Hazards<'a> {
     program: &'a Program,
     bank_shift: u32,
     accumulator_pixels: usize,
     program_words: usize,
-    /// Position of each instruction among the `run` instructions of its engine, from 1.
-    ordinal: Vec<u32>,
+    /// Of each instruction.
+    turns: Vec<Turn>,
     clocks: [Clock; 4],
     /// What the producer of each token knew and did, for all tokens not yet taken.
     tokens: Vec<VecDeque<Clock>>,
@@ -206,7 +213,7 @@ impl<'a> Hazards<'a> {
             bank_shift: arch.activations.words.trailing_zeros(),
             accumulator_pixels: pixels,
             program_words: program_words(program, arch),
-            ordinal: ordinals(program),
+            turns: turns(program),
             clocks: [[0; 4]; 4],
             tokens: vec![VecDeque::new(); arch.semaphores.count as usize],
             activations: Region::new(activations, &[Engine::Exec, Engine::Vec, Engine::Store]),
@@ -238,7 +245,7 @@ impl<'a> Hazards<'a> {
                 *mine = theirs.max(*mine);
             }
         }
-        self.clocks[e][e] = self.ordinal[index];
+        self.clocks[e][e] = self.turns[index].ordinal;
         for semaphore in run.signals.iter().flatten() {
             self.tokens[semaphore.0 as usize].push_back(self.clocks[e]);
         }
@@ -250,8 +257,8 @@ impl<'a> Hazards<'a> {
             return true;
         }
         let index = touch as usize - 1;
-        let engine = engine_of(self.program, index);
-        self.clocks[self.engine.index()][engine.index()] >= self.ordinal[index]
+        let Turn { engine, ordinal } = self.turns[index];
+        self.clocks[self.engine.index()][engine.index()] >= ordinal
     }
 
     pub(crate) fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
@@ -414,7 +421,7 @@ impl<'a> Hazards<'a> {
             let index = touch as usize - 1;
             Access {
                 index,
-                engine: engine_of(self.program, index),
+                engine: self.turns[index].engine,
                 instruction: self.program.instructions[index].to_string(),
             }
         };
@@ -432,22 +439,24 @@ impl<'a> Hazards<'a> {
     }
 }
 
-fn engine_of(program: &Program, index: usize) -> Engine {
-    let engine = program.instructions[index].engine();
-    engine.expect("only an operation touches memories")
-}
-
-fn ordinals(program: &Program) -> Vec<u32> {
+fn turns(program: &Program) -> Vec<Turn> {
     let mut seen = [0; 4];
-    let ordinal = |instruction: &Instruction| match instruction {
+    let turn = |instruction: &Instruction| match instruction {
         Instruction::Run(run) => {
-            let n = &mut seen[run.opcode.engine().index()];
-            *n += 1;
-            *n
+            let engine = run.opcode.engine();
+            seen[engine.index()] += 1;
+            Turn {
+                engine,
+                ordinal: seen[engine.index()],
+            }
         }
-        _ => 0,
+        // No other touches a memory.
+        Instruction::Nop | Instruction::Configure { .. } => Turn {
+            engine: Engine::Load,
+            ordinal: 0,
+        },
     };
-    program.instructions.iter().map(ordinal).collect()
+    program.instructions.iter().map(turn).collect()
 }
 
 fn program_words(program: &Program, arch: &Arch) -> usize {

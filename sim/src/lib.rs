@@ -46,10 +46,10 @@ use function::Values;
 pub enum Mode {
     /// Cycles only: neither memory nor local memories change, and no hazard is seen.
     Timing,
+    /// Cycles and a [`Trace`], otherwise as [`Mode::Timing`].
+    Trace,
     /// Cycles and values.
     Full,
-    /// Cycles, values and a [`Trace`].
-    Trace,
 }
 
 /// When one `run` instruction ran, in cycles after the doorbell.
@@ -88,7 +88,7 @@ pub struct Outcome {
 /// Runs a program on a machine after reset.
 ///
 /// `memory` holds the image of the program and its inputs, see [`Memory::of`]; afterwards it holds the outputs.
-/// In [`Mode::Timing`] it is not looked at and may be empty.
+/// It is looked at in [`Mode::Full`] alone, and may be empty otherwise.
 ///
 /// # Errors
 /// [`SimError`]: the program would not do on hardware what it says.
@@ -106,7 +106,7 @@ pub fn simulate(
 
 /// Runs a program on a machine that has run others before: `state` is what they left.
 ///
-/// In [`Mode::Timing`] only the registers of `state` change.
+/// Without values only the registers of `state` change.
 ///
 /// # Errors
 /// As [`simulate`]; `state` and `memory` are then as the program left them.
@@ -135,7 +135,7 @@ pub fn simulate_from(
     }
     let timeline = Timeline::of(&program.instructions, &operations, arch, model);
     tokens::check(checked, &timeline)?;
-    if mode != Mode::Timing {
+    if mode == Mode::Full {
         let mut values = Values::new(checked, state, memory);
         for (index, operation) in by_start(program, &operations, &timeline) {
             values.execute(index, operation)?;

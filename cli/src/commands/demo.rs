@@ -313,7 +313,7 @@ fn on_arch(
         &classes(&outcomes),
         images.labels.as_deref().unwrap_or_default(),
     );
-    let traced = run_command::simulate(&artifact, &images.images[0], MEMORY)?;
+    let traced = run_command::traced(&artifact, MEMORY)?;
     let utilisation = 100.0 * network.total_macs() as f64
         / (f64::from(arch.macs_per_cycle()) * traced.cycles as f64);
     let memory = if arch.memory.attachment == Attachment::OnChip {

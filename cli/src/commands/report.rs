@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         ..Settings::default()
     };
     let outcomes = run_command::run_images(&artifact, "sim", settings, &images, console)?;
-    let traced = run_command::simulate(&artifact, &images.images[0], memory)?;
+    let traced = run_command::traced(&artifact, memory)?;
     let job = Job {
         network: &loaded.network,
         network_hash: &loaded.hash,

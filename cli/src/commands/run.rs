@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use host_runtime::artifact::is_artifact;
 use host_runtime::device::{self, TimeBase};
-use host_runtime::machine::memory_image;
 use host_runtime::{Artifact, Error, Outcome as RunOutcome, Settings};
 use ir::isa::Engine;
 use ir::memory::MemoryModel;
@@ -161,7 +160,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     }
     let simulated = match (&args.trace, args.device.as_str()) {
         (None, "reference") => None,
-        _ => Some(simulate(&artifact, &images.images[0], args.memory)?),
+        _ => Some(traced(&artifact, args.memory)?),
     };
     if let (Some(path), Some(simulated)) = (&args.trace, &simulated) {
         let trace = simulated.trace.as_ref().expect("it ran in trace mode");
@@ -288,22 +287,10 @@ pub(crate) fn run_images(
     Ok(outcomes)
 }
 
-/// Runs one image on the simulator, with its trace.
-pub(crate) fn simulate(
-    artifact: &Artifact,
-    image: &[Vec<i8>],
-    memory: MemoryModel,
-) -> Result<sim::Outcome, Failure> {
+/// What one run takes, with its trace: the same for every image.
+pub(crate) fn traced(artifact: &Artifact, memory: MemoryModel) -> Result<sim::Outcome, Failure> {
     let checked = artifact.check()?;
-    let mut bytes = memory_image(checked);
-    let word_bytes = artifact.arch.word_bytes();
-    for (id, values) in artifact.network.inputs.iter().zip(image) {
-        if let Some(place) = artifact.image_of(*id) {
-            let packed = place.pack(word_bytes, values);
-            bytes[(place.word * word_bytes) as usize..][..packed.len()].copy_from_slice(&packed);
-        }
-    }
-    let outcome = sim::simulate(checked, &mut sim::Memory { bytes }, memory, Mode::Trace);
+    let outcome = sim::simulate(checked, &mut sim::Memory::default(), memory, Mode::Trace);
     Ok(outcome.map_err(|error| Error::Simulation(Box::new(error)))?)
 }
 

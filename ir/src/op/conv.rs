@@ -28,6 +28,7 @@ pub struct Conv {
     /// The distance `[rows, columns]` at which the pixels of the input are set apart; 1 means that they are not.
     pub stretch: [usize; 2],
     /// The weights, `[out_channels, group_channels, kernel rows, kernel columns]`.
+    #[serde(with = "crate::bytes")]
     pub weights: Vec<i8>,
     /// The bias of each output channel, in steps of the accumulator.
     pub bias: Vec<i32>,

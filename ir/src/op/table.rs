@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// The output for each int8 value, -128 first.
+    #[serde(with = "crate::bytes")]
     pub values: Vec<i8>,
 }
 
