@@ -177,10 +177,13 @@ pub(crate) fn channels_back(
     permuted(walk, node, value, &back)
 }
 
-/// The axes with `axis` as the second, the others in their order.
+/// The axes with `axis` as the second, the others in their order; all in their order if there is no such axis.
 fn to_second(axis: usize, rank: usize) -> Vec<usize> {
-    let others = (1..rank).filter(|&other| other != axis);
-    [0, axis].into_iter().chain(others).collect()
+    let mut axes: Vec<usize> = (0..rank).collect();
+    if (1..rank).contains(&axis) {
+        axes[1..=axis].rotate_right(1);
+    }
+    axes
 }
 
 /// The value with its axes in the order of `permutation`.

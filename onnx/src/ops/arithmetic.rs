@@ -381,10 +381,12 @@ fn with_constant(
     constant: &Reals,
 ) -> Result<Value, Reason> {
     let constant_first = i == 1;
-    let is_one = constant.values.len() == 1
-        && constant.dims.len() <= value.shape().unwrap_or_default().len();
+    let number = match constant.values.as_slice() {
+        &[number] if constant.dims.len() <= value.shape().unwrap_or_default().len() => Some(number),
+        _ => None,
+    };
     if let Value::Pending(result) = value
-        && let Some(range) = operation.range(constant.values[0]).filter(|_| is_one)
+        && let Some(range) = number.and_then(|number| operation.range(number))
     {
         // The other spelling of a Clip.
         return Ok(pending(result.limited(range)));
@@ -396,8 +398,7 @@ fn with_constant(
         let values = constant.in_tensor(&result.shape, &result.order)?;
         return behind_conv(node, operation, (result, draft), &values, constant_first);
     }
-    if is_one {
-        let number = constant.values[0];
+    if let Some(number) = number {
         let codes = match Codes::of(walk, value)? {
             Some(codes) => codes,
             None => operand(walk, node, i)?,
