@@ -95,6 +95,25 @@ fn pools_with_automatic_padding_and_dilations_are_refused() {
 }
 
 #[test]
+fn constants_without_values_and_lists_are_refused() {
+    let graph = weights(qdq(&[1, 1, 4, 4], Int8, 0), &[1, 1, 3, 3])
+        .node("c = Conv x.r w.r", vec![])
+        .integers("none", &[0], Int64, &[])
+        .node("r = Max c none", vec![]);
+    assert!(end(graph, 1.0).problems()[0].place.contains("Max"));
+    let pool = |shape: &[i64]| {
+        let kernel = vec![ints("kernel_shape", &[1, 1])];
+        end(qdq(shape, Int8, 0).node("r = MaxPool x.r", kernel), 0.5)
+    };
+    for shape in [&[4][..], &[1, 4]] {
+        assert!(
+            pool(shape).problems()[0].place.contains("MaxPool"),
+            "{shape:?}"
+        );
+    }
+}
+
+#[test]
 fn padding_has_the_zero_point_of_the_input() {
     let graph = weights(qdq(&[1, 1, 1, 2], Int8, 10), &[1, 1, 3, 3])
         .node("r = Conv x.r w.r", vec![ints("pads", &[1; 4])]);
