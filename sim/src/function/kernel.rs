@@ -66,12 +66,13 @@ pub(super) enum Kernel {
 impl Kernel {
     /// Those that this processor has, the fastest last.
     pub(super) fn all() -> Vec<Kernel> {
-        let mut all = vec![Kernel::Portable];
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            all.push(Kernel::Avx2);
-        }
-        all
+        let known = [
+            (Kernel::Portable, true),
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Avx2, std::arch::is_x86_feature_detected!("avx2")),
+        ];
+        let has = known.into_iter().filter(|(_, has)| *has);
+        has.map(|(kernel, _)| kernel).collect()
     }
 
     /// Adds to the sums of each pixel, `[pixel][column]`, the product of its word with the tile.
