@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use ir::arch::Arch;
@@ -165,27 +165,6 @@ impl Artifact {
         }
         artifact.check()?;
         Ok(artifact)
-    }
-
-    /// Writes the file at `path` in one step: a reader sees the old file or the new one.
-    ///
-    /// # Errors
-    /// [`Error::Artifact`].
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let fault = |error: std::io::Error| Error::Artifact {
-            action: "write",
-            path: path.to_owned(),
-            reason: error.to_string(),
-            help: None,
-        };
-        let directory = path
-            .parent()
-            .filter(|d| !d.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(fault)?;
-        file.write_all(&self.to_bytes()).map_err(fault)?;
-        file.persist(path).map_err(|error| fault(error.error))?;
-        Ok(())
     }
 
     /// Reads the file at `path`.

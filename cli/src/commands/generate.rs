@@ -42,18 +42,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     };
     output::claim(&args.output, "generate", args.force)?;
     let design = hw::generate(&arch, technology);
-    output::folder(&args.output)?;
-    for (name, text) in &design.files {
-        output::write(&args.output.join(name), text)?;
-    }
     let names: Vec<&str> = design.files.iter().map(|(name, _)| name.as_str()).collect();
-    output::write(&args.output.join("files.f"), names.join("\n") + "\n")?;
-    output::write(&args.output.join("arch.toml"), arch.to_toml())?;
-    let written = names.iter().copied().chain(["files.f", "arch.toml"]);
-    output::write(
-        &args.output.join(output::MANIFEST),
-        output::manifest("generate", written),
-    )?;
+    let mut files = design.files.clone();
+    files.push(("files.f".to_owned(), names.join("\n") + "\n"));
+    files.push(("arch.toml".to_owned(), arch.to_toml()));
+    output::fill(&args.output, "generate", &files)?;
     let lines: usize = design
         .files
         .iter()
