@@ -301,6 +301,17 @@ impl Walk<'_> {
         channel: usize,
     ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
         let value = self.value(node, i)?;
+        self.moved_operand(node, i, value, channel)
+    }
+
+    /// As [`Walk::moved`], with `value` for what is at input `i`.
+    pub(crate) fn moved_operand(
+        &mut self,
+        node: &Node,
+        i: usize,
+        value: Value,
+        channel: usize,
+    ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
         let value = channels_first(self, node, value, channel)?;
         match value {
             Value::FloatInput(view) | Value::Integer(view) | Value::Real(view) => {
@@ -351,7 +362,22 @@ impl Walk<'_> {
         }
     }
 
-    /// `view` read with the scale of `quant`, which need not be the one that it was written with.
+    /// The float graph input of `view` as `quant` makes codes of it.
+    pub(crate) fn quantised_input(&mut self, view: &View, quant: Quant) -> Result<View, Reason> {
+        let tensor = match self.drafts[view.tensor.index()].quant {
+            Some(known) if known != quant => self.input_again(view.tensor, quant)?,
+            _ => {
+                self.set_quant(view.tensor, quant)?;
+                view.tensor
+            }
+        };
+        Ok(View {
+            tensor,
+            ..view.clone()
+        })
+    }
+
+    /// The codes of `view` read with the scale of `quant`, which need not be the one that they were written with.
     pub(crate) fn with_quant(&mut self, view: &View, quant: Quant) -> Result<View, Reason> {
         let draft = &self.drafts[view.tensor.index()];
         let known = match draft.quant {
@@ -361,26 +387,33 @@ impl Walk<'_> {
                 return Ok(view.clone());
             }
         };
-        if known.unsigned != quant.unsigned && draft.host.is_none() {
+        if known.unsigned != quant.unsigned {
             return Err(Reason::constant(format!(
                 "`{}` is read as int8 in one place and as uint8 in another",
                 draft.name
             )));
         }
-        let tensor = if self.inputs.contains(&view.tensor) {
-            self.input_again(view.tensor, quant)?
-        } else {
-            // The same integers with another meaning.
-            let name = draft.name.clone();
-            let image = draft.image.unwrap_or_default();
-            let same = Kind::Table(Table {
-                values: table_values().collect(),
+        // The codes of a float input are made with the scale that it was quantised with.
+        let host_type = draft.host.as_ref().map(|host| host.host_type);
+        if matches!(host_type, Some(HostType::Int8 | HostType::Uint8)) {
+            return Ok(View {
+                tensor: self.input_again(view.tensor, quant)?,
+                ..view.clone()
             });
-            self.push(&name, same, vec![view.tensor], &name, (image, quant))?
-        };
+        }
+        // The same integers with another meaning.
+        self.decide_by_rank(view)?;
+        let order = self.order(view)?;
+        let image = self.tensor(view.tensor).shape();
+        let name = self.drafts[view.tensor.index()].name.clone();
+        let same = Kind::Table(Table {
+            values: table_values().collect(),
+        });
+        let tensor = self.push(&name, same, vec![view.tensor], &name, (image, quant))?;
         Ok(View {
             tensor,
-            ..view.clone()
+            order,
+            shape: view.shape.clone(),
         })
     }
 

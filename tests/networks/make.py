@@ -3,9 +3,11 @@
     pip install -r tests/conformance/requirements.txt
     python tests/networks/make.py [NAME...]
 
-For each network of the list below: `NAME.onnx`, `NAME.npz` with an array for each graph input, and `NAME.json` with the
-graph outputs: type, shape, onnxruntime's values, and the exact ones where these differ. Weights and inputs are seeded,
-so that the same versions write the same files. `networks.toml` says what the project does with each.
+For each network of the list below: `NAME.onnx`, `NAME.npz` with an array for each graph input and the class that
+onnxruntime finds, where there is one, and `NAME.json` with the graph outputs: type, shape, onnxruntime's values, and the
+exact ones where these differ. Weights and inputs are seeded, so that the same versions write the same files on one
+machine; float results differ in their last digit between processors. `networks.toml` says what the project does with
+each.
 """
 
 import json
@@ -128,6 +130,11 @@ class Net:
     def dense(self, x, n_in, n_out, x_scale=0.0517, **attributes):
         weights = self.weights([n_out, n_in], 0.00973, 0)
         return self.node("Gemm", x, weights, self.bias(n_out, x_scale), transB=1, **attributes)
+
+    def batch(self):
+        """How many images the file takes at once: as many as all its inputs of three dimensions and more say."""
+        sizes = {feed.shape[0] if feed.ndim > 2 else 1 for feed in self.feeds.values()}
+        return sizes.pop() if len(sizes) == 1 else 1
 
     def ints(self, *values):
         return self.const(values, np.int64)
@@ -974,6 +981,56 @@ def audio(net):
     return end(net, net.conv(y, 8, 4, [3], x_scale=0.0513), 0.0913)
 
 
+@network("unequal_pair_at_the_input", (0.0831, 3))
+@network("unequal_zero_points_at_the_input", (0.0517, -20))
+def unequal_pair_at_the_input(net, read):
+    """Codes are made with the scale of the QuantizeLinear, and mean what the scale of the DequantizeLinear says."""
+    x = net.dq(net.q(net.input([1, 3, 8, 6]), 0.0517, 3), *read)
+    return end(net, net.conv(x, 3, 4, x_scale=read[0]), net.wide(27, read[0], 0.00973))
+
+
+@network("unequal_pair_of_channels_last")
+def unequal_pair_of_channels_last(net):
+    q = net.q(net.input([1, 8, 6, 3]), 0.0517, 3)
+    x = net.dq(net.node("Transpose", q, perm=[0, 3, 1, 2]), 0.0831, -7)
+    return end(net, net.conv(x, 3, 4, x_scale=0.0831), net.wide(27, 0.0831, 0.00973))
+
+
+@network("two_readers_of_one_quantiser", "Concat", {"axis": 1})
+@network("sum_of_two_readers_of_one_quantiser", "Add", {})
+def two_readers_of_one_quantiser(net, op, attributes):
+    q = net.q(net.input([1, 8, 6, 6]), 0.0517, 3)
+    return end(net, net.node(op, net.dq(q, 0.0517, 3), net.dq(q, 0.2113, -4), **attributes), 0.1519, 3)
+
+
+@network("unequal_pair_to_the_output")
+def unequal_pair_to_the_output(net):
+    q = net.q(net.input([1, 16]), 0.0517, -7)
+    net.output(net.dq(q, 0.0517, -7))
+    net.output(net.dq(q, 0.2, 0))
+    return net
+
+
+@network("qlinear_conv_behind_another_scale")
+def qlinear_conv_behind_another_scale(net):
+    q = net.q(net.input([1, 3, 6, 6]), 0.0517, 3)
+    w = net.const(net.rng.integers(-127, 128, [4, 3, 1, 1]), np.int8), *net.scale_of(0.00973, 0)
+    net.output(net.node("QLinearConv", q, *net.scale_of(0.1033, -20), *w, *net.scale_of(0.2113, 7)), I8)
+    return net
+
+
+@network("qlinear_concat_of_one_tensor_twice", False)
+@network("qlinear_concat_of_one_result_twice", True)
+def qlinear_concat_of_one_tensor_twice(net, behind):
+    x = net.input([1, 16, 4, 4], I8)
+    if behind:
+        w = net.const(net.rng.integers(-127, 128, [16, 16, 1, 1]), np.int8), *net.scale_of(0.00973, 0)
+        x = net.node("QLinearConv", x, *net.scale_of(0.0517, -20), *w, *net.scale_of(0.2113, 7))
+    parts = x, *net.scale_of(0.0517, -7), x, *net.scale_of(0.2113, 0)
+    net.output(net.ms("QLinearConcat", *net.scale_of(0.1033, 3), *parts, axis=1), I8)
+    return net
+
+
 @network("concat_8_channels")
 def concat_8(net):
     x = net.x([1, 3, 8, 8])
@@ -1251,13 +1308,23 @@ def numbers(values):
     return values.tolist()
 
 
+def labels(output, batch):
+    """The class that onnxruntime's first output gives each image, where it is a line of values or a place in one."""
+    if output.shape[:1] != (batch,) and batch > 1:
+        return {}
+    images = output.reshape(batch, -1)
+    if sum(size > 1 for size in output.shape[0 if batch == 1 else 1 :]) > 1 or images.shape[1] == 1 != (output.dtype == np.int64):
+        return {}
+    return {"labels": images[:, 0] if output.dtype == np.int64 else images.argmax(axis=1)}
+
+
 def write(net):
     """Writes one network; gives how many values onnxruntime rounds another way than the exact twin."""
     wanted = onnxruntime_values(net, net.model({}))
     model = net.model({name: values.shape for name, values in wanted.items()})
     onnx.checker.check_model(model)
     (HERE / f"{net.name}.onnx").write_bytes(model.SerializeToString())
-    np.savez_compressed(HERE / f"{net.name}.npz", **net.feeds)
+    np.savez_compressed(HERE / f"{net.name}.npz", **net.feeds, **labels(next(iter(wanted.values())), net.batch()))
     exact = oracle.exact(model, net.feeds)
     outputs, off = [], 0
     for name, values in wanted.items():

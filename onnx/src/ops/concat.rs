@@ -28,12 +28,14 @@ pub(crate) fn concat(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
                     }
                 }
             }
-            let (result, channel) = join(walk, node, 0..node.proto.input.len())?;
+            let values = values(walk, node)?;
+            let (result, channel) = join(walk, node, values)?;
             let result = walk.moved_value(node, result)?;
             channels_back(walk, node, result, channel)
         }
         _ => {
-            let (result, channel) = join(walk, node, 0..node.proto.input.len())?;
+            let values = values(walk, node)?;
+            let (result, channel) = join(walk, node, values)?;
             channels_back(walk, node, pending(result), channel)
         }
     }
@@ -41,38 +43,43 @@ pub(crate) fn concat(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
 
 /// onnxruntime's `QLinearConcat`: output scale first, then each input with its own.
 pub(crate) fn qlinear_concat(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    let starts = (2..node.proto.input.len()).step_by(3);
-    for i in starts.clone() {
-        let view = walk.integer(node, i)?;
-        if let Some(name) = node.input(i) {
-            walk.values.insert(name.to_string(), Value::Integer(view));
-        }
-    }
-    let (result, channel) = join(walk, node, starts)?;
+    // One tensor may be read with a scale of its own at each place.
+    let values = (2..node.proto.input.len())
+        .step_by(3)
+        .map(|i| Ok((i, Value::Integer(walk.integer(node, i)?))))
+        .collect::<Result<_, Reason>>()?;
+    let (result, channel) = join(walk, node, values)?;
     let result = emit(walk, node, &pending(result), 0)?;
     channels_back(walk, node, result, channel)
+}
+
+/// The inputs of `node` by their places.
+fn values(walk: &mut Walk, node: &Node) -> Result<Vec<(usize, Value)>, Reason> {
+    (0..node.proto.input.len())
+        .map(|i| Ok((i, walk.value(node, i)?)))
+        .collect()
 }
 
 /// The joined tensor with its channels as the second axis, and which axis they are in the file.
 fn join(
     walk: &mut Walk,
     node: &Node,
-    inputs: impl Iterator<Item = usize>,
+    inputs: Vec<(usize, Value)>,
 ) -> Result<(Pending, usize), Reason> {
     let mut operands: Vec<Operand> = Vec::new();
     let mut first: Vec<usize> = Vec::new();
     let mut image = [0; 3];
     let mut channel = 1;
-    for i in inputs {
+    for (i, value) in inputs {
         if operands.is_empty() {
-            let rank = walk.value(node, i)?.shape().unwrap_or_default().len();
+            let rank = value.shape().unwrap_or_default().len();
             channel = axis_of(node.int("axis", 1), rank)?;
             if channel == 0 {
                 return Err(Reason::unsupported("it joins images and not channels"));
             }
         }
         let (operand, shape, own) =
-            joined(walk, node, i, channel).map_err(|reason| match channel {
+            joined(walk, node, i, value, channel).map_err(|reason| match channel {
                 1 => reason,
                 axis => reason.help(format!(
                     "images are joined along channels, which axis {axis} is not"
@@ -110,14 +117,14 @@ fn joined(
     walk: &mut Walk,
     node: &Node,
     i: usize,
+    value: Value,
     channel: usize,
 ) -> Result<(Operand, Vec<usize>, [usize; 3]), Reason> {
-    let value = walk.value(node, i)?;
     let &[1, channels] = value.shape().unwrap_or_default() else {
-        return walk.moved(node, i, channel);
+        return walk.moved_operand(node, i, value, channel);
     };
-    let view = match &value {
-        Value::Integer(view) => view.clone(),
+    let view = match value {
+        Value::Integer(view) => view,
         _ => walk.real(node, i)?,
     };
     let tensor = walk.row(&view)?;

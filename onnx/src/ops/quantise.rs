@@ -25,7 +25,7 @@ pub(crate) fn quantize_linear(walk: &mut Walk, node: &Node) -> Result<Value, Rea
     )?;
     let name = node.proto.output.first().map_or("", String::as_str);
     match input {
-        Value::FloatInput(view) => Ok(Value::Integer(walk.with_quant(&view, quant)?)),
+        Value::FloatInput(view) => Ok(Value::Integer(walk.quantised_input(&view, quant)?)),
         Value::Host(value) => {
             value.expect(&[HostType::Float32])?;
             Ok(Value::Host(walk.quantise_on_host(
