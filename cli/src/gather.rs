@@ -13,7 +13,8 @@ use ir::memory::MemoryModel;
 use mapper::Compiled;
 use sim::trace::{Activity as SimActivity, Unit};
 
-use crate::input::{Images, Loaded, SEED, class, n_right};
+use crate::accuracy::Accuracy;
+use crate::input::{Images, Loaded, SEED};
 
 /// What a report is about.
 pub(crate) struct Subject<'a> {
@@ -24,6 +25,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) images: &'a Images,
     /// All images on the simulator.
     pub(crate) outcomes: &'a [RunOutcome],
+    /// Of these, where the images have labels.
+    pub(crate) accuracy: Option<Accuracy>,
     /// The first image on the simulator, traced.
     pub(crate) traced: &'a sim::Outcome,
     pub(crate) verification: Part<&'a Verification>,
@@ -41,18 +44,13 @@ pub(crate) fn report(subject: Subject) -> Report {
         images,
         ..
     } = subject;
-    let classes: Vec<usize> = subject
-        .outcomes
-        .iter()
-        .map(|outcome| class(&outcome.outputs[0]))
-        .collect();
-    let dataset = match &images.labels {
+    let dataset = match subject.accuracy {
         None => Part::absent("the images have no labels"),
-        Some(labels) => Part::Present(Dataset {
+        Some(accuracy) => Part::Present(Dataset {
             name: images.origin.clone(),
             device: "sim".to_owned(),
-            images: classes.len() as u64,
-            correct: n_right(&classes, labels) as u64,
+            images: accuracy.of as u64,
+            correct: accuracy.right as u64,
             outputs: Part::absent("no outputs of another runtime were given"),
             provenance: Provenance::Measured,
         }),

@@ -41,7 +41,9 @@ const ZOO: &str = "zoo:";
 const ARCH_BYTES: u64 = 1 << 20;
 /// The largest file that protobuf allows.
 const NETWORK_BYTES: u64 = 1 << 31;
-/// The largest file of images.
+/// The array of labels in a file of images.
+const LABELS: &str = "labels";
+/// The largest file of images, and as much that is drawn at random.
 const DATA_BYTES: u64 = 1 << 32;
 
 /// The trees that come with the program.
@@ -490,7 +492,7 @@ pub(crate) fn image_count(text: &str) -> Result<Count, String> {
         Ok(0) => Err("at least one image is needed".to_owned()),
         Ok(n) => Ok(Count::First(n)),
         Err(_) if text == "all" => Ok(Count::All),
-        Err(_) => Err("it must be a number or `all`".to_owned()),
+        Err(_) => Err(format!("it must be a number up to {} or `all`", usize::MAX)),
     }
 }
 
@@ -502,6 +504,8 @@ pub(crate) struct Images {
     pub(crate) host: Vec<Vec<HostValues>>,
     /// The class of each image.
     pub(crate) labels: Option<Vec<usize>>,
+    /// How many more there are, which do not fill a batch.
+    pub(crate) left_out: usize,
     /// What they are, for people.
     pub(crate) origin: String,
     /// BLAKE3 of the data, where it comes from a file.
@@ -547,8 +551,18 @@ impl Loaded {
         let found = match &data.data {
             Some(path) => from_file(path, data.divide, &self.network, count)?,
             None if self.hash == hash_of(DIGITS) => digits_images(&self.network, count)?,
-            None => random(&self.network, count, data.seed),
+            None => random(&self.network, count, data.seed)?,
         };
+        if found.left_out > 0 {
+            console.note(&format!(
+                "note: the last {} of {} {} no batch of {} and {} left out",
+                counted(found.left_out as u64, "image"),
+                found.origin,
+                if found.left_out == 1 { "fills" } else { "fill" },
+                self.network.batch,
+                if found.left_out == 1 { "is" } else { "are" },
+            ));
+        }
         if let Count::First(asked) = count
             && found.images.len() < asked
         {
@@ -601,12 +615,26 @@ fn from_file(
     })
 }
 
-fn random(network: &Network, count: Count, seed: u64) -> Images {
+fn random(network: &Network, count: Count, seed: u64) -> Result<Images, Failure> {
     let n = match count {
         Count::All => RANDOM_IMAGES.next_multiple_of(network.batch),
         Count::First(n) => n,
         Count::UpTo(_) => network.batch,
     };
+    let values: usize = network
+        .inputs
+        .iter()
+        .map(|id| network.tensor(*id).n_values())
+        .sum();
+    // What the machine gets, and what the host has before it is quantised.
+    let image_bytes = values as u64 * 5;
+    let most = (DATA_BYTES / image_bytes.max(1)).max(1) as usize;
+    if n > most {
+        return Err(Failure::usage(
+            format!("{n} random images of {image_bytes} B are more than {DATA_BYTES} B"),
+            format!("ask for at most {} with `--images`", most / network.batch),
+        ));
+    }
     let mut drawn: Vec<_> = network
         .inputs
         .iter()
@@ -638,13 +666,14 @@ fn random(network: &Network, count: Count, seed: u64) -> Images {
         images.push(int8.map(|int8| int8.expect("the values fit")).collect());
         host.push(values);
     }
-    Images {
+    Ok(Images {
         host,
         images,
         labels: None,
+        left_out: 0,
         origin: format!("random images of seed {seed}"),
         hash: None,
-    }
+    })
 }
 
 fn from_npz<R: Read + Seek>(
@@ -657,6 +686,7 @@ fn from_npz<R: Read + Seek>(
     let fault = |reason: String| Failure::read(Path::new(origin), reason);
     let mut images: Vec<Vec<Vec<i8>>> = Vec::new();
     let mut n_images = None;
+    let mut left_out = 0;
     let mut host: Vec<Vec<HostValues>> = Vec::new();
     for id in &network.inputs {
         let tensor = network.tensor(*id);
@@ -683,7 +713,20 @@ fn from_npz<R: Read + Seek>(
             ));
         }
         let per_image = tensor.n_values();
-        images.resize(count.limit(n), Vec::new());
+        let wanted = count.limit(n);
+        left_out = wanted % network.batch;
+        if wanted == left_out {
+            return Err(Failure::usage(
+                format!(
+                    "array `{}` has {}, and the network takes {} at once",
+                    array.name,
+                    counted(n as u64, "image"),
+                    network.batch
+                ),
+                "give as many images as a batch has, or a multiple",
+            ));
+        }
+        images.resize(wanted - left_out, Vec::new());
         host.resize(images.len(), Vec::new());
         for (idx, image) in images.iter_mut().enumerate() {
             let range = idx * per_image..(idx + 1) * per_image;
@@ -692,11 +735,23 @@ fn from_npz<R: Read + Seek>(
             host[idx].push(values);
         }
     }
-    let labels = if npz.has("labels") {
-        let classes = network.outputs.first();
-        let n_classes = classes.map_or(0, |id| network.tensor(*id).n_values());
+    let is_input = |id: &TensorId| {
+        let view = network.tensor(*id).host.as_ref();
+        view.is_some_and(|view| view.name == LABELS)
+    };
+    let labels = if npz.has(LABELS) && !network.inputs.iter().any(is_input) {
+        let n_classes = network.n_classes()?.ok_or_else(|| {
+            let output = network.results.first().map_or("", |output| &output.name);
+            Failure::usage(
+                format!(
+                    "`{origin}` gives each image one class in `{LABELS}`, and output `{output}` says more of an image \
+                     than one class"
+                ),
+                "leave the array out: accuracy is that of classes",
+            )
+        })?;
         let mut labels = npz
-            .array("labels")?
+            .array(LABELS)?
             .labels(n_images.unwrap_or(0), n_classes)?;
         labels.truncate(images.len());
         Some(labels)
@@ -707,25 +762,10 @@ fn from_npz<R: Read + Seek>(
         images,
         host,
         labels,
+        left_out,
         origin: origin.to_owned(),
         hash: None,
     })
-}
-
-/// The class of an output: its largest value, the first of several.
-pub(crate) fn class(output: &[i8]) -> usize {
-    (0..output.len())
-        .max_by_key(|&index| (output[index], std::cmp::Reverse(index)))
-        .unwrap_or(0)
-}
-
-/// How many images have the class of their label.
-pub(crate) fn n_right(classes: &[usize], labels: &[usize]) -> usize {
-    classes
-        .iter()
-        .zip(labels)
-        .filter(|(class, label)| class == label)
-        .count()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and logs to standard error. Every command takes `--json`; a failure is
 //! then an object too. The exit codes are those of [`failure::Code`].
 
+mod accuracy;
 mod cache;
 mod commands;
 mod console;

@@ -108,6 +108,105 @@ fn every_small_network_that_imports_agrees_and_has_a_twin() {
 }
 
 #[test]
+fn devices_find_the_classes_that_onnxruntime_found() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/networks");
+    let tmp = tempfile::tempdir().expect("there is room");
+    let artifact = tmp.path().join("network.tw");
+    let artifact = artifact.display();
+    let (mut n_by_reference, mut n_by_machine) = (0, 0);
+    for entry in folder.read_dir().expect("it is there") {
+        let path = entry.expect("it can be read").path();
+        if path.extension() != Some(OsStr::new("npz")) {
+            continue;
+        }
+        let (network, data) = (path.with_extension("onnx"), path.display());
+        let network = network.display();
+        let all_right = |run: String| {
+            let ran = json(&tilewright(
+                &format!("{run} --data {data} --images all --json"),
+                None,
+            ));
+            let accuracy = ran["accuracy"].as_object()?.clone();
+            assert_eq!(accuracy["right"], accuracy["of"], "{network}: {ran}");
+            Some(accuracy["of"].clone())
+        };
+        let Some(n_images) = all_right(format!("run {network} --device reference")) else {
+            continue;
+        };
+        n_by_reference += 1;
+        let compiled = tilewright(
+            &format!("compile {network} --arch edge -o {artifact}"),
+            None,
+        );
+        if compiled.status.success() {
+            assert_eq!(
+                all_right(format!("run {artifact}")),
+                Some(n_images),
+                "{network}"
+            );
+            n_by_machine += 1;
+        }
+    }
+    let counts = format!("{n_by_reference} on the reference, {n_by_machine} on the simulator");
+    assert!(n_by_reference > 50 && n_by_machine > 50, "{counts}");
+}
+
+#[test]
+fn an_image_that_fills_no_batch_is_left_out_on_every_device() {
+    let networks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/networks");
+    let tmp = tempfile::tempdir().expect("there is room");
+    let artifact = tmp.path().join("network.tw");
+    let network = networks.join("batch_4.onnx");
+    let (artifact, network) = (artifact.display(), network.display());
+    let compiled = tilewright(
+        &format!("compile {network} --arch edge -o {artifact}"),
+        None,
+    );
+    assert!(compiled.status.success());
+    let data = |n: u64| {
+        let path = tmp.path().join(format!("{n}.npz"));
+        let mut npz = npyz::npz::NpzWriter::create(&path).expect("there is room");
+        use npyz::WriterBuilder as _;
+        let array = npz.array("x", Default::default()).expect("there is room");
+        let shape = [n, 3, 6, 6];
+        let mut array = array
+            .default_dtype()
+            .shape(&shape)
+            .begin_nd()
+            .expect("there is room");
+        let zeros = std::iter::repeat_n(0_i8, 108 * n as usize);
+        array.extend(zeros).expect("there is room");
+        array.finish().expect("there is room");
+        path
+    };
+    for subject in [
+        format!("{network} --device reference"),
+        artifact.to_string(),
+    ] {
+        let run = |n| {
+            tilewright(
+                &format!("run {subject} --data {} --json", data(n).display()),
+                None,
+            )
+        };
+        let ran = run(9);
+        assert_eq!(json(&ran)["images"], 8, "{subject}");
+        let note = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(
+            note.contains("the last 1 image of") && note.contains("batch of 4"),
+            "{note}"
+        );
+        let refused = run(3);
+        assert_eq!(refused.status.code(), Some(2), "{subject}");
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            text.contains("3 images") && text.contains("4 at once"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn both_devices_run_a_network_without_an_arch() {
     let first = |device: &str| {
         result(&format!("run digits --device {device} --json"))

@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 use super::report::{MODELS, write as write_report};
 use super::verify::{Job, Verified, figures, verify_all};
 use super::{build, run as run_command};
+use crate::accuracy::Accuracy;
 use crate::console::{Console, count, thousands};
 use crate::directives::Directed;
 use crate::failure::{Code, Failure, Outcome};
 use crate::gather::{self, Subject};
-use crate::input::{self, Count, DataArgs, Images, Loaded, Source, class, image_count, n_right};
-use crate::interrupt;
+use crate::input::{self, Count, DataArgs, Images, Loaded, Source, image_count};
+use crate::{interrupt, oracle};
 
 /// Run the whole main job on a bundled network with real data, on what is installed
 #[derive(Debug, clap::Args)]
@@ -113,6 +114,7 @@ struct OnArch {
     arch: Arch,
     compiled: Compiled,
     outcomes: Vec<RunOutcome>,
+    accuracy: Accuracy,
     traced: sim::Outcome,
     verified: Verified,
 }
@@ -142,8 +144,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     log.done(
         "reference",
         &format!(
-            "{right} of {} images right (measured, plain integer loops)",
-            images.images.len()
+            "{} of {} images right (measured, plain integer loops)",
+            right.right, right.of
         ),
     )?;
 
@@ -160,11 +162,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             no_rtl.is_none(),
             &mut log,
         )?;
-        good &= on_arch.verified.agrees
-            && n_right(
-                &classes(&on_arch.outcomes),
-                images.labels.as_deref().unwrap_or_default(),
-            ) == right;
+        good &= on_arch.verified.agrees && on_arch.accuracy == right;
         on_archs.push(on_arch);
     }
     if let Some((reason, help)) = &no_rtl {
@@ -187,6 +185,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             memory: MEMORY,
             images: &images,
             outcomes: &on_arch.outcomes,
+            accuracy: Some(on_arch.accuracy),
             traced: &on_arch.traced,
             verification: Part::Present(&on_arch.verified.parts[0]),
             fpga,
@@ -206,7 +205,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         "passed": good,
         "seconds": begin.elapsed().as_secs_f64(),
         "steps": log.steps,
-        "accuracy": {"right": right, "of": images.images.len()},
+        "accuracy": right,
         "archs": on_archs.iter().map(|on_arch| json!({
             "arch": on_arch.arch.name,
             "cycles": on_arch.traced.cycles,
@@ -234,34 +233,24 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
 }
 
 /// Classes all images with the reference.
-fn reference(loaded: &Loaded, images: &Images, console: &Console) -> Result<usize, Failure> {
-    let output = loaded.network.outputs[0].index();
+fn reference(loaded: &Loaded, images: &Images, console: &Console) -> Result<Accuracy, Failure> {
     let bar = console.bar(images.images.len() as u64, "running the reference");
-    let mut classes = Vec::new();
-    for image in &images.images {
+    let mut outputs = Vec::new();
+    for image in images.images.chunks(loaded.network.batch) {
         interrupt::check()?;
-        classes.push(class(&loaded.network.reference(image)?[output]));
+        outputs.push(oracle::graph_outputs(&loaded.network, image)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(n_right(
-        &classes,
-        images.labels.as_deref().unwrap_or_default(),
-    ))
-}
-
-fn classes(outcomes: &[RunOutcome]) -> Vec<usize> {
-    outcomes
-        .iter()
-        .map(|outcome| class(&outcome.outputs[0]))
-        .collect()
+    let firsts = outputs.iter().map(|outputs| &outputs[0].values);
+    Ok(Accuracy::of(firsts, &loaded.network, images).expect("digits has labels"))
 }
 
 fn on_arch(
     name: &str,
     loaded: &Loaded,
     images: &Images,
-    right: usize,
+    right: Accuracy,
     args: &Args,
     with_rtl: bool,
     log: &mut Log,
@@ -309,10 +298,7 @@ fn on_arch(
         ..Settings::default()
     };
     let outcomes = run_command::run_images(&artifact, "sim", settings, images, console)?;
-    let simulated_right = n_right(
-        &classes(&outcomes),
-        images.labels.as_deref().unwrap_or_default(),
-    );
+    let accuracy = Accuracy::of_runs(&outcomes, network, images)?.expect("digits has labels");
     let traced = run_command::traced(&artifact, MEMORY)?;
     let utilisation = 100.0 * network.total_macs() as f64
         / (f64::from(arch.macs_per_cycle()) * traced.cycles as f64);
@@ -322,13 +308,14 @@ fn on_arch(
         "memory M1"
     };
     let text = format!(
-        "{} cycles an image (simulated, {memory}), {utilisation:.1} % of peak, {:.0} images/s; {simulated_right} of {} right",
+        "{} cycles an image (simulated, {memory}), {utilisation:.1} % of peak, {:.0} images/s; {} of {} right",
         thousands(traced.cycles),
         arch.clock_hz as f64 / traced.cycles as f64,
-        images.images.len()
+        accuracy.right,
+        accuracy.of
     );
     log.done("simulate", &text)?;
-    if simulated_right != right {
+    if accuracy != right {
         console.print(
             "                      FAILED: the simulator's accuracy is not the reference's\n",
         )?;
@@ -370,6 +357,7 @@ fn on_arch(
         arch,
         compiled,
         outcomes,
+        accuracy,
         traced,
         verified,
     })

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::map::MappingArgs;
 use super::verify::{Job, verify_all};
 use super::{build, explore as explore_command, run as run_command};
+use crate::accuracy::Accuracy;
 use crate::console::{Console, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::gather::{self, Subject};
@@ -74,6 +75,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         ..Settings::default()
     };
     let outcomes = run_command::run_images(&artifact, "sim", settings, &images, console)?;
+    let accuracy = Accuracy::of_runs(&outcomes, &loaded.network, &images)?;
     let traced = run_command::traced(&artifact, memory)?;
     let job = Job {
         network: &loaded.network,
@@ -95,6 +97,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         memory,
         images: &images,
         outcomes: &outcomes,
+        accuracy,
         traced: &traced,
         verification: Part::Present(&verified.parts[0]),
         fpga,

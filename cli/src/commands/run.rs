@@ -1,6 +1,6 @@
 //! `tilewright run`: an artifact on a device, or a network on a device that needs no machine.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use host_runtime::device::{self, TimeBase};
 use host_runtime::{Artifact, Error, Outcome as RunOutcome, Settings};
 use ir::isa::Engine;
 use ir::memory::MemoryModel;
-use ir::network::{HostTensor, HostType, HostValues, Network};
+use ir::network::{HostType, HostValues};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sim::{LayerCycles, Mode};
 
+use crate::accuracy::{Accuracy, results};
 use crate::console::{Console, Table, count, thousands};
 use crate::failure::{Failure, Outcome};
 use crate::input::{
-    self, Count, DataArgs, Images, Loaded, class, dimension, hash_of, image_count, memory_model,
-    n_right,
+    self, Count, DataArgs, Images, Loaded, dimension, hash_of, image_count, memory_model,
 };
 use crate::{interrupt, output};
 
@@ -90,23 +90,6 @@ struct Output {
     values: Value,
 }
 
-#[derive(Serialize)]
-pub(super) struct Accuracy {
-    pub(super) right: usize,
-    pub(super) of: usize,
-}
-
-impl fmt::Display for Accuracy {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Accuracy { right, of } = self;
-        let percent = 100.0 * *right as f64 / (*of).max(1) as f64;
-        write!(
-            f,
-            "accuracy: {right} of {of} right, {percent:.1} % (measured)"
-        )
-    }
-}
-
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let path = Path::new(&args.subject);
     let machine = ["sim", "rtl"].contains(&args.device.as_str());
@@ -175,10 +158,6 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         &artifact.network,
         &outcomes[..artifact.network.batch.min(outcomes.len())],
     )?;
-    let classes: Vec<usize> = outcomes
-        .iter()
-        .map(|outcome| class(&outcome.outputs[0]))
-        .collect();
     let cycles: Vec<u64> = outcomes
         .iter()
         .filter_map(|outcome| outcome.cycles)
@@ -203,10 +182,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             _ => None,
         },
         wall_seconds,
-        accuracy: images.labels.as_ref().map(|labels| Accuracy {
-            right: n_right(&classes, labels),
-            of: labels.len(),
-        }),
+        accuracy: Accuracy::of_runs(&outcomes, &artifact.network, &images)?,
         first_output: first_results
             .into_iter()
             .map(|(name, tensor)| Output {
@@ -292,12 +268,6 @@ pub(crate) fn traced(artifact: &Artifact, memory: MemoryModel) -> Result<sim::Ou
     let checked = artifact.check()?;
     let outcome = sim::simulate(checked, &mut sim::Memory::default(), memory, Mode::Trace);
     Ok(outcome.map_err(|error| Error::Simulation(Box::new(error)))?)
-}
-
-/// The outputs of the file for the images of one batch.
-fn results(network: &Network, batch: &[RunOutcome]) -> Result<Vec<(String, HostTensor)>, Failure> {
-    let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
-    Ok(network.results(&outputs)?)
 }
 
 fn values_json(values: &HostValues) -> Value {

@@ -7,10 +7,11 @@ use host_runtime::onnxruntime::{OnnxRuntime, Tensor, Values};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::run::{Accuracy, Args};
+use super::run::Args;
+use crate::accuracy::Accuracy;
 use crate::console::{Console, count};
 use crate::failure::{Failure, Outcome};
-use crate::input::{Count, NetworkArgs, n_right};
+use crate::input::{Count, NetworkArgs};
 use crate::{interrupt, oracle, output};
 
 #[derive(Serialize)]
@@ -84,10 +85,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         let all: Vec<Vec<Value>> = outcomes.iter().map(outputs).collect();
         output::write(path, json!(all).to_string() + "\n")?;
     }
-    let classes = outcomes
-        .iter()
-        .flat_map(|outcome| classes(&outcome[0], batch));
-    let classes: Vec<usize> = classes.collect();
+    let firsts = outcomes.iter().map(|outcome| &outcome[0].values);
     let ran = Ran {
         network: loaded.network.name.clone(),
         network_hash: loaded.hash.clone(),
@@ -98,10 +96,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         images: outcomes.len() * batch,
         batch,
         wall_seconds,
-        accuracy: images.labels.as_ref().map(|labels| Accuracy {
-            right: n_right(&classes, labels),
-            of: labels.len(),
-        }),
+        accuracy: Accuracy::of(firsts, &loaded.network, &images),
         outputs: outcomes[0]
             .iter()
             .map(|tensor| tensor.name.clone())
@@ -110,25 +105,6 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     };
     console.result("run", &ran, || text(&ran))?;
     Ok(Outcome::Good)
-}
-
-/// The class of each image of a batch: the index that an output of one index has, otherwise the place of the largest
-/// value, the first of several.
-fn classes(output: &Tensor, batch: usize) -> Vec<usize> {
-    let values = output.values.to_f64();
-    if let (Values::Int64(indices), true) = (&output.values, values.len() == batch) {
-        let class = |&index: &i64| usize::try_from(index).unwrap_or(usize::MAX);
-        return indices.iter().map(class).collect();
-    }
-    let class = |image: &[f64]| {
-        let largest = image.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let place = image.iter().position(|&value| value == largest);
-        place.unwrap_or(0)
-    };
-    values
-        .chunks((values.len() / batch).max(1))
-        .map(class)
-        .collect()
 }
 
 fn value(values: &Values) -> Value {
@@ -171,30 +147,4 @@ fn text(ran: &Ran) -> String {
         let _ = writeln!(text, "output `{name}` of the first {first}: {values}");
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(shape: &[usize], values: Values, batch: usize, expected: &[usize]) {
-        let output = Tensor {
-            name: "y".to_owned(),
-            shape: shape.to_vec(),
-            values,
-        };
-        assert_eq!(classes(&output, batch), expected);
-    }
-
-    #[test]
-    fn each_image_of_a_batch_has_the_class_of_its_own_values() {
-        let scores = vec![0.5, 2.0, 2.0, 3.0, -1.0, 0.0];
-        check(&[1, 6], Values::Float32(scores.clone()), 1, &[3]);
-        check(&[2, 3], Values::Float32(scores), 2, &[1, 0]);
-        check(&[2, 2], Values::Int8(vec![-3, -2, 5, 4]), 2, &[1, 0]);
-        // An index is the class itself, and not its place.
-        check(&[1], Values::Int64(vec![7]), 1, &[7]);
-        check(&[3], Values::Int64(vec![7, 0, 2]), 3, &[7, 0, 2]);
-    }
 }

@@ -247,6 +247,40 @@ impl Network {
         self.results.iter().map(result).collect()
     }
 
+    /// How many classes the first output of the file tells apart in one image: as many as it has values, or, where it is
+    /// the place of one of them, as many as it is chosen from. None if it says more of an image than one class.
+    ///
+    /// # Errors
+    /// As [`Network::result_types`].
+    pub fn n_classes(&self) -> Result<Option<usize>, NetworkError> {
+        let forms = self.forms()?;
+        let Some(output) = self.results.first() else {
+            return Ok(None);
+        };
+        let mut id = output.value;
+        while let Some(step) = self.host_steps.get(id.0 as usize) {
+            let form = &forms[id.0 as usize];
+            let is_line = form.shape.iter().filter(|&&size| size != 1).count() <= 1;
+            if !is_line {
+                return Ok(None);
+            }
+            if form.host_type != HostType::Int64 {
+                return Ok(Some(form.shape.iter().product()));
+            }
+            // A place is the result of one step, which others may give another shape.
+            let from = *step.inputs.first().unwrap_or(&id);
+            match step.operator {
+                HostOperator::ArgMax { axis, .. } if form.shape.iter().all(|&size| size == 1) => {
+                    let form = forms.get(from.0 as usize);
+                    return Ok(form.map(|form| form.shape[axis]));
+                }
+                HostOperator::Arrange(_) if from < id => id = from,
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
     /// Shape and type of what each step gives. Nothing is computed, for a small file may state large tensors.
     fn forms(&self) -> Result<Vec<Form>, NetworkError> {
         let mut forms: Vec<Form> = Vec::with_capacity(self.host_steps.len());
