@@ -27,10 +27,14 @@
 //! directives, [`crate::directive`].
 //! Deliberately not here: whether a mapping is legal on an arch; the mapper has a checker for that.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::quoted_length;
+use crate::workload::is_name;
 
 /// The version of the text form.
 pub const FORMAT: u32 = 1;
@@ -240,7 +244,12 @@ impl fmt::Display for Mapping {
         for tensor in &self.tensors {
             let dimensions: Vec<String> =
                 tensor.dimensions.iter().map(ToString::to_string).collect();
-            writeln!(f, "  tensor {} {}", tensor.tensor, dimensions.join(" "))?;
+            writeln!(
+                f,
+                "  tensor {} {}",
+                word(&tensor.tensor),
+                dimensions.join(" ")
+            )?;
         }
         let mut depth = 1;
         for node in &self.nodes {
@@ -271,7 +280,11 @@ impl fmt::Display for Dimension {
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Node::Keep { level, tensors } => write!(f, "{level} keeps {}", tensors.join(" ")),
+            Node::Keep { level, tensors } => {
+                write!(f, "{} keeps", word(level))?;
+                let mut tensors = tensors.iter();
+                tensors.try_for_each(|tensor| write!(f, " {}", word(tensor)))
+            }
             Node::For { rank, size, step } => write!(f, "for {rank} in 0..{size} by {step}"),
             Node::Strips {
                 rank,
@@ -288,7 +301,7 @@ impl fmt::Display for Node {
                 rank,
                 size,
                 fanout: Some(fanout),
-            } => write!(f, "spatial {rank} {size} on {fanout}"),
+            } => write!(f, "spatial {rank} {size} on {}", word(fanout)),
         }
     }
 }
@@ -296,6 +309,14 @@ impl fmt::Display for Node {
 /// A name in quotes, so that any character can be in it.
 fn quote(name: &str) -> String {
     serde_json::to_string(name).expect("a string is plain data")
+}
+
+/// A name as one word of a line: in quotes, unless it is one as it stands.
+fn word(name: &str) -> Cow<'_, str> {
+    if is_name(name) {
+        return name.into();
+    }
+    quote(name).into()
 }
 
 /// A text that is not a schedule; always the file's fault.
@@ -340,17 +361,24 @@ impl FromStr for Schedule {
 }
 
 fn read_line(schedule: &mut Schedule, position: usize, line: &str) -> Result<(), String> {
-    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    match (position, word) {
-        (0, "schedule") if rest == FORMAT.to_string() => Ok(()),
-        (0, _) => Err(format!("a schedule starts with `schedule {FORMAT}`")),
-        (1, "network") => unquote(rest).map(|name| schedule.network = name),
-        (2, "arch") => unquote(rest).map(|name| schedule.arch = name),
-        (1 | 2, _) => Err("the name of the network, then of the arch, is expected".to_owned()),
-        (_, "einsum") => {
-            let einsum = unquote(rest)?;
+    let words = words(line)?;
+    let words: Vec<&str> = words.iter().map(|word| &**word).collect();
+    let (word, rest) = words.split_first().ok_or("an empty line")?;
+    match (position, *word, rest) {
+        (0, "schedule", [version]) if *version == FORMAT.to_string() => Ok(()),
+        (0, ..) => Err(format!("a schedule starts with `schedule {FORMAT}`")),
+        (1, "network", [name]) => {
+            schedule.network = (*name).to_owned();
+            Ok(())
+        }
+        (2, "arch", [name]) => {
+            schedule.arch = (*name).to_owned();
+            Ok(())
+        }
+        (1 | 2, ..) => Err("the name of the network, then of the arch, is expected".to_owned()),
+        (_, "einsum", [name]) => {
             schedule.mappings.push(Mapping {
-                einsum,
+                einsum: (*name).to_owned(),
                 rows: RowMapping::default(),
                 ranks: Vec::new(),
                 tensors: Vec::new(),
@@ -368,9 +396,31 @@ fn read_line(schedule: &mut Schedule, position: usize, line: &str) -> Result<(),
     }
 }
 
-fn read_part(mapping: &mut Mapping, word: &str, rest: &str) -> Result<(), String> {
-    let words: Vec<&str> = rest.split_whitespace().collect();
-    match (word, words.as_slice()) {
+/// The words of a line: names in quotes, and what stands between blanks.
+fn words(line: &str) -> Result<Vec<Cow<'_, str>>, String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let length = if rest.starts_with('"') {
+            let length = quoted_length(rest);
+            let name = length.and_then(|length| serde_json::from_str(&rest[..length]).ok());
+            let (Some(length), Some(name)) = (length, name) else {
+                return Err(format!("`{rest}` is not a name in double quotes"));
+            };
+            words.push(Cow::Owned(name));
+            length
+        } else {
+            let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            words.push(Cow::Borrowed(&rest[..length]));
+            length
+        };
+        rest = rest[length..].trim_start();
+    }
+    Ok(words)
+}
+
+fn read_part(mapping: &mut Mapping, word: &str, words: &[&str]) -> Result<(), String> {
+    match (word, words) {
         ("rows", [name]) => mapping.rows = name.parse()?,
         ("rank", [name, size]) => mapping.ranks.push(Rank {
             name: (*name).to_owned(),
@@ -451,10 +501,6 @@ fn number(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is not a number from 1 to 2^40"))
 }
 
-fn unquote(text: &str) -> Result<String, String> {
-    serde_json::from_str(text).map_err(|_| format!("`{text}` is not a name in double quotes"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,11 +510,18 @@ mod tests {
         "[a-z][a-z0-9_]{0,6}"
     }
 
+    /// As files of networks have them.
+    fn any_name() -> impl Strategy<Value = String> {
+        prop_oneof![name(), any::<String>()]
+    }
+
     fn node() -> impl Strategy<Value = Node> {
         prop_oneof![
-            (name(), prop::collection::vec(name(), 1..4)).prop_map(|(level, tensors)| Node::Keep {
-                level: format!("l_{level}"),
-                tensors
+            (any_name(), prop::collection::vec(any_name(), 1..4)).prop_map(|(level, tensors)| {
+                Node::Keep {
+                    level: format!("l_{level}"),
+                    tensors,
+                }
             }),
             (name(), 1..1000u64, 1..1000u64).prop_map(|(rank, size, step)| Node::For {
                 rank,
@@ -483,7 +536,7 @@ mod tests {
                     step,
                 }
             }),
-            (name(), 1..1000u64, prop::option::of(name()))
+            (name(), 1..1000u64, prop::option::of(any_name()))
                 .prop_map(|(rank, size, fanout)| Node::Spatial { rank, size, fanout }),
         ]
     }
@@ -499,7 +552,7 @@ mod tests {
             einsum: String,
             taps: bool,
             ranks in prop::collection::vec((name(), 1..4000u64), 0..4),
-            tensors in prop::collection::vec((name(), prop::collection::vec(dimension(), 1..4)), 0..3),
+            tensors in prop::collection::vec((any_name(), prop::collection::vec(dimension(), 1..4)), 0..3),
             nodes in prop::collection::vec(node(), 0..8),
         ) -> Mapping {
             let ranks = ranks.into_iter().map(|(name, size)| Rank { name, size }).collect();

@@ -80,6 +80,19 @@ pub fn json(json: &str) -> Cow<'_, str> {
     )
 }
 
+/// The length of the text in double quotes that `text` starts with, in bytes; none if it does not end on its line.
+pub(crate) fn quoted_length(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            '"' if !escaped => return Some(at + 1),
+            '\n' => return None,
+            _ => escaped = c == '\\' && !escaped,
+        }
+    }
+    None
+}
+
 /// A character that a description or a name does not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("`\\u{{{code:x}}}` stands in it, a character that does not print", code = u32::from(*.character))]

@@ -15,6 +15,7 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use super::{Directive, FORMAT, Operator, Relation, Residency, Selector, Setting, Size};
 use crate::arch::Dataflow;
 use crate::mapping::{Order, RowMapping};
+use crate::text::quoted_length;
 
 /// A directive with the place of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,19 +244,6 @@ fn words(text: &str, span: Range<usize>) -> Result<Vec<Word>, Fault> {
         at += length;
     }
     Ok(words)
-}
-
-/// The length of the quoted text that `rest` starts with.
-fn quoted_length(rest: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            '"' if !escaped => return Some(at + 1),
-            '\n' => return None,
-            _ => escaped = c == '\\' && !escaped,
-        }
-    }
-    None
 }
 
 fn directive(source: &Arc<(String, String)>, span: Range<usize>) -> Result<Placed, Fault> {
