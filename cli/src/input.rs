@@ -1,5 +1,6 @@
 //! Networks, archs and images, by name or by path.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ const ZOO: &str = "zoo:";
 const ARCH_BYTES: u64 = 1 << 20;
 /// The largest file that protobuf allows.
 const NETWORK_BYTES: u64 = 1 << 31;
+/// The array of images of the only input, which need not be called as the input is.
+const ONLY_INPUT: &str = "images";
 /// The array of labels in a file of images.
 const LABELS: &str = "labels";
 /// The largest file of images, and as much that is drawn at random.
@@ -416,26 +419,33 @@ pub(crate) struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    pub(crate) fn options(&self) -> onnx::Options {
-        onnx::Options {
-            dims: self.dims.iter().cloned().collect(),
+    pub(crate) fn options(&self) -> Result<onnx::Options, Failure> {
+        let mut dims = BTreeMap::new();
+        for (name, size) in &self.dims {
+            if let Some(other) = dims.insert(name.clone(), *size) {
+                return Err(Failure::usage(
+                    format!("`--dim` gives `{name}` twice, as {other} and as {size}"),
+                    "give each dimension once",
+                ));
+            }
         }
+        Ok(onnx::Options { dims })
     }
 
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
-        Source::find(&self.network)?.load(&self.options())
+        Source::find(&self.network)?.load(&self.options()?)
     }
 
     /// The network, and the file that it comes from.
     pub(crate) fn load_with_file(&self) -> Result<(Loaded, OnnxFile), Failure> {
         let source = Source::find(&self.network)?;
-        Ok((source.load(&self.options())?, source.file()?))
+        Ok((source.load(&self.options()?)?, source.file()?))
     }
 }
 
 /// Reads `NAME=SIZE`.
 pub(crate) fn dimension(text: &str) -> Result<(String, usize), String> {
-    let (name, size) = text.split_once('=').ok_or("it must be NAME=SIZE")?;
+    let (name, size) = text.rsplit_once('=').ok_or("it must be NAME=SIZE")?;
     let size: usize = size
         .parse()
         .map_err(|_| format!("`{size}` is not a size"))?;
@@ -686,26 +696,18 @@ fn from_npz<R: Read + Seek>(
     let fault = |reason: String| Failure::read(Path::new(origin), reason);
     let mut images: Vec<Vec<Vec<i8>>> = Vec::new();
     let mut n_images = None;
-    let mut left_out = 0;
+    let (mut left_out, mut divided) = (0, false);
     let mut host: Vec<Vec<HostValues>> = Vec::new();
     for id in &network.inputs {
         let tensor = network.tensor(*id);
         let view = tensor.host.as_ref();
         let view = view.ok_or_else(|| fault(format!("`{}` is no input", tensor.name)))?;
         // Whoever has one input need not know its name.
-        let by_name = network.inputs.len() > 1 || npz.has(&view.name);
-        let array = npz.array(if by_name { &view.name } else { "images" })?;
-        if let Some(divide) = divide
-            && !(array.is_integer() && view.host_type == HostType::Float32)
-        {
-            return Err(Failure::usage(
-                format!(
-                    "`--divide {divide}` has no effect on array `{}`",
-                    array.name
-                ),
-                "leave it out: it divides integer images for a float input",
-            ));
-        }
+        let by_name = network.inputs.len() > 1 || npz.has(&view.name) || !npz.has(ONLY_INPUT);
+        let array = npz.array(if by_name { &view.name } else { ONLY_INPUT })?;
+        let divides = array.is_integer() && view.host_type == HostType::Float32;
+        divided |= divides;
+        let divisor = divide.filter(|_| divides).unwrap_or(1.0);
         let n = array.n_images(&view.shape, network.batch)?;
         if *n_images.get_or_insert(n) != n {
             return Err(fault(
@@ -730,10 +732,16 @@ fn from_npz<R: Read + Seek>(
         host.resize(images.len(), Vec::new());
         for (idx, image) in images.iter_mut().enumerate() {
             let range = idx * per_image..(idx + 1) * per_image;
-            let values = array.host_values(range, view.host_type, divide.unwrap_or(1.0))?;
+            let values = array.host_values(range, view.host_type, divisor)?;
             image.push(tensor.from_host(&values)?);
             host[idx].push(values);
         }
+    }
+    if let Some(divide) = divide.filter(|_| !divided) {
+        return Err(Failure::usage(
+            format!("`--divide {divide}` has no effect: no array of integers is for a float input"),
+            "leave it out: it divides integer images for a float input",
+        ));
     }
     let is_input = |id: &TensorId| {
         let view = network.tensor(*id).host.as_ref();

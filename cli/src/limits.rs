@@ -147,7 +147,7 @@ fn mebibytes(bytes: u64) -> u64 {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "it must be a number of seconds")?;
     Duration::try_from_secs_f64(seconds)
-        .map_err(|_| "it must be a number of seconds, not below 0".to_owned())
+        .map_err(|_| "it must be a number of seconds, from 0 to 1.8e19".to_owned())
 }
 
 /// Reads a number of bytes, with `K`, `M` or `G` for its powers of 1024.

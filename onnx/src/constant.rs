@@ -101,6 +101,14 @@ impl Constant {
         if data.len() != n_values {
             return Err(size_mismatch(proto, &dims, n_values, data.len(), "values"));
         }
+        if let Data::Float(values) = &data
+            && let Some(at) = values.iter().position(|value| value.is_nan())
+        {
+            return Err(Reason::constant(format!(
+                "value {at} of `{}` is NaN, of which no code can be made",
+                proto.name()
+            )));
+        }
         Ok(Constant { dims, data })
     }
 
@@ -387,7 +395,7 @@ fn external_path(name: &str, location: &str, folder: Option<&Path>) -> Result<Pa
     let relative = Path::new(location);
     let plain = relative
         .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let outside = || {
         Reason::external(format!(
             "`{name}` wants `{location}`, outside the folder of the model"

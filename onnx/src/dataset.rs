@@ -37,10 +37,12 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// There is no array of that name.
-    #[error("`{}` has no array `{name}`, it has {}", .path.display(), .names.join(", "))]
+    #[error("`{}` has no array `{name}`, it has {}", .path.display(), listed(.names))]
     #[diagnostic(
         code(dataset::missing),
-        help("give one of the names that the file has")
+        help(
+            "save each array under the name of its input; that of the only input may be called `images` too"
+        )
     )]
     Missing {
         /// The file.
@@ -103,7 +105,7 @@ pub enum DatasetError {
         /// The value.
         value: String,
         /// What is taken.
-        target: &'static str,
+        target: String,
         /// What to do.
         help: &'static str,
     },
@@ -135,6 +137,13 @@ pub enum DatasetError {
         /// The number of images.
         images: usize,
     },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
 }
 
 /// The values of an array, in C order.
@@ -287,9 +296,15 @@ impl Array {
         };
         Ok(match host_type {
             HostType::Float32 => {
-                let float =
-                    |value: Number| Some(value.float()? / divide).filter(|pixel| pixel.is_finite());
-                HostValues::Float32(self.map(range, "float32", help, float)?)
+                let float = |value: Number| value.float().filter(|pixel| pixel.is_finite());
+                let mut pixels = self.map(range.clone(), "float32", help, float)?;
+                if divide != 1.0 {
+                    let quotient =
+                        |value: Number| Some(float(value)? / divide).filter(|q| q.is_finite());
+                    let target = format!("float32 when divided by {divide:e}");
+                    pixels = self.map(range, &target, help, quotient)?;
+                }
+                HostValues::Float32(pixels)
             }
             HostType::Int8 => {
                 let int8 = |value: Number| value.integer()?.try_into().ok();
@@ -336,7 +351,7 @@ impl Array {
     fn map<T>(
         &self,
         range: Range<usize>,
-        target: &'static str,
+        target: &str,
         help: &'static str,
         convert: impl Fn(Number) -> Option<T>,
     ) -> Result<Vec<T>, DatasetError> {
@@ -345,7 +360,7 @@ impl Array {
             convert(number).ok_or_else(|| DatasetError::Value {
                 place: self.place(idx),
                 value: number.to_string(),
-                target,
+                target: target.to_owned(),
                 help,
             })
         };

@@ -221,7 +221,7 @@ fn a_value_is_kept_or_refused() {
     check(
         of(&[1e30], Float32, 1e-30),
         expect![
-            "dataset::value: `x[0, 0]` is 1000000000000000000000000000000, which is no float32"
+            "dataset::value: `x[0, 0]` is 1000000000000000000000000000000, which is no float32 when divided by 1e-30"
         ],
     );
     // Of int64, float32 holds all up to 2^24, and only some above.

@@ -1031,6 +1031,19 @@ def qlinear_concat_of_one_tensor_twice(net, behind):
     return net
 
 
+@network("matmul_of_a_list")
+def matmul_of_a_list(net):
+    y = net.node("MatMul", net.x([9]), net.weights([9, 5], axis=1))
+    return end(net, y, net.wide(9, 0.0517, 0.00973))
+
+
+@network("qlinear_softmax_of_the_input")
+def qlinear_softmax_of_the_input(net):
+    y = net.ms("QLinearSoftmax", net.input([1, 10], I8), *net.scale_of(0.0517, 3), *net.scale_of(1 / 256, -128), axis=1, opset=13)
+    net.output(y, I8)
+    return net
+
+
 @network("concat_8_channels")
 def concat_8(net):
     x = net.x([1, 3, 8, 8])

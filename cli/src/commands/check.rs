@@ -92,7 +92,7 @@ struct Preset {
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.arch.as_deref().map(input::arch).transpose()?;
     let source = Source::find(&args.network.network)?;
-    let report = source.check(&args.network.options())?;
+    let report = source.check(&args.network.options()?)?;
     let network = report.network.as_ref();
     let fits = match (network, &arch) {
         (Some(network), Some(arch)) => Some(fits(network, arch, &args.cache, console)?),

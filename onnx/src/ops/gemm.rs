@@ -146,8 +146,8 @@ fn product(
     } else {
         [n, image[1], image[2]]
     };
-    // Weights of more dimensions give theirs to the result.
-    let batch = vec![1; b.integers.dims.len().saturating_sub(a.shape.len())];
+    // Weights of more dimensions give theirs to the result; a list has no rows, and gives a list.
+    let batch = vec![1; b.integers.dims.len().saturating_sub(a.shape.len().max(2))];
     let result = Pending {
         label: node.label.clone(),
         op: PendingOp::Conv(draft.clone()),

@@ -41,7 +41,13 @@ fn float_softmax(walk: &mut Walk, node: &Node, log: bool) -> Result<Value, Reaso
 
 /// onnxruntime's `QLinearSoftmax`.
 pub(crate) fn qlinear_softmax(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
-    let x = walk.host_input(node, 0)?;
+    let x = match walk.value(node, 0)? {
+        Value::Integer(_) => {
+            let view = walk.integer(node, 0)?;
+            walk.on_host(&node.label, &Value::Integer(view))?
+        }
+        _ => walk.host_input(node, 0)?,
+    };
     x.expect(&[HostType::Int8, HostType::Uint8])?;
     let unsigned = x.host_type == HostType::Uint8;
     let (of_x, of_y) = (

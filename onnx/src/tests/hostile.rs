@@ -5,10 +5,11 @@
 )]
 
 use super::graph::{Graph, int, ints};
+use crate::constant::Constant;
 use crate::proto::tensor_proto::DataLocation;
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
-use crate::proto::{AttributeProto, ModelProto, StringStringEntryProto, type_proto};
+use crate::proto::{AttributeProto, ModelProto, StringStringEntryProto, TensorProto, type_proto};
 use crate::{ImportError, Options};
 use ir::network::HostValues;
 use prost::Message;
@@ -277,7 +278,28 @@ fn external_data_stays_in_its_folder() {
         let problems = external(&model_folder, location);
         assert_eq!(problems, ["onnx::external_data"], "{location}");
     }
-    assert!(external(&model_folder, "weights").is_empty());
+    for location in ["weights", "./weights"] {
+        assert!(external(&model_folder, location).is_empty(), "{location}");
+    }
+}
+
+#[test]
+fn a_constant_that_holds_nan_is_refused() {
+    let proto = |value| TensorProto {
+        name: Some("gamma".into()),
+        dims: vec![3],
+        data_type: Some(DataType::Float as i32),
+        float_data: vec![1.0, f32::INFINITY, value],
+        ..TensorProto::default()
+    };
+    assert!(Constant::read(&proto(2.0), None).is_ok());
+    let error = Constant::read(&proto(f32::NAN), None).unwrap_err();
+    let problem = error.at("here");
+    assert_eq!(problem.code, "onnx::constant");
+    assert!(
+        problem.message.contains("value 2 of `gamma` is NaN"),
+        "{problem:?}"
+    );
 }
 
 /// The problems of digits with its first weights at `location`.
