@@ -3,12 +3,13 @@
 use std::fmt;
 
 use host_runtime::Outcome as RunOutcome;
-use host_runtime::onnxruntime::Values;
-use ir::network::{HostTensor, Network};
+use host_runtime::onnxruntime::{Tensor, Values};
+use ir::network::Network;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::input::Images;
+use crate::oracle::tensors;
 
 /// How many images have the class of their label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,20 +54,17 @@ impl Accuracy {
     ) -> Result<Option<Accuracy>, Failure> {
         let first = |batch: &[RunOutcome]| -> Result<Option<Values>, Failure> {
             let first = results(network, batch)?.into_iter().next();
-            Ok(first.map(|(_, tensor)| Values::from(tensor.values)))
+            Ok(first.map(|tensor| tensor.values))
         };
         let outputs: Result<Vec<_>, Failure> = runs.chunks(network.batch).map(first).collect();
         Ok(Accuracy::of(outputs?.iter().flatten(), network, images))
     }
 }
 
-/// The outputs of the file for the images of one batch.
-pub(crate) fn results(
-    network: &Network,
-    batch: &[RunOutcome],
-) -> Result<Vec<(String, HostTensor)>, Failure> {
+/// The outputs of the file, from what a device gave for the images of one batch.
+pub(crate) fn results(network: &Network, batch: &[RunOutcome]) -> Result<Vec<Tensor>, Failure> {
     let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
-    Ok(network.results(&outputs)?)
+    Ok(tensors(network, &outputs)?)
 }
 
 /// The class of each image of a batch: the index that an output of one index has, otherwise the place of the largest

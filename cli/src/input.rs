@@ -314,7 +314,7 @@ pub(crate) struct OnnxFile {
 /// A network with its provenance.
 pub(crate) struct Loaded {
     pub(crate) network: Network,
-    /// BLAKE3 of the file, in hexadecimal.
+    /// BLAKE3 of the file and its external data, in hexadecimal.
     pub(crate) hash: String,
 }
 
@@ -354,6 +354,7 @@ impl Source {
                     name,
                     operators: Default::default(),
                     problems: Vec::new(),
+                    external: Vec::new(),
                     network: Some(network),
                 })
             }
@@ -378,25 +379,28 @@ impl Source {
         }
     }
 
-    /// BLAKE3 of the file, in hexadecimal.
-    pub(crate) fn hash(&self) -> Result<String, Failure> {
+    /// BLAKE3 of the file and of its files of `external` data, one behind the other, in hexadecimal.
+    pub(crate) fn hash(&self, external: &[PathBuf]) -> Result<String, Failure> {
         let mut hasher = blake3::Hasher::new();
-        match &self.contents {
-            Contents::Bytes(bytes) => hasher.update(bytes),
-            Contents::File(path) => hasher
-                .update_reader(open(path, NETWORK_BYTES)?)
-                .map_err(|error| Failure::read(path, error))?,
+        let mut add = |path: &Path, limit| -> Result<(), Failure> {
+            let read = hasher.update_reader(open(path, limit)?);
+            read.map(|_| ()).map_err(|error| Failure::read(path, error))
         };
+        match &self.contents {
+            Contents::Bytes(bytes) => drop(hasher.update(bytes)),
+            Contents::File(path) => {
+                add(path, NETWORK_BYTES)?;
+                external.iter().try_for_each(|path| add(path, u64::MAX))?;
+            }
+        }
         Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// Reads the network.
     pub(crate) fn load(&self, options: &onnx::Options) -> Result<Loaded, Failure> {
-        let network = match &self.contents {
-            Contents::File(path) => onnx::import(path, options)?,
-            Contents::Bytes(bytes) => onnx::import_bytes(bytes, options)?,
-        };
-        let hash = self.hash()?;
+        let report = self.check(options)?;
+        let hash = self.hash(&report.external)?;
+        let network = report.into_network()?;
         Ok(Loaded { network, hash })
     }
 }

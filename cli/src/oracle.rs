@@ -474,7 +474,12 @@ pub(crate) fn graph_outputs(
         let outputs = network.outputs.iter().map(|id| values[id.index()].clone());
         runs.push(outputs.collect());
     }
-    let results = network.results(&runs)?.into_iter();
+    tensors(network, &runs)
+}
+
+/// The outputs of the file, from those of a device for each image of one batch.
+pub(crate) fn tensors(network: &Network, runs: &[Vec<Vec<i8>>]) -> Result<Vec<Tensor>, Error> {
+    let results = network.results(runs)?.into_iter();
     let tensors = results.map(|(name, tensor)| Tensor {
         name,
         shape: tensor.shape,

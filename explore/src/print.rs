@@ -3,22 +3,66 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evaluate::Point;
 use crate::pareto::front;
 
-/// One JSON document a line, one line a point, in the order of the space.
-pub fn to_jsonl(points: &[Point]) -> String {
-    let line = |point: &Point| serde_json::to_string(point).expect("a point is plain data") + "\n";
+/// What the points of a file are about; points of another network or memory do not compare with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// BLAKE3 of the network's file, in hexadecimal.
+    pub network_hash: String,
+    /// The memory behind the port, by its name.
+    pub memory: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    subject: Subject,
+    #[serde(flatten)]
+    point: Point,
+}
+
+/// One JSON document a line, one line a point of `subject`, in the order of the space.
+pub fn to_jsonl(subject: &Subject, points: &[Point]) -> String {
+    let line = |point: &Point| {
+        let line = Line {
+            subject: subject.clone(),
+            point: point.clone(),
+        };
+        serde_json::to_string(&line).expect("a point is plain data") + "\n"
+    };
     points.iter().map(line).collect()
 }
 
-/// Reads what [`to_jsonl`] wrote.
+/// Reads what [`to_jsonl`] wrote of `subject`.
 ///
 /// # Errors
-/// The first line that is no point, with its number.
-pub fn from_jsonl(text: &str) -> Result<Vec<Point>, String> {
+/// The first line that is no point, or one of another subject, with its number.
+pub fn from_jsonl(subject: &Subject, text: &str) -> Result<Vec<Point>, String> {
     let read = |(n, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1))
+        let n = n + 1;
+        let line: Line =
+            serde_json::from_str(line).map_err(|error| format!("line {n}: {error}"))?;
+        let Subject {
+            network_hash,
+            memory,
+        } = &line.subject;
+        if *network_hash != subject.network_hash {
+            return Err(format!(
+                "line {n} is about the network {network_hash:.16}, this one is {:.16}",
+                subject.network_hash
+            ));
+        }
+        if *memory != subject.memory {
+            return Err(format!(
+                "line {n} has the memory {memory}, this one is {}",
+                subject.memory
+            ));
+        }
+        Ok(line.point)
     };
     text.lines().enumerate().map(read).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use explore::print::{from_jsonl, rejected, table, to_jsonl};
+use explore::print::{Subject, from_jsonl, rejected, table, to_jsonl};
 use explore::{Options, Outcome, Point, Space, front, run};
 use ir::arch::Arch;
 use ir::network::Network;
@@ -49,9 +49,30 @@ fn explore_with(threads: usize) -> Vec<Point> {
 
 #[test]
 fn any_number_of_threads_gives_the_same_lines() {
-    let one = to_jsonl(&explore_with(1));
-    assert_eq!(one, to_jsonl(&explore_with(3)));
-    assert_eq!(to_jsonl(&from_jsonl(&one).expect("it reads back")), one);
+    let subject = |network_hash: &str, memory: &str| Subject {
+        network_hash: network_hash.to_owned(),
+        memory: memory.to_owned(),
+    };
+    let digits = subject("d1", "m1");
+    let one = to_jsonl(&digits, &explore_with(1));
+    assert_eq!(one, to_jsonl(&digits, &explore_with(3)));
+    let read = from_jsonl(&digits, &one).expect("it reads back");
+    assert_eq!(to_jsonl(&digits, &read), one);
+    for (other, expected) in [
+        (
+            subject("d2", "m1"),
+            "line 1 is about the network d1, this one is d2",
+        ),
+        (
+            subject("d1", "m2"),
+            "line 1 has the memory m1, this one is m2",
+        ),
+    ] {
+        assert_eq!(
+            from_jsonl(&other, &one).expect_err("another subject"),
+            expected
+        );
+    }
 }
 
 #[test]

@@ -54,11 +54,11 @@ pub enum Values {
 }
 
 impl Values {
-    /// The type, as ONNX names it.
+    /// The type, as numpy names it.
     pub fn type_name(&self) -> &'static str {
         match self {
-            Values::Float32(_) => "float",
-            Values::Float64(_) => "double",
+            Values::Float32(_) => "float32",
+            Values::Float64(_) => "float64",
             Values::Int8(_) => "int8",
             Values::Uint8(_) => "uint8",
             Values::Int32(_) => "int32",
@@ -398,8 +398,8 @@ fn shape(value: &DynValue) -> Vec<usize> {
 
 fn element_name(element: TensorElementType) -> &'static str {
     match element {
-        TensorElementType::Float32 => "float",
-        TensorElementType::Float64 => "double",
+        TensorElementType::Float32 => "float32",
+        TensorElementType::Float64 => "float64",
         TensorElementType::Int8 => "int8",
         TensorElementType::Uint8 => "uint8",
         _ => "other",

@@ -2,9 +2,10 @@
 
 use crate::error::Reason;
 use crate::order::{Digit, Order};
-use crate::proto::TensorProto;
 use crate::proto::tensor_proto::{DataLocation, DataType};
+use crate::proto::{GraphProto, TensorProto};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -381,6 +382,20 @@ fn read_external(
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     file.read_exact(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// The files of external data of `graph` that can be read, in the order of their paths.
+pub(crate) fn external_files(graph: &GraphProto, folder: Option<&Path>) -> Vec<PathBuf> {
+    let external = graph
+        .initializer
+        .iter()
+        .filter(|proto| proto.data_location() == DataLocation::External);
+    let paths = external.filter_map(|proto| {
+        let location = proto.external_data.iter().find(|e| e.key() == "location")?;
+        external_path(proto.name(), location.value(), folder).ok()
+    });
+    let paths: BTreeSet<PathBuf> = paths.collect();
+    paths.into_iter().collect()
 }
 
 /// The path of external data, which must lie in the folder of the model, symbolic links followed.

@@ -61,7 +61,7 @@ pub use error::{ImportError, Problem};
 
 use ir::network::Network;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the user decides about an import.
 #[derive(Debug, Clone, Default)]
@@ -80,8 +80,22 @@ pub struct Report {
     pub operators: BTreeMap<String, usize>,
     /// Everything that stands in the way, in the order of the nodes; empty if the file can be imported.
     pub problems: Vec<Problem>,
+    /// The files of external data, with links followed, in the order of their paths.
+    pub external: Vec<PathBuf>,
     /// The network, if there are no problems.
     pub network: Option<Network>,
+}
+
+impl Report {
+    /// The network.
+    ///
+    /// # Errors
+    /// [`ImportError::Refused`] with every problem of the file.
+    pub fn into_network(self) -> Result<Network, ImportError> {
+        self.network.ok_or(ImportError::Refused {
+            problems: self.problems,
+        })
+    }
 }
 
 /// Reads the ONNX file at `path` as a network.
@@ -89,7 +103,7 @@ pub struct Report {
 /// # Errors
 /// [`ImportError::Refused`] with every problem of the file, or another [`ImportError`] if it cannot be read at all.
 pub fn import(path: &Path, options: &Options) -> Result<Network, ImportError> {
-    into_network(check(path, options)?)
+    check(path, options)?.into_network()
 }
 
 /// Reads the bytes of an ONNX file as a network; external data is refused, for there is no folder to find it in.
@@ -97,7 +111,7 @@ pub fn import(path: &Path, options: &Options) -> Result<Network, ImportError> {
 /// # Errors
 /// As [`import`].
 pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportError> {
-    into_network(read(&file::decode(bytes.to_vec())?, None, options)?)
+    read(&file::decode(bytes.to_vec())?, None, options)?.into_network()
 }
 
 /// Lists everything that keeps the ONNX file at `path` from being imported.
@@ -115,10 +129,4 @@ fn read(
 ) -> Result<Report, ImportError> {
     dims::check(model, options)?;
     walk::walk(model, folder, options)
-}
-
-fn into_network(report: Report) -> Result<Network, ImportError> {
-    report.network.ok_or(ImportError::Refused {
-        problems: report.problems,
-    })
 }

@@ -33,7 +33,7 @@ impl Seen {
     /// From the name of the type, as onnxruntime writes it.
     pub fn new(element: &str, shape: Vec<usize>) -> Seen {
         let element = match element {
-            "float" | "double" => Element::Float,
+            "float32" | "float64" => Element::Float,
             "int8" => Element::Int8,
             "uint8" => Element::Uint8,
             _ => Element::Other,

@@ -123,6 +123,7 @@ pub(crate) fn walk(
         name: name.to_string(),
         operators,
         problems: walk.problems,
+        external: crate::constant::external_files(graph, folder),
         network,
     })
 }

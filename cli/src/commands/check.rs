@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let rounding = report.network.as_ref().map(Rounding::of).transpose()?;
     let checked = Checked {
         network: report.name.clone(),
-        network_hash: source.hash()?,
+        network_hash: source.hash(&report.external)?,
         arch: arch.as_ref().map(|arch| arch.name.clone()),
         supported: problems.is_empty()
             && (presets.is_empty() || presets.iter().any(|preset| preset.fits)),

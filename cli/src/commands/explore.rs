@@ -166,7 +166,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         return Err(Box::new(explore::SpaceError::Illegal { reasons }).into());
     }
     if let Some(path) = &args.output {
-        output::write(path, print::to_jsonl(&points))?;
+        let subject = print::Subject {
+            network_hash: loaded.hash.clone(),
+            memory: args.memory.name().to_owned(),
+        };
+        output::write(path, print::to_jsonl(&subject, &points))?;
         if interrupt::requested() {
             let reached = points
                 .iter()

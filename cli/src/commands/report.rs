@@ -55,7 +55,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let exploration = match &args.points {
         None => Part::absent("no exploration was given with `--points`"),
         Some(path) => {
-            let points = print::from_jsonl(&input::text(path, POINTS_BYTES)?)
+            let subject = print::Subject {
+                network_hash: loaded.hash.clone(),
+                memory: args.mapping.memory().name().to_owned(),
+            };
+            let points = print::from_jsonl(&subject, &input::text(path, POINTS_BYTES)?)
                 .map_err(|reason| Failure::read(path, reason))?;
             Part::Present(explore_command::for_report("given", &points))
         }

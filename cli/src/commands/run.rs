@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use host_runtime::artifact::is_artifact;
 use host_runtime::device::{self, TimeBase};
+use host_runtime::onnxruntime::{Tensor, Values};
 use host_runtime::{Artifact, Error, Outcome as RunOutcome, Settings};
 use ir::isa::Engine;
 use ir::memory::MemoryModel;
-use ir::network::{HostType, HostValues};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sim::{LayerCycles, Mode};
@@ -42,18 +42,18 @@ pub(crate) struct Args {
     /// How many images, or `all`; the first 20 of data, or one random image, unless given
     #[arg(long, value_name = "N", value_parser = image_count)]
     pub(super) images: Option<Count>,
-    /// The memory behind the port: `m0`, `m1` or `m2`
-    #[arg(long, value_name = "MODEL", default_value = "m1", value_parser = memory_model)]
-    memory: MemoryModel,
+    /// The memory behind the port of an artifact's arch: `m0`, `m1` or `m2`; `m1` unless given
+    #[arg(long, value_name = "MODEL", value_parser = memory_model)]
+    pub(super) memory: Option<MemoryModel>,
     /// Also write what every unit did for the first image, for Perfetto; from the simulator
     #[arg(long, value_name = "FILE", value_parser = output::file)]
     pub(super) trace: Option<PathBuf>,
     /// Also write every output as JSON
     #[arg(long, value_name = "FILE", value_parser = output::file)]
     pub(super) outputs: Option<PathBuf>,
-    /// Stop a run after this many cycles
-    #[arg(long, value_name = "CYCLES", default_value_t = 1 << 32)]
-    cycle_limit: u64,
+    /// Stop a run of an artifact after this many cycles; 2^32 unless given
+    #[arg(long, value_name = "CYCLES")]
+    pub(super) cycle_limit: Option<u64>,
 }
 
 /// Images of data that run unless the user says how many: one says nothing of accuracy.
@@ -75,19 +75,31 @@ struct Ran {
     images_per_second: Option<f64>,
     wall_seconds: f64,
     accuracy: Option<Accuracy>,
-    /// The outputs of the file for the first image, or the first batch, by name.
+    /// The outputs of the file for the first image, or the first batch.
     first_output: Vec<Output>,
     counters: Option<Vec<(String, u64)>>,
     stalls: Option<Vec<Value>>,
 }
 
+/// An output of the file.
 #[derive(Serialize)]
-struct Output {
-    name: String,
+pub(super) struct Output {
+    pub(super) name: String,
     #[serde(rename = "type")]
-    kind: HostType,
+    kind: &'static str,
     shape: Vec<usize>,
-    values: Value,
+    pub(super) values: Value,
+}
+
+impl Output {
+    pub(super) fn of(tensor: &Tensor) -> Output {
+        Output {
+            name: tensor.name.clone(),
+            kind: tensor.values.type_name(),
+            shape: tensor.shape.clone(),
+            values: values_json(&tensor.values),
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
@@ -113,11 +125,18 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         _ => {}
     }
     let artifact = input::artifact(path)?;
+    if let Some((name, _)) = args.dims.first() {
+        return Err(Failure::usage(
+            format!("`--dim {name}` has no effect: the sizes of an artifact are fixed"),
+            "give it to `tilewright compile`",
+        ));
+    }
+    let memory = args.memory.unwrap_or(MemoryModel::M1);
     let artifact_hash = hash_of(&artifact.to_bytes());
     let images = images(args, &artifact, console)?;
     let settings = Settings {
-        memory: args.memory,
-        cycle_limit: args.cycle_limit,
+        memory,
+        cycle_limit: args.cycle_limit.unwrap_or(1 << 32),
         ..Settings::default()
     };
     #[expect(
@@ -132,18 +151,15 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             .chunks(artifact.network.batch)
             .map(|batch| {
                 let results = results(&artifact.network, batch)?;
-                let values: Vec<Value> = results
-                    .iter()
-                    .map(|(_, x)| values_json(&x.values))
-                    .collect();
-                Ok(json!(values))
+                let values = results.iter().map(|x| values_json(&x.values));
+                Ok(values.collect())
             })
             .collect::<Result<Vec<Value>, Failure>>()?;
         output::write(path, serde_json::to_string(&all).expect("numbers") + "\n")?;
     }
     let simulated = match (&args.trace, args.device.as_str()) {
         (None, "reference") => None,
-        _ => Some(traced(&artifact, args.memory)?),
+        _ => Some(traced(&artifact, memory)?),
     };
     if let (Some(path), Some(simulated)) = (&args.trace, &simulated) {
         let trace = simulated.trace.as_ref().expect("it ran in trace mode");
@@ -171,7 +187,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         memory: if artifact.arch.memory.attachment == ir::arch::Attachment::OnChip {
             "on_chip"
         } else {
-            args.memory.name()
+            memory.name()
         },
         data: images.origin.clone(),
         data_hash: images.hash.clone(),
@@ -183,15 +199,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         },
         wall_seconds,
         accuracy: Accuracy::of_runs(&outcomes, &artifact.network, &images)?,
-        first_output: first_results
-            .into_iter()
-            .map(|(name, tensor)| Output {
-                name,
-                kind: tensor.values.host_type(),
-                values: values_json(&tensor.values),
-                shape: tensor.shape,
-            })
-            .collect(),
+        first_output: first_results.iter().map(Output::of).collect(),
         counters: first.counters.clone(),
         stalls: layers.map(|layers| {
             stall_rows(&artifact, layers)
@@ -270,12 +278,15 @@ pub(crate) fn traced(artifact: &Artifact, memory: MemoryModel) -> Result<sim::Ou
     Ok(outcome.map_err(|error| Error::Simulation(Box::new(error)))?)
 }
 
-fn values_json(values: &HostValues) -> Value {
+pub(super) fn values_json(values: &Values) -> Value {
     match values {
-        HostValues::Float32(values) => json!(values),
-        HostValues::Int8(values) => json!(values),
-        HostValues::Uint8(values) => json!(values),
-        HostValues::Int64(values) => json!(values),
+        Values::Float32(values) => json!(values),
+        Values::Float64(values) => json!(values),
+        Values::Int8(values) => json!(values),
+        Values::Uint8(values) => json!(values),
+        Values::Int32(values) => json!(values),
+        Values::Int64(values) => json!(values),
+        Values::Bool(values) => json!(values),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use host_runtime::onnxruntime::{OnnxRuntime, Tensor, Values};
+use host_runtime::onnxruntime::{OnnxRuntime, Tensor};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::run::Args;
+use super::run::{Args, Output, values_json};
 use crate::accuracy::Accuracy;
 use crate::console::{Console, count};
 use crate::failure::{Failure, Outcome};
@@ -28,11 +28,25 @@ struct Ran {
     batch: usize,
     wall_seconds: f64,
     accuracy: Option<Accuracy>,
-    outputs: Vec<String>,
-    first_output: Vec<Value>,
+    /// The outputs of the file for the first image, or the first batch.
+    first_output: Vec<Output>,
 }
 
 pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
+    for (option, given) in [
+        ("--memory", args.memory.is_some()),
+        ("--cycle-limit", args.cycle_limit.is_some()),
+    ] {
+        if given {
+            return Err(Failure::usage(
+                format!(
+                    "`{option}` has no effect: device `{}` has no cycles",
+                    args.device
+                ),
+                "leave it out, or compile the network, and run the artifact",
+            ));
+        }
+    }
     if args.trace.is_some() {
         return Err(Failure::usage(
             "a trace is what the simulator does with an artifact",
@@ -79,7 +93,10 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let wall_seconds = begin.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let outputs = |outcome: &Vec<Tensor>| -> Vec<Value> {
-        outcome.iter().map(|tensor| value(&tensor.values)).collect()
+        outcome
+            .iter()
+            .map(|tensor| values_json(&tensor.values))
+            .collect()
     };
     if let Some(path) = &args.outputs {
         let all: Vec<Vec<Value>> = outcomes.iter().map(outputs).collect();
@@ -97,26 +114,10 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         batch,
         wall_seconds,
         accuracy: Accuracy::of(firsts, &loaded.network, &images),
-        outputs: outcomes[0]
-            .iter()
-            .map(|tensor| tensor.name.clone())
-            .collect(),
-        first_output: outputs(&outcomes[0]),
+        first_output: outcomes[0].iter().map(Output::of).collect(),
     };
     console.result("run", &ran, || text(&ran))?;
     Ok(Outcome::Good)
-}
-
-fn value(values: &Values) -> Value {
-    match values {
-        Values::Float32(values) => json!(values),
-        Values::Float64(values) => json!(values),
-        Values::Int8(values) => json!(values),
-        Values::Uint8(values) => json!(values),
-        Values::Int32(values) => json!(values),
-        Values::Int64(values) => json!(values),
-        Values::Bool(values) => json!(values),
-    }
 }
 
 fn text(ran: &Ran) -> String {
@@ -138,7 +139,7 @@ fn text(ran: &Ran) -> String {
         "wall time of the device: {:.2} s (measured)",
         ran.wall_seconds
     );
-    for (name, values) in ran.outputs.iter().zip(&ran.first_output) {
+    for Output { name, values, .. } in &ran.first_output {
         let values = super::run::shortened(values);
         let first = match ran.batch {
             1 => "image".to_owned(),

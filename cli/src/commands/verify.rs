@@ -43,13 +43,13 @@ pub(crate) struct Args {
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<DeviceArg>,
     /// Memory models behind the port
-    #[arg(long, value_name = "MODEL", value_delimiter = ',', default_value = "m0,m1,m2", value_parser = memory_model)]
+    #[arg(long, value_name = "MODEL", value_delimiter = ',', default_value = "m0,m1,m2", value_parser = memory_model, requires = "arch")]
     memory: Vec<MemoryModel>,
     /// Also run this many random programs on each arch
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "arch")]
     fuzz: usize,
     /// Stop a run after this many cycles
-    #[arg(long, value_name = "CYCLES", default_value_t = 1 << 32)]
+    #[arg(long, value_name = "CYCLES", default_value_t = 1 << 32, requires = "arch")]
     cycle_limit: u64,
 }
 
@@ -159,6 +159,12 @@ pub(crate) struct Configuration {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
+    if args.arch.is_none() && args.directives.is_given() {
+        return Err(Failure::usage(
+            "directives have no effect without `--arch`: nothing is mapped",
+            "give `--arch`, such as `--arch edge`, or leave them out",
+        ));
+    }
     let (loaded, file) = args.network.load_with_file()?;
     let images = loaded.images(&args.data, args.images, console)?;
     let verified = match &args.arch {

@@ -13,7 +13,7 @@ use crate::proto::{AttributeProto, ModelProto, StringStringEntryProto, TensorPro
 use crate::{ImportError, Options};
 use ir::network::HostValues;
 use prost::Message;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Imports `model` and checks the codes of its problems, in order, and the time it takes.
@@ -275,11 +275,17 @@ fn external_data_stays_in_its_folder() {
         "short",
         ".",
     ] {
-        let problems = external(&model_folder, location);
+        let (problems, _) = external(&model_folder, location);
         assert_eq!(problems, ["onnx::external_data"], "{location}");
     }
     for location in ["weights", "./weights"] {
-        assert!(external(&model_folder, location).is_empty(), "{location}");
+        let (problems, files) = external(&model_folder, location);
+        assert!(problems.is_empty(), "{location}");
+        // What a hash of the network has to cover.
+        assert_eq!(
+            files,
+            [model_folder.join("weights").canonicalize().unwrap()]
+        );
     }
 }
 
@@ -302,8 +308,8 @@ fn a_constant_that_holds_nan_is_refused() {
     );
 }
 
-/// The problems of digits with its first weights at `location`.
-fn external(folder: &Path, location: &str) -> Vec<&'static str> {
+/// The problems of digits with its first weights at `location`, and the files of external data.
+fn external(folder: &Path, location: &str) -> (Vec<&'static str>, Vec<PathBuf>) {
     let mut model = digits_model();
     let graph = model.graph.as_mut().unwrap();
     let weights = graph
@@ -321,7 +327,8 @@ fn external(folder: &Path, location: &str) -> Vec<&'static str> {
     let path = folder.join("model.onnx");
     std::fs::write(&path, model.encode_to_vec()).unwrap();
     let report = crate::check(&path, &Options::default()).unwrap();
-    report.problems.iter().map(|problem| problem.code).collect()
+    let problems = report.problems.iter().map(|problem| problem.code);
+    (problems.collect(), report.external)
 }
 
 /// Replaces the dimension `axis` of the input.

@@ -619,7 +619,7 @@ fn use_oracle(bytes: &[u8], model: &ModelProto, random: &mut Random) {
     for name in names.chain(inputs) {
         let rank = random.index(5);
         let shape = (0..rank).map(|_| 1 + random.index(8)).collect();
-        let element = *random.of(&["float", "int8", "uint8", "int64"]);
+        let element = *random.of(&["float32", "int8", "uint8", "int64"]);
         seen.insert(name.clone(), Seen::new(element, shape));
     }
     let _ = oracle::twin(bytes, &seen, &seen.keys().cloned().collect());
