@@ -195,6 +195,14 @@ impl Compared {
         self.different == 0 && self.unlike.is_none()
     }
 
+    /// Whether onnxruntime's first value that is a step apart is no whole number of steps: the last quantiser did not run.
+    pub fn is_between_steps(&self) -> bool {
+        self.first_step.as_ref().is_some_and(|apart| {
+            let steps = apart.onnxruntime / apart.step;
+            (steps - steps.round()).abs() > 0.01
+        })
+    }
+
     /// Adds one image: `theirs` of onnxruntime, `ours` of the reference, which may lack the output.
     pub fn add(
         &mut self,

@@ -7,17 +7,25 @@ use ir::network::{EinsumId, HostOperator, Network, TensorId};
 use ir::numerics::Clamp;
 use ir::op::{Kind, Select, Window, table_values};
 
-/// Folds what can be folded, and leaves out tensors that nothing reads or writes any more.
+/// Folds what can be folded.
 pub(crate) fn fold(mut network: Network) -> Network {
-    let mut dropped = vec![false; network.einsums.len()];
     let n_reads = n_reads(&network);
-    for (index, dropped) in dropped.iter_mut().enumerate() {
+    let mut folded = vec![false; network.einsums.len()];
+    for (index, folded) in folded.iter_mut().enumerate() {
         if fold_padding(&mut network, index) || fold_range(&mut network, index, &n_reads) {
             // It reads nothing any more, whoever else looks for readers.
             network.einsums[index].inputs.clear();
-            *dropped = true;
+            *folded = true;
         }
     }
+    let mut is_folded = folded.into_iter();
+    network.einsums.retain(|_| is_folded.next() != Some(true));
+    network
+}
+
+/// Leaves out what nothing reads: einsums, constants, graph inputs and tensors.
+pub(crate) fn without_unread(mut network: Network) -> Network {
+    let mut dropped = vec![false; network.einsums.len()];
     // What was only an operand of what became one table is not computed.
     let mut n_reads = self::n_reads(&network);
     for id in &network.outputs {
@@ -25,7 +33,7 @@ pub(crate) fn fold(mut network: Network) -> Network {
     }
     for index in (0..network.einsums.len()).rev() {
         let einsum = &mut network.einsums[index];
-        if n_reads[einsum.output.index()] == 0 && !dropped[index] {
+        if n_reads[einsum.output.index()] == 0 {
             for id in std::mem::take(&mut einsum.inputs) {
                 n_reads[id.index()] -= 1;
             }

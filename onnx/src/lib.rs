@@ -62,6 +62,7 @@ pub use error::{ImportError, Problem};
 use ir::network::Network;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use walk::Einsums;
 
 /// What the user decides about an import.
 #[derive(Debug, Clone, Default)]
@@ -114,6 +115,21 @@ pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportEr
     read(&file::decode(bytes.to_vec())?, None, options)?.into_network()
 }
 
+/// Reads the bytes of an ONNX file, whose external data lies in `folder`, as the network that [`import`] gives, with an
+/// einsum for every node: more to compute, and every tensor of the file is there.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_as_written(
+    bytes: &[u8],
+    folder: Option<&Path>,
+    options: &Options,
+) -> Result<Network, ImportError> {
+    let model = file::decode(bytes.to_vec())?;
+    dims::check(&model, options)?;
+    walk::walk(&model, folder, options, Einsums::AsWritten)?.into_network()
+}
+
 /// Lists everything that keeps the ONNX file at `path` from being imported.
 ///
 /// # Errors
@@ -128,5 +144,5 @@ fn read(
     options: &Options,
 ) -> Result<Report, ImportError> {
     dims::check(model, options)?;
-    walk::walk(model, folder, options)
+    walk::walk(model, folder, options, Einsums::Folded)
 }

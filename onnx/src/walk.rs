@@ -12,6 +12,7 @@ pub(crate) use build::{identity_reals, pending, pending_image};
 
 use crate::constant::{Constant, Data, count};
 use crate::error::{ImportError, Problem, Reason};
+use crate::fold::{fold, without_unread};
 use crate::node::Node;
 use crate::ops::Handler;
 use crate::ops::address::channels_first;
@@ -65,11 +66,21 @@ pub(crate) struct Walk<'a> {
     pub(crate) problems: Vec<Problem>,
 }
 
+/// Which einsums a network has.
+#[derive(Clone, Copy)]
+pub(crate) enum Einsums {
+    /// Those of the nodes, but for what others do on their way.
+    Folded,
+    /// Those of the nodes.
+    AsWritten,
+}
+
 /// Imports `model`, whose external data lies in `folder`.
 pub(crate) fn walk(
     model: &ModelProto,
     folder: Option<&Path>,
     options: &Options,
+    einsums: Einsums,
 ) -> Result<Report, ImportError> {
     let empty = GraphProto::default();
     let graph = model.graph.as_ref().unwrap_or(&empty);
@@ -115,7 +126,7 @@ pub(crate) fn walk(
         *operators.entry(node.operator()).or_insert(0) += 1;
     }
     let network = if walk.problems.is_empty() {
-        Some(walk.finish(name)?)
+        Some(walk.finish(name, einsums)?)
     } else {
         None
     };
@@ -711,7 +722,7 @@ impl Walk<'_> {
         })
     }
 
-    fn finish(&mut self, name: &str) -> Result<Network, ImportError> {
+    fn finish(&mut self, name: &str, einsums: Einsums) -> Result<Network, ImportError> {
         let ids =
             (0..self.drafts.len()).map(|i| TensorId(u32::try_from(i).expect("counted before")));
         let network = Network {
@@ -725,7 +736,11 @@ impl Walk<'_> {
             results: std::mem::take(&mut self.results),
             batch: self.batch,
         };
-        let network = crate::fold::fold(network);
+        let network = match einsums {
+            Einsums::Folded => fold(network),
+            Einsums::AsWritten => network,
+        };
+        let network = without_unread(network);
         network.validate()?;
         network.result_types()?;
         Ok(network)

@@ -969,6 +969,26 @@ def conv_transpose(net, kernel, strides, pads):
     return end(net, y, 0.0813)
 
 
+@network("conv_transpose_same", "SAME_UPPER")
+@network("conv_transpose_same_lower", "SAME_LOWER")
+def conv_transpose_same(net, auto_pad):
+    y = net.node("ConvTranspose", net.x([1, 4, 5, 5]), net.weights([4, 3, 3, 3], 0.00973, 0), net.bias(3, 0.0517),
+                 kernel_shape=[3, 3], strides=[2, 2], auto_pad=auto_pad)
+    return end(net, y, 0.0813)
+
+
+@network("padding_between_quantisers_on_ties")
+def padding_between_quantisers(net):
+    """Each tenth value of the second quantiser lies on a tie, and a bias between steps puts some sums beside theirs."""
+    x = net.node("Pad", net.x([1, 16, 24, 48], 0.05, 100, F), net.ints(0, 0, 0, 2, 0, 0, 0, 1))
+    scales = [0.005027679726481438, 0.0072175245732069016, 0.00984171498566866]
+    weights = net.weights([3, 16, 3, 1], scales, [0, 0, 0])
+    bias = net.node("DequantizeLinear", net.const([-1526, -1211, 463], np.int32), net.const(0.0005, np.float32))
+    y = net.node("Conv", net.qdq(x, 0.5), weights, bias, kernel_shape=[3, 1], pads=[0, 3, 2, 2], strides=[2, 1])
+    net.behind_ties = True
+    return end(net, y, 0.3)
+
+
 @network("conv_1d")
 def conv_1d(net):
     return end(net, net.conv(net.x([1, 3, 32]), 3, 8, [5], strides=[2]), 0.0913)

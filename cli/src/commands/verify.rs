@@ -185,7 +185,13 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     };
     let onnxruntime = if args.wants(DeviceArg::Onnxruntime) {
         let must = verified.is_none() || !args.devices.is_empty();
-        match oracle::compare(&loaded.network, &file, &images, console)? {
+        match oracle::compare(
+            &loaded.network,
+            &file,
+            &args.network.options()?,
+            &images,
+            console,
+        )? {
             Err(error) if must => return Err(device_failure(error)),
             Err(error) => Some(Against::not_compared(&error)),
             Ok(against) => Some(against),

@@ -27,6 +27,13 @@ pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Resu
             ))
             .help("write the padding out as `pads`"));
         }
+        same if !node.proto.op_type().ends_with("Pool") && crops(&window, image) => {
+            return Err(Reason::unsupported(format!(
+                "`auto_pad` is `{same}` with strides {:?} and a kernel of {kernel:?}: the windows leave out pixels on the right, of which onnxruntime crops a part on the left, and ONNX nothing",
+                window.stride
+            ))
+            .help("write the padding out as `pads`"));
+        }
         "SAME_UPPER" => window.pads = same(&window, image, false),
         "SAME_LOWER" => window.pads = same(&window, image, true),
         other => return Err(Reason::unsupported(format!("`auto_pad` is `{other}`"))),
@@ -47,14 +54,22 @@ pub(crate) fn line_pads(node: &Node, pads: [usize; 4]) -> [usize; 4] {
     }
 }
 
+/// The pixels that the windows of automatic padding reach over.
+fn reach(window: &Window, image: [usize; 2], axis: usize) -> usize {
+    let steps = image[axis].div_ceil(window.stride[axis]) - 1;
+    steps * window.stride[axis] + (window.kernel[axis] - 1) * window.dilation[axis] + 1
+}
+
+/// Whether automatic padding is negative, and so much so that it moves the first window in onnxruntime.
+fn crops(window: &Window, image: [usize; 2]) -> bool {
+    (0..2).any(|axis| image[axis] > reach(window, image, axis) + 2)
+}
+
 /// The padding for which the output has `image / stride` rows and columns, rounded up.
 fn same(window: &Window, image: [usize; 2], more_before: bool) -> [usize; 4] {
     let mut pads = [0; 4];
     for axis in 0..2 {
-        let steps = image[axis].div_ceil(window.stride[axis]) - 1;
-        let needed =
-            steps * window.stride[axis] + (window.kernel[axis] - 1) * window.dilation[axis] + 1;
-        let total = needed.saturating_sub(image[axis]);
+        let total = reach(window, image, axis).saturating_sub(image[axis]);
         let before = if more_before {
             total.div_ceil(2)
         } else {

@@ -156,12 +156,25 @@ pub(super) fn conv_transpose(
     bias: Option<&str>,
     [x_shape, w_shape, y_shape]: [&[usize]; 3],
 ) -> Result<String, NoRewrite> {
-    if node.text("auto_pad", "NOTSET").starts_with("SAME") {
-        return Err(refused(node, "`auto_pad` is not rewritten here".into()));
-    }
     let [x_image, w_image, y_image] = images(node, [x_shape, w_shape, y_shape])?;
     let n = w_image.len();
-    let of_file = Windows::of(node, w_image, x_image, y_image)?;
+    let mut of_file = Windows::of(node, w_image, x_image, y_image)?;
+    let auto = node.text("auto_pad", "NOTSET");
+    if auto.starts_with("SAME") || node.ints("output_shape").is_some() {
+        // The size of the output says how much is cut off, half of it at each end.
+        let extra = node.ints("output_padding").unwrap_or_default();
+        for axis in 0..n {
+            let reach = (w_image[axis] - 1) * of_file.dilation[axis] + 1;
+            let whole = (x_image[axis] - 1) * of_file.stride[axis] + reach;
+            let whole = whole as i64 + extra.get(axis).copied().unwrap_or(0);
+            let cut = whole - y_image[axis] as i64;
+            of_file.begin[axis] = if auto == "SAME_UPPER" {
+                cut / 2
+            } else {
+                cut - cut / 2
+            };
+        }
+    }
     // Each value becomes the first of `stride` values, the others zero.
     let mut apart = x_shape[..2].to_vec();
     let mut pads = vec![0_i64; 2 * (2 * n + 2)];

@@ -95,6 +95,26 @@ fn pools_with_automatic_padding_and_dilations_are_refused() {
 }
 
 #[test]
+fn automatic_padding_that_would_crop_is_refused() {
+    let conv = |width: i64, stride: i64, mode: &str| {
+        let attributes = vec![text("auto_pad", mode), ints("strides", &[1, stride])];
+        let graph = weights(qdq(&[1, 1, 1, width], Int8, 0), &[1, 1, 1, 1]);
+        end(graph.node("r = Conv x.r w.r", attributes), 1.0)
+    };
+    for mode in ["SAME_UPPER", "SAME_LOWER"] {
+        // The last pixels are left out.
+        for (width, stride) in [(8, 2), (12, 3)] {
+            let network = conv(width, stride, mode).import().unwrap();
+            assert_eq!(only_conv(&network).window.pads, [0; 4]);
+        }
+        // onnxruntime begins at pixel 1.
+        let problem = &conv(9, 5, mode).problems()[0];
+        assert_eq!(problem.code, "onnx::unsupported");
+        assert!(problem.message.contains("crops"), "{}", problem.message);
+    }
+}
+
+#[test]
 fn constants_without_values_and_lists_are_refused() {
     let graph = weights(qdq(&[1, 1, 4, 4], Int8, 0), &[1, 1, 3, 3])
         .node("c = Conv x.r w.r", vec![])
