@@ -4,7 +4,7 @@ use crate::error::Reason;
 use crate::node::Node;
 use crate::ops::address::{channels_back, channels_first};
 use crate::ops::conv::emit;
-use crate::ops::window::{line_pads, window};
+use crate::ops::window::{padded, window};
 use crate::ops::{address, axis_of};
 use crate::value::{PendingOp, Value, View};
 use crate::walk::{Walk, pending, pending_image};
@@ -129,16 +129,12 @@ fn refuse_channels_last(node: &Node) -> Result<(), Reason> {
 fn average(walk: &mut Walk, node: &Node, view: &View) -> Result<Value, Reason> {
     refuse_column_major(node)?;
     let (x, image) = walk.image(view)?;
-    let window = window(node, kernel(node)?, [image[1], image[2]])?;
+    let (kernel, size) = (kernel(node)?, [image[1], image[2]]);
+    let window = window(node, kernel, size)?;
     // What `ceil_mode` adds behind the padding does not count, which is the rule of ONNX since operator set 19.
-    let counted = if node.int("count_include_pad", 0) == 0 {
-        [0; 4]
-    } else if node.int("ceil_mode", 0) != 0 && node.ints("pads").is_some() {
-        line_pads(node, node.sizes("pads", 0)?)
-    } else if node.int("ceil_mode", 0) != 0 && node.text("auto_pad", "NOTSET") == "NOTSET" {
-        [0; 4]
-    } else {
-        window.pads
+    let counted = match node.int("count_include_pad", 0) {
+        0 => [0; 4],
+        _ => padded(node, kernel, size)?.pads,
     };
     let output = window.pooled_shape(image)?;
     finish(node, view, x, output, window, counted)

@@ -4,8 +4,17 @@ use crate::error::Reason;
 use crate::node::Node;
 use ir::op::Window;
 
-/// Reads stride, dilation, padding and automatic padding of `node` for a `kernel` over an image of `[rows, columns]`.
+/// The window of `node` for a `kernel` over an image of `[rows, columns]`.
 pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Result<Window, Reason> {
+    let mut window = padded(node, kernel, image)?;
+    if node.int("ceil_mode", 0) != 0 {
+        widen(&mut window, image);
+    }
+    Ok(window)
+}
+
+/// The window with the padding of the file, without what `ceil_mode` adds behind it.
+pub(crate) fn padded(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Result<Window, Reason> {
     let stride = node.sizes("strides", 1)?;
     let dilation = node.sizes("dilations", 1)?;
     if stride.contains(&0) || dilation.contains(&0) || kernel.contains(&0) {
@@ -37,9 +46,6 @@ pub(crate) fn window(node: &Node, kernel: [usize; 2], image: [usize; 2]) -> Resu
         "SAME_UPPER" => window.pads = same(&window, image, false),
         "SAME_LOWER" => window.pads = same(&window, image, true),
         other => return Err(Reason::unsupported(format!("`auto_pad` is `{other}`"))),
-    }
-    if node.int("ceil_mode", 0) != 0 {
-        widen(&mut window, image);
     }
     Ok(window)
 }

@@ -76,6 +76,25 @@ fn conv_reads_its_window() {
 }
 
 #[test]
+fn an_average_counts_the_padding_of_the_file_and_not_what_rounding_up_adds() {
+    // The values of onnxruntime 1.32.0, in steps of 0.5.
+    let pool = |auto_pad: &str| {
+        let attributes = vec![
+            text("auto_pad", auto_pad),
+            ints("kernel_shape", &[1, 3]),
+            ints("strides", &[1, 2]),
+            int("ceil_mode", 1),
+            int("count_include_pad", 1),
+        ];
+        let graph = qdq(&[1, 1, 1, 8], Int8, 0).node("r = AveragePool x.r", attributes);
+        end(graph, 0.5).run(&[3, 6, 9, 12, 15, 18, 21, 24])
+    };
+    assert_eq!(pool("VALID"), [6, 12, 18, 22]);
+    assert_eq!(pool("SAME_UPPER"), [6, 12, 18, 15]);
+    assert_eq!(pool("SAME_LOWER"), [3, 9, 15, 21]);
+}
+
+#[test]
 fn pools_with_automatic_padding_and_dilations_are_refused() {
     let pool = |dilation: i64| {
         let attributes = vec![
