@@ -3,7 +3,7 @@
 use ir::arch::Arch;
 use ir::memory::MemoryModel;
 use ir::program::Checked;
-use sim::{Counters, Mode, State};
+use sim::{Counters, Simulator};
 
 use crate::Error;
 use crate::machine::{Machine, MachineRun, Span};
@@ -12,8 +12,8 @@ const NAME: &str = "sim";
 
 /// The simulator of one arch as a [`Machine`].
 pub struct SimMachine {
-    state: State,
-    fresh: State,
+    simulator: Simulator,
+    arch: Arch,
     begun: Option<MemoryModel>,
 }
 
@@ -21,8 +21,8 @@ impl SimMachine {
     /// A machine after reset.
     pub fn new(arch: &Arch) -> SimMachine {
         SimMachine {
-            state: State::new(arch),
-            fresh: State::new(arch),
+            simulator: Simulator::new(arch),
+            arch: arch.clone(),
             begun: None,
         }
     }
@@ -48,12 +48,15 @@ impl Machine for SimMachine {
         let mut image = sim::Memory {
             bytes: std::mem::take(memory),
         };
-        let result = sim::simulate_from(&mut self.state, program, &mut image, model, Mode::Full);
+        let result = self.simulator.run(program, &mut image, model);
         *memory = image.bytes;
-        let outcome = result.map_err(|error| {
-            self.state = self.fresh.clone();
-            Error::Simulation(Box::new(error))
-        })?;
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.simulator = Simulator::new(&self.arch);
+                return Err(Error::Simulation(Box::new(error)));
+            }
+        };
         let mut nth = [0; 4];
         let mut spans: Vec<Span> = Vec::with_capacity(outcome.instructions.len());
         for span in &outcome.instructions {

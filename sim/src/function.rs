@@ -10,8 +10,10 @@ use ir::operation::Operation;
 use ir::program::Checked;
 
 use crate::error::SimError;
-use crate::hazard::{Hazard, Hazards};
+use crate::hazard::{Hazard, Watch};
 use crate::state::{Memory, State};
+
+use kernel::{Kernel, Tile};
 
 /// Why an operation cannot be done.
 enum Fault {
@@ -26,30 +28,36 @@ impl From<Hazard> for Fault {
 }
 
 /// The values of a machine in a run.
-pub(crate) struct Values<'a> {
+pub(crate) struct Values<'a, W> {
     checked: Checked<'a>,
     state: &'a mut State,
     memory: &'a mut Memory,
-    hazards: Hazards<'a>,
-    kernel: kernel::Kernel,
-    scratch: exec::Scratch,
+    watch: W,
+    /// A word of padding.
+    padding: Vec<u8>,
+    /// The weight tiles as the kernel reads them, and whether nothing was loaded since.
+    tiles: Vec<(Tile, bool)>,
 }
 
-impl<'a> Values<'a> {
+impl<'a, W: Watch> Values<'a, W> {
     pub(crate) fn new(
         checked: Checked<'a>,
         state: &'a mut State,
         memory: &'a mut Memory,
-    ) -> Values<'a> {
-        let fastest = *kernel::Kernel::all().last().expect("one is portable");
-        let memory_words = memory.bytes.len() / checked.arch.word_bytes() as usize;
+        watch: W,
+    ) -> Values<'a, W> {
+        let array = &checked.arch.array;
+        let (rows, cols) = (array.rows as usize, array.cols as usize);
+        let kernels = Kernel::all().into_iter();
+        let mut fitting = kernels.filter(|kernel| kernel.fits(rows, cols));
+        let tile = Tile::new(fitting.next_back().expect("one fits all"), rows, cols);
         Values {
             checked,
             state,
             memory,
-            hazards: Hazards::new(checked, memory_words),
-            kernel: fastest,
-            scratch: exec::Scratch::default(),
+            watch,
+            padding: vec![0; checked.arch.word_bytes() as usize],
+            tiles: vec![(tile, false); checked.arch.weight_tiles() as usize],
         }
     }
 
@@ -58,7 +66,7 @@ impl<'a> Values<'a> {
     /// That is right although engines overlap: instructions come in the order of their starts, and those that
     /// overlap touch nothing in common, or it is a hazard.
     pub(crate) fn execute(&mut self, index: usize, operation: &Operation) -> Result<(), SimError> {
-        self.hazards.begin(index);
+        self.watch.begin(index);
         let done = match operation {
             Operation::Load(op) => self.load(op),
             Operation::Store(op) => self.store(op),
@@ -97,6 +105,14 @@ impl Addresses {
             mask: (1 << bits) - 1,
             words: arch.activations.banks as usize * arch.activations.words as usize,
         }
+    }
+
+    /// The words at `n` addresses from `first` on, `step` apart, where they are as far apart from each other: the first.
+    fn line(self, first: i64, step: i64, n: usize) -> Option<usize> {
+        let last = first + step * (n.max(1) as i64 - 1);
+        let is_near = (first & !self.mask) == (last & !self.mask);
+        let both = [first, last].map(|address| (address & self.mask) as usize);
+        (is_near && both.iter().all(|&word| word < self.words)).then_some(both[0])
     }
 
     /// The word at `address`, counted from the first word of bank 0.

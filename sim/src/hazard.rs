@@ -176,6 +176,24 @@ struct Turn {
     ordinal: u32,
 }
 
+/// What sees each access of a run.
+pub(crate) trait Watch {
+    /// Instruction `index` begins; the accesses from here on are its own.
+    fn begin(&mut self, index: usize);
+    fn read_activation(&mut self, word: usize) -> Result<(), Hazard>;
+    fn write_activation(&mut self, word: usize) -> Result<(), Hazard>;
+    fn read_weights(&mut self, word: usize) -> Result<(), Hazard>;
+    fn write_weights(&mut self, word: usize) -> Result<(), Hazard>;
+    fn read_parameters(&mut self, word: usize) -> Result<(), Hazard>;
+    fn write_parameters(&mut self, word: usize) -> Result<(), Hazard>;
+    fn read_tables(&mut self, word: usize) -> Result<(), Hazard>;
+    fn write_tables(&mut self, word: usize) -> Result<(), Hazard>;
+    fn read_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard>;
+    fn write_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard>;
+    fn read_memory(&mut self, word: usize) -> Result<(), Hazard>;
+    fn write_memory(&mut self, word: usize) -> Result<(), Hazard>;
+}
+
 /// The checker, and its view of the instruction that runs now.
 pub(crate) struct Hazards<'a> {
     program: &'a Program,
@@ -229,28 +247,6 @@ impl<'a> Hazards<'a> {
         }
     }
 
-    /// Begins instruction `index`: it learns what the producers of its tokens knew.
-    pub(crate) fn begin(&mut self, index: usize) {
-        let Instruction::Run(run) = &self.program.instructions[index] else {
-            unreachable!("an operation is that of a run instruction");
-        };
-        self.engine = run.opcode.engine();
-        self.current = index as Touch + 1;
-        let e = self.engine.index();
-        for wait in run.waits.iter().flatten() {
-            let tokens = &mut self.tokens[wait.semaphore.0 as usize];
-            let latest = tokens.drain(..usize::from(wait.amount)).next_back();
-            let known = latest.expect("a taken token was raised");
-            for (mine, theirs) in self.clocks[e].iter_mut().zip(known) {
-                *mine = theirs.max(*mine);
-            }
-        }
-        self.clocks[e][e] = self.turns[index].ordinal;
-        for semaphore in run.signals.iter().flatten() {
-            self.tokens[semaphore.0 as usize].push_back(self.clocks[e]);
-        }
-    }
-
     /// Whether the current instruction comes after `touch`, or is it.
     fn follows(&self, touch: Touch) -> bool {
         if touch == 0 {
@@ -259,102 +255,6 @@ impl<'a> Hazards<'a> {
         let index = touch as usize - 1;
         let Turn { engine, ordinal } = self.turns[index];
         self.clocks[self.engine.index()][engine.index()] >= ordinal
-    }
-
-    pub(crate) fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
-        let e = self.engine.index();
-        if self.activations.readers[e][word] == self.current {
-            // Read before and in order then; but a max-pool may have written it since.
-            if self.activations.writers[word] == self.current {
-                return Err(self.own_result(word));
-            }
-            return Ok(());
-        }
-        let writer = self.activations.writers[word];
-        if writer == self.current {
-            return Err(self.own_result(word));
-        }
-        if !self.follows(writer) {
-            return Err(self.hazard(HazardKind::ReadAfterWrite, self.bank_place(word), writer));
-        }
-        self.activations.readers[e][word] = self.current;
-        let bank = word >> self.bank_shift;
-        if self.bank_readers[bank][e] != self.current {
-            for other in self.bank_readers[bank] {
-                if !self.follows(other) {
-                    return Err(self.hazard(HazardKind::ReadPort, self.bank_place(word), other));
-                }
-            }
-            self.bank_readers[bank][e] = self.current;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn write_activation(&mut self, word: usize) -> Result<(), Hazard> {
-        let e = self.engine.index();
-        for readers in &self.activations.readers {
-            let reader = readers.get(word).copied().unwrap_or(0);
-            if !self.follows(reader) {
-                return Err(self.hazard(HazardKind::WriteAfterRead, self.bank_place(word), reader));
-            }
-        }
-        let bank = word >> self.bank_shift;
-        if self.bank_writers[bank][e] != self.current {
-            for other in self.bank_writers[bank] {
-                if !self.follows(other) {
-                    return Err(self.hazard(HazardKind::WritePort, self.bank_place(word), other));
-                }
-            }
-            self.bank_writers[bank][e] = self.current;
-        }
-        self.activations.writers[word] = self.current;
-        Ok(())
-    }
-
-    pub(crate) fn read_weights(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.weights, word, Place::Weights(word as u32))
-    }
-
-    pub(crate) fn write_weights(&mut self, word: usize) -> Result<(), Hazard> {
-        self.write(|h| &mut h.weights, word, Place::Weights(word as u32))
-    }
-
-    pub(crate) fn read_parameters(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.parameters, word, Place::Parameters(word as u32))
-    }
-
-    pub(crate) fn write_parameters(&mut self, word: usize) -> Result<(), Hazard> {
-        self.write(|h| &mut h.parameters, word, Place::Parameters(word as u32))
-    }
-
-    pub(crate) fn read_tables(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.tables, word, Place::Tables(word as u32))
-    }
-
-    pub(crate) fn write_tables(&mut self, word: usize) -> Result<(), Hazard> {
-        self.write(|h| &mut h.tables, word, Place::Tables(word as u32))
-    }
-
-    pub(crate) fn read_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
-        let (index, place) = self.accumulator(half, pixel);
-        self.read(|h| &mut h.accumulators, index, place)
-    }
-
-    pub(crate) fn write_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
-        let (index, place) = self.accumulator(half, pixel);
-        self.write(|h| &mut h.accumulators, index, place)
-    }
-
-    pub(crate) fn read_memory(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.memory, word, Place::Memory(word as u32))
-    }
-
-    pub(crate) fn write_memory(&mut self, word: usize) -> Result<(), Hazard> {
-        let place = Place::Memory(word as u32);
-        if word < self.program_words {
-            return Err(self.hazard(HazardKind::Program, place, self.current));
-        }
-        self.write(|h| &mut h.memory, word, place)
     }
 
     /// Reads a word of a memory with one writing engine.
@@ -436,6 +336,181 @@ impl<'a> Hazards<'a> {
             first: access(other.min(self.current)),
             second: access(other.max(self.current)),
         }
+    }
+}
+
+impl Watch for Hazards<'_> {
+    /// Begins instruction `index`: it learns what the producers of its tokens knew.
+    fn begin(&mut self, index: usize) {
+        let Instruction::Run(run) = &self.program.instructions[index] else {
+            unreachable!("an operation is that of a run instruction");
+        };
+        self.engine = run.opcode.engine();
+        self.current = index as Touch + 1;
+        let e = self.engine.index();
+        for wait in run.waits.iter().flatten() {
+            let tokens = &mut self.tokens[wait.semaphore.0 as usize];
+            let latest = tokens.drain(..usize::from(wait.amount)).next_back();
+            let known = latest.expect("a taken token was raised");
+            for (mine, theirs) in self.clocks[e].iter_mut().zip(known) {
+                *mine = theirs.max(*mine);
+            }
+        }
+        self.clocks[e][e] = self.turns[index].ordinal;
+        for semaphore in run.signals.iter().flatten() {
+            self.tokens[semaphore.0 as usize].push_back(self.clocks[e]);
+        }
+    }
+
+    fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
+        let e = self.engine.index();
+        if self.activations.readers[e][word] == self.current {
+            // Read before and in order then; but a max-pool may have written it since.
+            if self.activations.writers[word] == self.current {
+                return Err(self.own_result(word));
+            }
+            return Ok(());
+        }
+        let writer = self.activations.writers[word];
+        if writer == self.current {
+            return Err(self.own_result(word));
+        }
+        if !self.follows(writer) {
+            return Err(self.hazard(HazardKind::ReadAfterWrite, self.bank_place(word), writer));
+        }
+        self.activations.readers[e][word] = self.current;
+        let bank = word >> self.bank_shift;
+        if self.bank_readers[bank][e] != self.current {
+            for other in self.bank_readers[bank] {
+                if !self.follows(other) {
+                    return Err(self.hazard(HazardKind::ReadPort, self.bank_place(word), other));
+                }
+            }
+            self.bank_readers[bank][e] = self.current;
+        }
+        Ok(())
+    }
+
+    fn write_activation(&mut self, word: usize) -> Result<(), Hazard> {
+        let e = self.engine.index();
+        for readers in &self.activations.readers {
+            let reader = readers.get(word).copied().unwrap_or(0);
+            if !self.follows(reader) {
+                return Err(self.hazard(HazardKind::WriteAfterRead, self.bank_place(word), reader));
+            }
+        }
+        let bank = word >> self.bank_shift;
+        if self.bank_writers[bank][e] != self.current {
+            for other in self.bank_writers[bank] {
+                if !self.follows(other) {
+                    return Err(self.hazard(HazardKind::WritePort, self.bank_place(word), other));
+                }
+            }
+            self.bank_writers[bank][e] = self.current;
+        }
+        self.activations.writers[word] = self.current;
+        Ok(())
+    }
+
+    fn read_weights(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.weights, word, Place::Weights(word as u32))
+    }
+
+    fn write_weights(&mut self, word: usize) -> Result<(), Hazard> {
+        self.write(|h| &mut h.weights, word, Place::Weights(word as u32))
+    }
+
+    fn read_parameters(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.parameters, word, Place::Parameters(word as u32))
+    }
+
+    fn write_parameters(&mut self, word: usize) -> Result<(), Hazard> {
+        self.write(|h| &mut h.parameters, word, Place::Parameters(word as u32))
+    }
+
+    fn read_tables(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.tables, word, Place::Tables(word as u32))
+    }
+
+    fn write_tables(&mut self, word: usize) -> Result<(), Hazard> {
+        self.write(|h| &mut h.tables, word, Place::Tables(word as u32))
+    }
+
+    fn read_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
+        let (index, place) = self.accumulator(half, pixel);
+        self.read(|h| &mut h.accumulators, index, place)
+    }
+
+    fn write_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
+        let (index, place) = self.accumulator(half, pixel);
+        self.write(|h| &mut h.accumulators, index, place)
+    }
+
+    fn read_memory(&mut self, word: usize) -> Result<(), Hazard> {
+        self.read(|h| &mut h.memory, word, Place::Memory(word as u32))
+    }
+
+    fn write_memory(&mut self, word: usize) -> Result<(), Hazard> {
+        let place = Place::Memory(word as u32);
+        if word < self.program_words {
+            return Err(self.hazard(HazardKind::Program, place, self.current));
+        }
+        self.write(|h| &mut h.memory, word, place)
+    }
+}
+
+/// The accesses of a program that ran before, which are in order whatever its data.
+pub(crate) struct Proven;
+
+impl Watch for Proven {
+    fn begin(&mut self, _: usize) {}
+
+    fn read_activation(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn write_activation(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn read_weights(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn write_weights(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn read_parameters(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn write_parameters(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn read_tables(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn write_tables(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn read_accumulators(&mut self, _: usize, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn write_accumulators(&mut self, _: usize, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn read_memory(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
+    }
+
+    fn write_memory(&mut self, _: usize) -> Result<(), Hazard> {
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //! - `function` gives each operation its meaning on real memory images; it knows no time.
 //! - `hazard` proves, while values are computed, that semaphores alone put all accesses in order, whatever the
 //!   memory does.
+//! - `simulator` keeps all of that but the values for the next run of the same program.
 //!
 //! Not here: what a program is for (`mapper`), what a network means (`ir`), and any hardware number (`ir::arch`).
 //!
@@ -22,24 +23,24 @@ mod error;
 mod function;
 mod hazard;
 mod record;
+mod simulator;
 mod state;
 mod tokens;
 pub mod trace;
 
 use ir::MemoryModel;
-use ir::Program;
-use ir::isa::{Engine, Instruction};
-use ir::operation::{OperandError, Operation};
+use ir::isa::Engine;
 use ir::program::Checked;
-use ir::timing::Timeline;
 
 pub use counters::{Counters, EngineCycles, FetchCycles, LayerCycles, Traffic};
 pub use error::SimError;
 pub use hazard::{Access, Hazard, HazardKind, Place};
+pub use simulator::Simulator;
 pub use state::{Memory, State};
 pub use trace::Trace;
 
-use function::Values;
+use hazard::Hazards;
+use simulator::Plan;
 
 /// How much is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,68 +102,11 @@ pub fn simulate(
     model: MemoryModel,
     mode: Mode,
 ) -> Result<Outcome, SimError> {
-    simulate_from(&mut State::new(checked.arch), checked, memory, model, mode)
-}
-
-/// Runs a program on a machine that has run others before: `state` is what they left.
-///
-/// Without values only the registers of `state` change.
-///
-/// # Errors
-/// As [`simulate`]; `state` and `memory` are then as the program left them.
-///
-/// # Panics
-/// As [`simulate`].
-pub fn simulate_from(
-    state: &mut State,
-    checked: Checked<'_>,
-    memory: &mut Memory,
-    model: MemoryModel,
-    mode: Mode,
-) -> Result<Outcome, SimError> {
-    let (program, arch) = (checked.program, checked.arch);
-    let fault = |(index, error): (usize, OperandError)| SimError::Operand {
-        index,
-        instruction: program.instructions[index].to_string(),
-        reason: error.to_string(),
-    };
-    let operations = Operation::all(&program.instructions, &mut state.registers, arch);
-    let operations = operations.map_err(fault)?;
-    for (index, operation) in runs(program).zip(&operations) {
-        operation
-            .fits(arch)
-            .map_err(|error| fault((index, error)))?;
-    }
-    let timeline = Timeline::of(&program.instructions, &operations, arch, model);
-    tokens::check(checked, &timeline)?;
+    let mut state = State::new(checked.arch);
+    let plan = Plan::of(&state.registers, checked, model)?;
     if mode == Mode::Full {
-        let mut values = Values::new(checked, state, memory);
-        for (index, operation) in by_start(program, &operations, &timeline) {
-            values.execute(index, operation)?;
-        }
+        let hazards = Hazards::new(checked, memory.words(checked.arch));
+        plan.run(checked, &mut state, memory, hazards)?;
     }
-    let traced = mode == Mode::Trace;
-    Ok(record::outcome(checked, &operations, &timeline, traced))
-}
-
-/// The indices of the run instructions.
-fn runs(program: &Program) -> impl Iterator<Item = usize> {
-    let instructions = program.instructions.iter().enumerate();
-    let runs = instructions.filter(|(_, instruction)| matches!(instruction, Instruction::Run(_)));
-    runs.map(|(index, _)| index)
-}
-
-/// The operations in the order of their starts, with the indices of their instructions.
-fn by_start<'a>(
-    program: &Program,
-    operations: &'a [Operation],
-    timeline: &Timeline,
-) -> Vec<(usize, &'a Operation)> {
-    let mut ordered: Vec<(usize, &Operation)> = runs(program).zip(operations).collect();
-    let mut start = vec![0; program.instructions.len()];
-    for step in timeline.steps.iter().flatten() {
-        start[step.index] = step.start;
-    }
-    ordered.sort_by_key(|(index, operation)| (start[*index], operation.engine()));
-    ordered
+    Ok(plan.outcome(checked, mode == Mode::Trace))
 }

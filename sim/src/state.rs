@@ -55,6 +55,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// How many words of `arch` it has.
+    pub(crate) fn words(&self, arch: &Arch) -> usize {
+        self.bytes.len() / arch.word_bytes() as usize
+    }
+
     /// The memory as it is before the host writes inputs: the image of the program, then zeros, `memory_words` in all.
     pub fn of(checked: Checked<'_>) -> Memory {
         let mut bytes = checked.program.image(checked.arch);

@@ -342,7 +342,7 @@ fn signed_order(by_bits: Vec<i32>) -> Vec<i32> {
 
 #[test]
 fn state_lives_on_between_runs() {
-    use sim::{Memory, Mode, State};
+    use sim::{Memory, Simulator};
     let arch = nano();
     let load = program(
         &arch,
@@ -362,19 +362,13 @@ fn state_lives_on_between_runs() {
          store",
         &[],
     );
-    let mut state = State::new(&arch);
+    let mut machine = Simulator::new(&arch);
     let mut memory = Memory::default();
     for program in [&load, &store] {
         let checked = program.check(&arch).expect("it ends");
         memory = Memory::of(checked);
-        sim::simulate_from(
-            &mut state,
-            checked,
-            &mut memory,
-            ir::MemoryModel::Ideal,
-            Mode::Full,
-        )
-        .expect("it runs");
+        let run = machine.run(checked, &mut memory, ir::MemoryModel::Ideal);
+        run.expect("it runs");
     }
     assert_eq!(memory.bytes[72..80], [1, 2, 3, 4, 5, 6, 7, 8]);
 }

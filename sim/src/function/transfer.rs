@@ -3,34 +3,41 @@
 use ir::operation::{Load, Space, Store};
 
 use super::{Addresses, Fault, Values};
+use crate::hazard::Watch;
 
-impl Values<'_> {
+impl<W: Watch> Values<'_, W> {
     pub(super) fn load(&mut self, op: &Load) -> Result<(), Fault> {
         let word_bytes = self.arch().word_bytes() as usize;
         let addresses = Addresses::of(self.arch());
         for i in 0..op.words {
             let from = self.memory_word(op.memory, i)?;
-            self.hazards.read_memory(from)?;
+            self.watch.read_memory(from)?;
             let local = op.local.wrapping_add(i);
             let (target, to) = match op.space {
                 Space::Activations => {
                     let to = addresses.word(i64::from(local))?;
-                    self.hazards.write_activation(to)?;
+                    self.watch.write_activation(to)?;
                     (&mut self.state.activations, to)
                 }
                 Space::Weights => {
                     let to = wrap(local, self.state.weights.len() / word_bytes);
-                    self.hazards.write_weights(to)?;
+                    self.watch.write_weights(to)?;
+                    if let Some(tile) = self
+                        .tiles
+                        .get_mut(to / self.checked.arch.array.cols as usize)
+                    {
+                        tile.1 = false;
+                    }
                     (&mut self.state.weights, to)
                 }
                 Space::Parameters => {
                     let to = wrap(local, self.state.parameters.len() / word_bytes);
-                    self.hazards.write_parameters(to)?;
+                    self.watch.write_parameters(to)?;
                     (&mut self.state.parameters, to)
                 }
                 Space::Tables => {
                     let to = wrap(local, self.state.tables.len() / word_bytes);
-                    self.hazards.write_tables(to)?;
+                    self.watch.write_tables(to)?;
                     (&mut self.state.tables, to)
                 }
             };
@@ -45,9 +52,9 @@ impl Values<'_> {
         let addresses = Addresses::of(self.arch());
         for i in 0..op.words {
             let from = addresses.word(i64::from(op.local) + i64::from(i))?;
-            self.hazards.read_activation(from)?;
+            self.watch.read_activation(from)?;
             let to = self.memory_word(op.memory, i)?;
-            self.hazards.write_memory(to)?;
+            self.watch.write_memory(to)?;
             let bytes = &self.state.activations[from * word_bytes..][..word_bytes];
             self.memory.bytes[to * word_bytes..][..word_bytes].copy_from_slice(bytes);
         }
