@@ -2,6 +2,7 @@
 
 mod exec;
 mod kernel;
+mod scale;
 mod transfer;
 mod vec;
 

@@ -224,13 +224,12 @@ mod avx2 {
 mod vnni {
     use super::Line;
     use std::arch::x86_64::{
-        __m512i, _mm512_dpbusd_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_sub_epi32,
+        __m512i, _mm512_dpbusd_epi32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512,
+        _mm512_sub_epi32, _mm512_xor_si512,
     };
 
     /// Columns of one vector.
     pub(super) const LANES: usize = 16;
-    /// The highest bit of four bytes: what makes 128 more of an int8, as a byte without sign.
-    const HIGH: u32 = 0x8080_8080;
 
     /// For each sixteen columns and each four rows the weights of these rows.
     #[derive(Clone)]
@@ -276,6 +275,7 @@ mod vnni {
                     *own = bytemuck::cast(vector);
                 }
                 let offset: __m512i = bytemuck::cast(offset);
+                let high = _mm512_set1_epi8(i8::MIN);
                 for (nth, sums) in sums.chunks_exact_mut(cols).enumerate() {
                     let sums: &mut [i32; LANES] = sums[group * LANES..]
                         .first_chunk_mut()
@@ -284,8 +284,8 @@ mod vnni {
                     let (quads, _) = word.as_chunks::<4>();
                     let mut sum = _mm512_sub_epi32(bytemuck::cast(*sums), offset);
                     for (&weights, &quad) in weights.iter().zip(quads) {
-                        let quad = _mm512_set1_epi32((u32::from_le_bytes(quad) ^ HIGH) as i32);
-                        sum = _mm512_dpbusd_epi32(sum, quad, weights);
+                        let quad = _mm512_set1_epi32(i32::from_le_bytes(quad));
+                        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(high, quad), weights);
                     }
                     *sums = bytemuck::cast(sum);
                 }
@@ -325,7 +325,7 @@ mod tests {
                 let mut sums = vec![before; pixels * cols];
                 let mut tile = Tile::new(kernel, rows, cols);
                 // What was in it does not matter.
-                tile.set(&bytes[1000..][..rows * cols]);
+                tile.set(&bytes[bytes.len() - rows * cols..]);
                 tile.set(weights);
                 tile.multiply(&mut sums, line);
                 prop_assert_eq!(&sums, &expected, "{:?}", kernel);

@@ -1,5 +1,7 @@
 //! LOAD and STORE: copies of words.
 
+use std::ops::Range;
+
 use ir::operation::{Load, Space, Store};
 
 use super::{Addresses, Fault, Values};
@@ -8,69 +10,93 @@ use crate::hazard::Watch;
 impl<W: Watch> Values<'_, W> {
     pub(super) fn load(&mut self, op: &Load) -> Result<(), Fault> {
         let word_bytes = self.arch().word_bytes() as usize;
-        let addresses = Addresses::of(self.arch());
-        for i in 0..op.words {
-            let from = self.memory_word(op.memory, i)?;
-            self.watch.read_memory(from)?;
-            let local = op.local.wrapping_add(i);
-            let (target, to) = match op.space {
-                Space::Activations => {
-                    let to = addresses.word(i64::from(local))?;
-                    self.watch.write_activation(to)?;
-                    (&mut self.state.activations, to)
+        let mut from = self.memory_words(op.memory, op.words)?;
+        for piece in self.pieces(op.space, op.local, op.words)? {
+            for (from, to) in (from..).zip(piece.clone()) {
+                self.watch.read_memory(from)?;
+                match op.space {
+                    Space::Activations => self.watch.write_activation(to)?,
+                    Space::Weights => self.watch.write_weights(to)?,
+                    Space::Parameters => self.watch.write_parameters(to)?,
+                    Space::Tables => self.watch.write_tables(to)?,
                 }
-                Space::Weights => {
-                    let to = wrap(local, self.state.weights.len() / word_bytes);
-                    self.watch.write_weights(to)?;
-                    if let Some(tile) = self
-                        .tiles
-                        .get_mut(to / self.checked.arch.array.cols as usize)
-                    {
-                        tile.1 = false;
-                    }
-                    (&mut self.state.weights, to)
-                }
-                Space::Parameters => {
-                    let to = wrap(local, self.state.parameters.len() / word_bytes);
-                    self.watch.write_parameters(to)?;
-                    (&mut self.state.parameters, to)
-                }
-                Space::Tables => {
-                    let to = wrap(local, self.state.tables.len() / word_bytes);
-                    self.watch.write_tables(to)?;
-                    (&mut self.state.tables, to)
-                }
+            }
+            if op.space == Space::Weights {
+                self.load_tiles(&piece);
+            }
+            let source = &self.memory.bytes[from * word_bytes..][..piece.len() * word_bytes];
+            let target = match op.space {
+                Space::Activations => &mut self.state.activations,
+                Space::Weights => &mut self.state.weights,
+                Space::Parameters => &mut self.state.parameters,
+                Space::Tables => &mut self.state.tables,
             };
-            let bytes = &self.memory.bytes[from * word_bytes..][..word_bytes];
-            target[to * word_bytes..][..word_bytes].copy_from_slice(bytes);
+            target[piece.start * word_bytes..][..source.len()].copy_from_slice(source);
+            from += piece.len();
         }
         Ok(())
     }
 
     pub(super) fn store(&mut self, op: &Store) -> Result<(), Fault> {
         let word_bytes = self.arch().word_bytes() as usize;
-        let addresses = Addresses::of(self.arch());
-        for i in 0..op.words {
-            let from = addresses.word(i64::from(op.local) + i64::from(i))?;
-            self.watch.read_activation(from)?;
-            let to = self.memory_word(op.memory, i)?;
-            self.watch.write_memory(to)?;
-            let bytes = &self.state.activations[from * word_bytes..][..word_bytes];
-            self.memory.bytes[to * word_bytes..][..word_bytes].copy_from_slice(bytes);
+        let mut to = self.memory_words(op.memory, op.words)?;
+        for piece in self.pieces(Space::Activations, op.local, op.words)? {
+            for (from, to) in piece.clone().zip(to..) {
+                self.watch.read_activation(from)?;
+                self.watch.write_memory(to)?;
+            }
+            let source =
+                &self.state.activations[piece.start * word_bytes..][..piece.len() * word_bytes];
+            self.memory.bytes[to * word_bytes..][..source.len()].copy_from_slice(source);
+            to += piece.len();
         }
         Ok(())
     }
 
-    fn memory_word(&self, first: u32, i: u32) -> Result<usize, Fault> {
-        let word = first as usize + i as usize;
-        let words = self.memory.bytes.len() / self.arch().word_bytes() as usize;
-        if word < words {
-            Ok(word)
-        } else {
-            Err(Fault::Operand(format!(
-                "word {word} is beyond the {words} words of memory"
-            )))
+    /// Where `n` local words from `first` on lie, in pieces, for addresses wrap at the end of their memory.
+    fn pieces(&self, space: Space, first: u32, n: u32) -> Result<Vec<Range<usize>>, Fault> {
+        let word_bytes = self.arch().word_bytes() as usize;
+        let activations = Addresses::of(self.arch());
+        let period = match space {
+            Space::Activations => activations.mask as usize + 1,
+            Space::Weights => self.state.weights.len() / word_bytes,
+            Space::Parameters => self.state.parameters.len() / word_bytes,
+            Space::Tables => self.state.tables.len() / word_bytes,
+        };
+        let mut pieces = Vec::new();
+        let (mut start, mut left) = (wrap(first, period), n as usize);
+        while left > 0 {
+            let piece = start..period.min(start + left);
+            if space == Space::Activations {
+                activations.word(piece.end as i64 - 1)?;
+            }
+            left -= piece.len();
+            start = 0;
+            pieces.push(piece);
         }
+        Ok(pieces)
+    }
+
+    /// The weights at `words` are others now.
+    fn load_tiles(&mut self, words: &Range<usize>) {
+        let cols = self.arch().array.cols as usize;
+        let (first, last) = (words.start / cols, (words.end - 1) / cols);
+        for (_, is_turned) in self.tiles.iter_mut().take(last + 1).skip(first) {
+            *is_turned = false;
+        }
+    }
+
+    /// The first of `n` words of memory, all of which are there.
+    fn memory_words(&self, first: u32, n: u32) -> Result<usize, Fault> {
+        let (first, n) = (first as usize, n as usize);
+        let words = self.memory.words(self.arch());
+        if first + n > words {
+            let word = first.max(words);
+            return Err(Fault::Operand(format!(
+                "word {word} is beyond the {words} words of memory"
+            )));
+        }
+        Ok(first)
     }
 }
 

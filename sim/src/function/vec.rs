@@ -3,6 +3,7 @@
 use ir::numerics::{ParameterWord, rne_shift};
 use ir::operation::{Lookup, MaxPool, Pack, Requantise};
 
+use super::scale::Channels;
 use super::{Addresses, Fault, Values};
 use crate::hazard::Watch;
 
@@ -27,18 +28,15 @@ impl<W: Watch> Values<'_, W> {
             self.watch.write_activation(word)?;
             let sums = &self.state.accumulators[(first + pixel) * cols..][..cols];
             let bytes = &mut self.state.activations[word * word_bytes + byte..][..cols];
-            for ((byte, &sum), channel) in bytes.iter_mut().zip(sums).zip(&channels) {
-                let sum = sum.wrapping_add(channel.bias);
-                *byte = channel.scale.apply(sum, op.zero_point, op.clamp) as u8;
-            }
+            channels.requantise(bytes, sums, op.zero_point, op.clamp);
         }
         Ok(())
     }
 
     /// The parameters of one tile of columns, from channel `first` on, modulo the number of channels.
-    fn channels(&mut self, first: u32) -> Result<Vec<ParameterWord>, Fault> {
+    fn channels(&mut self, first: u32) -> Result<Channels, Fault> {
         let (n_channels, word_bytes) = (self.arch().parameters.channels, self.arch().word_bytes());
-        (0..self.arch().array.cols)
+        let words: Result<_, Fault> = (0..self.arch().array.cols)
             .map(|c| {
                 let start = (first.wrapping_add(c) % n_channels) as usize * ParameterWord::BYTES;
                 self.watch.read_parameters(start / word_bytes as usize)?;
@@ -47,7 +45,8 @@ impl<W: Watch> Values<'_, W> {
                     *bytes.expect("a word for each channel"),
                 ))
             })
-            .collect()
+            .collect();
+        Ok(Channels::of(words?))
     }
 
     pub(super) fn max_pool(&mut self, op: &MaxPool) -> Result<(), Fault> {
