@@ -63,12 +63,25 @@ impl Plan {
         })
     }
 
-    /// Whether it is that of this program on a machine with these `registers`.
-    fn fits(&self, registers: &Registers, checked: Checked<'_>, model: MemoryModel) -> bool {
-        self.model == model
-            && self.registers[0] == *registers
-            && self.arch_hash == checked.arch.hash()
-            && self.instructions == checked.program.instructions
+    /// It as the plan of this program on a machine with these `registers`, if it is one.
+    fn for_run(
+        mut self,
+        registers: &Registers,
+        checked: Checked<'_>,
+        model: MemoryModel,
+    ) -> Option<Plan> {
+        let (program, arch) = (checked.program, checked.arch);
+        let is_same = self.model == model
+            && self.arch_hash == arch.hash()
+            && self.instructions == program.instructions;
+        if is_same && self.registers[0] != *registers {
+            // A program that sets what it needs does the same from any registers.
+            let mut after = registers.clone();
+            let operations = Operation::all(&program.instructions, &mut after, arch).ok()?;
+            self.registers = [registers.clone(), after];
+            return (operations == self.operations).then_some(self);
+        }
+        is_same.then_some(self)
     }
 
     /// Computes all values; `watch` sees each access.
@@ -123,8 +136,10 @@ impl Simulator {
         memory: &mut Memory,
         model: MemoryModel,
     ) -> Result<&Outcome, SimError> {
-        let known = self.last.take();
-        let known = known.filter(|(plan, _)| plan.fits(&self.state.registers, checked, model));
+        let known = self.last.take().and_then(|(plan, outcome)| {
+            let plan = plan.for_run(&self.state.registers, checked, model);
+            Some((plan?, outcome))
+        });
         let known = match known {
             Some((plan, outcome)) => {
                 plan.run(checked, &mut self.state, memory, Proven)?;

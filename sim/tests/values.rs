@@ -372,3 +372,43 @@ fn state_lives_on_between_runs() {
     }
     assert_eq!(memory.bytes[72..80], [1, 2, 3, 4, 5, 6, 7, 8]);
 }
+
+/// What a machine knows of a program holds for other data, and not for other registers.
+#[test]
+fn the_same_program_again_is_computed_again() {
+    use sim::{Memory, Simulator};
+    let arch = nano();
+    let load = |data: &[u8]| {
+        let text = "load.memory address=2
+             load.destination address=0 space=0
+             load.length words=2
+             load";
+        program(&arch, &[], text, data)
+    };
+    // It does not say from where, and goes on behind the word that it stored last.
+    let store = program(
+        &arch,
+        &[],
+        "store.memory address=60
+         store.length words=1
+         store",
+        &[],
+    );
+    let mut machine = Simulator::new(&arch);
+    let mut run = |program: &ir::Program| {
+        let checked = program.check(&arch).expect("it ends");
+        let mut memory = Memory::of(checked);
+        let outcome = machine.run(checked, &mut memory, ir::MemoryModel::M1);
+        (outcome.expect("it runs").clone(), memory.bytes)
+    };
+    let data: Vec<u8> = (0..32).collect();
+    let first = run(&load(&data[..16])).0;
+    for word in [0..8, 8..16] {
+        assert_eq!(run(&store).1[480..488], data[word]);
+    }
+    let second = run(&load(&data[16..])).0;
+    let third = run(&load(&data[16..])).0;
+    assert_eq!((&first, &first), (&second, &third));
+    // The third word was never loaded.
+    assert_eq!(run(&store).1[480..488], [0; 8]);
+}
