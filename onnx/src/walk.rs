@@ -413,15 +413,34 @@ impl Walk<'_> {
                 ..view.clone()
             });
         }
-        // The same integers with another meaning.
+        self.recoded(view, quant, |code| code)
+    }
+
+    /// The values of `view` with the other sign, exactly: `~q - ~z` is `z - q`.
+    pub(crate) fn negated(&mut self, view: &View) -> Result<View, Reason> {
+        let quant = self.quant_of(view.tensor)?;
+        let quant = Quant {
+            zero_point: !quant.zero_point,
+            ..quant
+        };
+        self.recoded(view, quant, |code| !code)
+    }
+
+    /// Other codes for those of `view`, which mean what `quant` says.
+    fn recoded(
+        &mut self,
+        view: &View,
+        quant: Quant,
+        code: impl Fn(i8) -> i8,
+    ) -> Result<View, Reason> {
         self.decide_by_rank(view)?;
         let order = self.order(view)?;
         let image = self.tensor(view.tensor).shape();
         let name = self.drafts[view.tensor.index()].name.clone();
-        let same = Kind::Table(Table {
-            values: table_values().collect(),
+        let table = Kind::Table(Table {
+            values: table_values().map(code).collect(),
         });
-        let tensor = self.push(&name, same, vec![view.tensor], &name, (image, quant))?;
+        let tensor = self.push(&name, table, vec![view.tensor], &name, (image, quant))?;
         Ok(View {
             tensor,
             order,

@@ -428,6 +428,15 @@ def two_operands(net, op):
     return codes(net, net.node(op, a, b), 0.0831, 5)
 
 
+@network("sub_behind_convolutions", np.int8)
+@network("sub_behind_convolutions_uint8", np.uint8, act=np.uint8)
+def sub_behind_convolutions(net, dtype):
+    x = net.x([1, 3, 6, 6])
+    low = LIMITS[dtype][0]
+    a, b = (net.qdq(net.node("Relu", net.conv(x, 3, 16)), scale, low) for scale in (0.0913, 0.0611))
+    return end(net, net.conv(net.qdq(net.node("Sub", a, b), 0.0831, 7), 16, 4, x_scale=0.0831), net.wide(144, 0.0831, 0.00973))
+
+
 @network("mul_of_itself")
 def mul_of_itself(net):
     x = net.x([1, 1, 16, 16], 0.031, -3)

@@ -156,8 +156,13 @@ fn of_values(
             let views = activations(walk, node, operands)?;
             two_tensors(walk, node, operation, views)
         }
+        (Operation::Sub, _) => {
+            let [a, b] = activations(walk, node, operands)?;
+            let b = walk.negated(&b)?;
+            two_tensors(walk, node, Operation::Add, [a, b])
+        }
         _ => Err(Reason::unsupported(
-            "of two tensors of activations, only sums and products are supported",
+            "of two tensors of activations, only sums, differences and products are supported",
         )),
     }
 }
