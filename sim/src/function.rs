@@ -11,8 +11,9 @@ use ir::operation::Operation;
 use ir::program::Checked;
 
 use crate::error::SimError;
-use crate::hazard::{Hazard, Watch};
+use crate::hazard::Hazard;
 use crate::state::{Memory, State};
+use crate::watch::Watch;
 
 use kernel::{Kernel, Tile};
 

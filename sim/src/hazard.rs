@@ -15,6 +15,8 @@ use ir::arch::Arch;
 use ir::isa::{Engine, Instruction};
 use ir::program::{Checked, Program};
 
+use crate::watch::{Watch, Words};
+
 /// A place that instructions read or write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -176,24 +178,6 @@ struct Turn {
     ordinal: u32,
 }
 
-/// What sees each access of a run.
-pub(crate) trait Watch {
-    /// Instruction `index` begins; the accesses from here on are its own.
-    fn begin(&mut self, index: usize);
-    fn read_activation(&mut self, word: usize) -> Result<(), Hazard>;
-    fn write_activation(&mut self, word: usize) -> Result<(), Hazard>;
-    fn read_weights(&mut self, word: usize) -> Result<(), Hazard>;
-    fn write_weights(&mut self, word: usize) -> Result<(), Hazard>;
-    fn read_parameters(&mut self, word: usize) -> Result<(), Hazard>;
-    fn write_parameters(&mut self, word: usize) -> Result<(), Hazard>;
-    fn read_tables(&mut self, word: usize) -> Result<(), Hazard>;
-    fn write_tables(&mut self, word: usize) -> Result<(), Hazard>;
-    fn read_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard>;
-    fn write_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard>;
-    fn read_memory(&mut self, word: usize) -> Result<(), Hazard>;
-    fn write_memory(&mut self, word: usize) -> Result<(), Hazard>;
-}
-
 /// The checker, and its view of the instruction that runs now.
 pub(crate) struct Hazards<'a> {
     program: &'a Program,
@@ -257,61 +241,107 @@ impl<'a> Hazards<'a> {
         self.clocks[self.engine.index()][engine.index()] >= ordinal
     }
 
-    /// Reads a word of a memory with one writing engine.
-    fn read(
-        &mut self,
-        region: impl Fn(&mut Self) -> &mut Region,
-        word: usize,
-        place: Place,
-    ) -> Result<(), Hazard> {
-        let (e, current) = (self.engine.index(), self.current);
-        let of = region(self);
-        of.readers[e][word] = current;
-        let writer = of.writers[word];
-        if self.follows(writer) {
-            Ok(())
-        } else {
-            Err(self.hazard(HazardKind::ReadAfterWrite, place, writer))
+    fn region(&mut self, of: Words) -> &mut Region {
+        match of {
+            Words::Activations => &mut self.activations,
+            Words::Weights => &mut self.weights,
+            Words::Parameters => &mut self.parameters,
+            Words::Tables => &mut self.tables,
+            Words::Accumulators => &mut self.accumulators,
+            Words::Memory => &mut self.memory,
         }
     }
 
-    /// Writes a word of a memory with one writing engine and one reading engine.
-    fn write(
-        &mut self,
-        region: impl Fn(&mut Self) -> &mut Region,
-        word: usize,
-        place: Place,
-    ) -> Result<(), Hazard> {
-        let current = self.current;
-        let of = region(self);
-        of.writers[word] = current;
-        let readers = of.readers.iter().filter_map(|readers| readers.get(word));
-        let reader = readers.copied().max().unwrap_or(0);
-        if self.follows(reader) {
-            Ok(())
-        } else {
-            Err(self.hazard(HazardKind::WriteAfterRead, place, reader))
+    fn place(&self, of: Words, word: usize) -> Place {
+        match of {
+            Words::Activations => Place::Bank {
+                bank: (word >> self.bank_shift) as u32,
+                word: (word & ((1 << self.bank_shift) - 1)) as u32,
+            },
+            Words::Weights => Place::Weights(word as u32),
+            Words::Parameters => Place::Parameters(word as u32),
+            Words::Tables => Place::Tables(word as u32),
+            Words::Accumulators => Place::Accumulators {
+                half: (word / self.accumulator_pixels) as u32,
+                pixel: (word % self.accumulator_pixels) as u32,
+            },
+            Words::Memory => Place::Memory(word as u32),
         }
     }
 
-    fn accumulator(&self, half: usize, pixel: usize) -> (usize, Place) {
-        let place = Place::Accumulators {
-            half: half as u32,
-            pixel: pixel as u32,
-        };
-        (half * self.accumulator_pixels + pixel, place)
+    fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
+        let e = self.engine.index();
+        if self.activations.readers[e][word] == self.current {
+            // Read before and in order then; but a max-pool may have written it since.
+            if self.activations.writers[word] == self.current {
+                return Err(self.own_result(word));
+            }
+            return Ok(());
+        }
+        let writer = self.activations.writers[word];
+        if writer == self.current {
+            return Err(self.own_result(word));
+        }
+        if !self.follows(writer) {
+            return Err(self.hazard(
+                HazardKind::ReadAfterWrite,
+                self.place(Words::Activations, word),
+                writer,
+            ));
+        }
+        self.activations.readers[e][word] = self.current;
+        let bank = word >> self.bank_shift;
+        if self.bank_readers[bank][e] != self.current {
+            for other in self.bank_readers[bank] {
+                if !self.follows(other) {
+                    return Err(self.hazard(
+                        HazardKind::ReadPort,
+                        self.place(Words::Activations, word),
+                        other,
+                    ));
+                }
+            }
+            self.bank_readers[bank][e] = self.current;
+        }
+        Ok(())
     }
 
-    fn bank_place(&self, word: usize) -> Place {
-        Place::Bank {
-            bank: (word >> self.bank_shift) as u32,
-            word: (word & ((1 << self.bank_shift) - 1)) as u32,
+    fn write_activation(&mut self, word: usize) -> Result<(), Hazard> {
+        let e = self.engine.index();
+        for readers in &self.activations.readers {
+            let reader = readers.get(word).copied().unwrap_or(0);
+            if !self.follows(reader) {
+                return Err(self.hazard(
+                    HazardKind::WriteAfterRead,
+                    self.place(Words::Activations, word),
+                    reader,
+                ));
+            }
         }
+        let bank = word >> self.bank_shift;
+        if self.bank_writers[bank][e] != self.current {
+            for other in self.bank_writers[bank] {
+                if !self.follows(other) {
+                    return Err(self.hazard(
+                        HazardKind::WritePort,
+                        self.place(Words::Activations, word),
+                        other,
+                    ));
+                }
+            }
+            self.bank_writers[bank][e] = self.current;
+        }
+        self.activations.writers[word] = self.current;
+        Ok(())
     }
 
     #[cold]
     fn own_result(&self, word: usize) -> Hazard {
-        self.hazard(HazardKind::OwnResult, self.bank_place(word), self.current)
+        self.hazard(
+            HazardKind::OwnResult,
+            self.place(Words::Activations, word),
+            self.current,
+        )
     }
 
     /// The finding that the current instruction and `other` are not in order; the program's order says which is first.
@@ -362,155 +392,41 @@ impl Watch for Hazards<'_> {
         }
     }
 
-    fn read_activation(&mut self, word: usize) -> Result<(), Hazard> {
-        let e = self.engine.index();
-        if self.activations.readers[e][word] == self.current {
-            // Read before and in order then; but a max-pool may have written it since.
-            if self.activations.writers[word] == self.current {
-                return Err(self.own_result(word));
+    fn read(&mut self, of: Words, word: usize) -> Result<(), Hazard> {
+        if of == Words::Activations {
+            return self.read_activation(word);
+        }
+        let (e, current) = (self.engine.index(), self.current);
+        let region = self.region(of);
+        region.readers[e][word] = current;
+        let writer = region.writers[word];
+        if self.follows(writer) {
+            Ok(())
+        } else {
+            Err(self.hazard(HazardKind::ReadAfterWrite, self.place(of, word), writer))
+        }
+    }
+
+    fn write(&mut self, of: Words, word: usize) -> Result<(), Hazard> {
+        let current = self.current;
+        match of {
+            Words::Activations => return self.write_activation(word),
+            Words::Memory if word < self.program_words => {
+                return Err(self.hazard(HazardKind::Program, self.place(of, word), current));
             }
-            return Ok(());
+            _ => {}
         }
-        let writer = self.activations.writers[word];
-        if writer == self.current {
-            return Err(self.own_result(word));
+        // One engine writes all the others, and one reads them.
+        let region = self.region(of);
+        region.writers[word] = current;
+        let readers = region.readers.iter();
+        let readers = readers.filter_map(|readers| readers.get(word));
+        let reader = readers.copied().max().unwrap_or(0);
+        if self.follows(reader) {
+            Ok(())
+        } else {
+            Err(self.hazard(HazardKind::WriteAfterRead, self.place(of, word), reader))
         }
-        if !self.follows(writer) {
-            return Err(self.hazard(HazardKind::ReadAfterWrite, self.bank_place(word), writer));
-        }
-        self.activations.readers[e][word] = self.current;
-        let bank = word >> self.bank_shift;
-        if self.bank_readers[bank][e] != self.current {
-            for other in self.bank_readers[bank] {
-                if !self.follows(other) {
-                    return Err(self.hazard(HazardKind::ReadPort, self.bank_place(word), other));
-                }
-            }
-            self.bank_readers[bank][e] = self.current;
-        }
-        Ok(())
-    }
-
-    fn write_activation(&mut self, word: usize) -> Result<(), Hazard> {
-        let e = self.engine.index();
-        for readers in &self.activations.readers {
-            let reader = readers.get(word).copied().unwrap_or(0);
-            if !self.follows(reader) {
-                return Err(self.hazard(HazardKind::WriteAfterRead, self.bank_place(word), reader));
-            }
-        }
-        let bank = word >> self.bank_shift;
-        if self.bank_writers[bank][e] != self.current {
-            for other in self.bank_writers[bank] {
-                if !self.follows(other) {
-                    return Err(self.hazard(HazardKind::WritePort, self.bank_place(word), other));
-                }
-            }
-            self.bank_writers[bank][e] = self.current;
-        }
-        self.activations.writers[word] = self.current;
-        Ok(())
-    }
-
-    fn read_weights(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.weights, word, Place::Weights(word as u32))
-    }
-
-    fn write_weights(&mut self, word: usize) -> Result<(), Hazard> {
-        self.write(|h| &mut h.weights, word, Place::Weights(word as u32))
-    }
-
-    fn read_parameters(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.parameters, word, Place::Parameters(word as u32))
-    }
-
-    fn write_parameters(&mut self, word: usize) -> Result<(), Hazard> {
-        self.write(|h| &mut h.parameters, word, Place::Parameters(word as u32))
-    }
-
-    fn read_tables(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.tables, word, Place::Tables(word as u32))
-    }
-
-    fn write_tables(&mut self, word: usize) -> Result<(), Hazard> {
-        self.write(|h| &mut h.tables, word, Place::Tables(word as u32))
-    }
-
-    fn read_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
-        let (index, place) = self.accumulator(half, pixel);
-        self.read(|h| &mut h.accumulators, index, place)
-    }
-
-    fn write_accumulators(&mut self, half: usize, pixel: usize) -> Result<(), Hazard> {
-        let (index, place) = self.accumulator(half, pixel);
-        self.write(|h| &mut h.accumulators, index, place)
-    }
-
-    fn read_memory(&mut self, word: usize) -> Result<(), Hazard> {
-        self.read(|h| &mut h.memory, word, Place::Memory(word as u32))
-    }
-
-    fn write_memory(&mut self, word: usize) -> Result<(), Hazard> {
-        let place = Place::Memory(word as u32);
-        if word < self.program_words {
-            return Err(self.hazard(HazardKind::Program, place, self.current));
-        }
-        self.write(|h| &mut h.memory, word, place)
-    }
-}
-
-/// The accesses of a program that ran before, which are in order whatever its data.
-pub(crate) struct Proven;
-
-impl Watch for Proven {
-    fn begin(&mut self, _: usize) {}
-
-    fn read_activation(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn write_activation(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn read_weights(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn write_weights(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn read_parameters(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn write_parameters(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn read_tables(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn write_tables(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn read_accumulators(&mut self, _: usize, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn write_accumulators(&mut self, _: usize, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn read_memory(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
-    }
-
-    fn write_memory(&mut self, _: usize) -> Result<(), Hazard> {
-        Ok(())
     }
 }
 

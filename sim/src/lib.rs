@@ -6,7 +6,7 @@
 //! - [`ir::timing`] says what happens when; it knows no values, and the search for mappings asks it too.
 //! - `record` counts its cycles as the hardware does, and splits them by layer and cause.
 //! - `function` gives each operation its meaning on real memory images; it knows no time.
-//! - `hazard` proves, while values are computed, that semaphores alone put all accesses in order, whatever the
+//! - `watch` is told of each access; `hazard` proves, while values are computed, that semaphores alone put all accesses in order, whatever the
 //!   memory does.
 //! - `simulator` keeps all of that but the values for the next run of the same program.
 //!
@@ -27,6 +27,7 @@ mod simulator;
 mod state;
 mod tokens;
 pub mod trace;
+mod watch;
 
 use ir::MemoryModel;
 use ir::isa::Engine;

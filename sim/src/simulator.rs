@@ -9,7 +9,8 @@ use ir::timing::Timeline;
 
 use crate::error::SimError;
 use crate::function::Values;
-use crate::hazard::{Hazards, Proven, Watch};
+use crate::hazard::Hazards;
+use crate::watch::{Proven, Watch};
 use crate::{Memory, Outcome, State, record, tokens};
 
 /// What is true of every run of a program, whatever its data: its operations, when they start, and what is counted.

@@ -10,7 +10,7 @@ use ir::operation::Exec;
 
 use super::kernel::Line;
 use super::{Addresses, Fault, Values};
-use crate::hazard::Watch;
+use crate::watch::{Watch, Words};
 
 impl<W: Watch> Values<'_, W> {
     pub(super) fn exec(&mut self, op: &Exec) -> Result<(), Fault> {
@@ -20,7 +20,8 @@ impl<W: Watch> Values<'_, W> {
         let first = half * self.arch().accumulators.pixels as usize * cols;
         let n_pixels = nx as usize * ny as usize;
         for pixel in 0..n_pixels {
-            self.watch.write_accumulators(half, pixel)?;
+            self.watch
+                .write(Words::Accumulators, first / cols + pixel)?;
         }
         if !op.accumulate {
             self.state.accumulators[first..][..n_pixels * cols].fill(0);
@@ -48,7 +49,7 @@ impl<W: Watch> Values<'_, W> {
         let nth = (tile % arch.weight_tiles()) as usize;
         let first = nth * cols;
         for word in first..first + cols {
-            self.watch.read_weights(word)?;
+            self.watch.read(Words::Weights, word)?;
         }
         let (tile, is_turned) = &mut self.tiles[nth];
         if !*is_turned {
@@ -132,7 +133,7 @@ impl<W: Watch> Values<'_, W> {
         };
         for x in 0..pixels.end - pixels.start {
             self.watch
-                .read_activation((word as i64 + step * x) as usize)?;
+                .read(Words::Activations, (word as i64 + step * x) as usize)?;
         }
         let word_bytes = self.arch().word_bytes() as usize;
         let line = Line {

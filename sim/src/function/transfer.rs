@@ -5,7 +5,7 @@ use std::ops::Range;
 use ir::operation::{Load, Space, Store};
 
 use super::{Addresses, Fault, Values};
-use crate::hazard::Watch;
+use crate::watch::{Watch, Words};
 
 impl<W: Watch> Values<'_, W> {
     pub(super) fn load(&mut self, op: &Load) -> Result<(), Fault> {
@@ -13,13 +13,8 @@ impl<W: Watch> Values<'_, W> {
         let mut from = self.memory_words(op.memory, op.words)?;
         for piece in self.pieces(op.space, op.local, op.words)? {
             for (from, to) in (from..).zip(piece.clone()) {
-                self.watch.read_memory(from)?;
-                match op.space {
-                    Space::Activations => self.watch.write_activation(to)?,
-                    Space::Weights => self.watch.write_weights(to)?,
-                    Space::Parameters => self.watch.write_parameters(to)?,
-                    Space::Tables => self.watch.write_tables(to)?,
-                }
+                self.watch.read(Words::Memory, from)?;
+                self.watch.write(op.space.into(), to)?;
             }
             if op.space == Space::Weights {
                 self.load_tiles(&piece);
@@ -42,8 +37,8 @@ impl<W: Watch> Values<'_, W> {
         let mut to = self.memory_words(op.memory, op.words)?;
         for piece in self.pieces(Space::Activations, op.local, op.words)? {
             for (from, to) in piece.clone().zip(to..) {
-                self.watch.read_activation(from)?;
-                self.watch.write_memory(to)?;
+                self.watch.read(Words::Activations, from)?;
+                self.watch.write(Words::Memory, to)?;
             }
             let source =
                 &self.state.activations[piece.start * word_bytes..][..piece.len() * word_bytes];

@@ -5,7 +5,7 @@ use ir::operation::{Lookup, MaxPool, Pack, Requantise};
 
 use super::scale::Channels;
 use super::{Addresses, Fault, Values};
-use crate::hazard::Watch;
+use crate::watch::{Watch, Words};
 
 /// What max-pool reads outside the source: the smallest value.
 const OUTSIDE: i8 = i8::MIN;
@@ -23,9 +23,9 @@ impl<W: Watch> Values<'_, W> {
             .flat_map(|y| (0..nx).map(move |x| (y, x)))
             .enumerate()
         {
-            self.watch.read_accumulators(half, pixel)?;
+            self.watch.read(Words::Accumulators, first + pixel)?;
             let word = addresses.word(op.destination.word(x, 0, y))?;
-            self.watch.write_activation(word)?;
+            self.watch.write(Words::Activations, word)?;
             let sums = &self.state.accumulators[(first + pixel) * cols..][..cols];
             let bytes = &mut self.state.activations[word * word_bytes + byte..][..cols];
             channels.requantise(bytes, sums, op.zero_point, op.clamp);
@@ -39,7 +39,8 @@ impl<W: Watch> Values<'_, W> {
         let words: Result<_, Fault> = (0..self.arch().array.cols)
             .map(|c| {
                 let start = (first.wrapping_add(c) % n_channels) as usize * ParameterWord::BYTES;
-                self.watch.read_parameters(start / word_bytes as usize)?;
+                let word = start / word_bytes as usize;
+                self.watch.read(Words::Parameters, word)?;
                 let bytes = self.state.parameters[start..].first_chunk();
                 Ok(ParameterWord::from_bytes(
                     *bytes.expect("a word for each channel"),
@@ -139,7 +140,7 @@ impl<W: Watch> Values<'_, W> {
                     }
                 }
                 let word = addresses.word(op.destination.word(x, 0, y))?;
-                self.watch.write_activation(word)?;
+                self.watch.write(Words::Activations, word)?;
                 let start = word * word_bytes as usize + op.lane as usize;
                 self.state.activations[start..][..bytes.len()].copy_from_slice(&bytes);
             }
@@ -151,7 +152,7 @@ impl<W: Watch> Values<'_, W> {
     fn read_both_tables(&mut self, both: bool) -> Result<(Vec<i32>, Vec<i32>), Fault> {
         let words = self.arch().table_words() as usize;
         for word in 0..if both { words } else { words / 2 } {
-            self.watch.read_tables(word)?;
+            self.watch.read(Words::Tables, word)?;
         }
         let entries = self.state.tables.chunks_exact(4);
         let mut first: Vec<i32> = entries
@@ -163,14 +164,14 @@ impl<W: Watch> Values<'_, W> {
 
     fn read_word(&mut self, address: i64) -> Result<&[u8], Fault> {
         let word = Addresses::of(self.arch()).word(address)?;
-        self.watch.read_activation(word)?;
+        self.watch.read(Words::Activations, word)?;
         let word_bytes = self.arch().word_bytes() as usize;
         Ok(&self.state.activations[word * word_bytes..][..word_bytes])
     }
 
     fn write_word(&mut self, address: i64, values: &[i8]) -> Result<(), Fault> {
         let word = Addresses::of(self.arch()).word(address)?;
-        self.watch.write_activation(word)?;
+        self.watch.write(Words::Activations, word)?;
         let bytes = &mut self.state.activations[word * values.len()..][..values.len()];
         for (byte, &value) in bytes.iter_mut().zip(values) {
             *byte = value as u8;
