@@ -6,8 +6,8 @@
 //! - [`ir::timing`] says what happens when; it knows no values, and the search for mappings asks it too.
 //! - `record` counts its cycles as the hardware does, and splits them by layer and cause.
 //! - `function` gives each operation its meaning on real memory images; it knows no time.
-//! - `watch` is told of each access; `hazard` proves, while values are computed, that semaphores alone put all accesses in order, whatever the
-//!   memory does.
+//! - `watch` is told of each access; `hazard` proves, while values are computed, that semaphores alone put all accesses
+//!   in order, whatever the memory does.
 //! - `simulator` keeps all of that but the values for the next run of the same program.
 //!
 //! Not here: what a program is for (`mapper`), what a network means (`ir`), and any hardware number (`ir::arch`).
