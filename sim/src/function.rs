@@ -29,16 +29,35 @@ impl From<Hazard> for Fault {
     }
 }
 
+/// What of a machine's state the kernels have in a form of their own, from one run to the next.
+pub(crate) struct Scratch {
+    /// A word of padding.
+    padding: Vec<u8>,
+    /// The weight tiles as the kernel reads them, and whether nothing was loaded since.
+    tiles: Vec<(Tile, bool)>,
+}
+
+impl Scratch {
+    /// That of a machine after reset.
+    pub(crate) fn new(arch: &Arch) -> Scratch {
+        let (rows, cols) = (arch.array.rows as usize, arch.array.cols as usize);
+        let kernels = Kernel::all().into_iter();
+        let mut fitting = kernels.filter(|kernel| kernel.fits(rows, cols));
+        let tile = Tile::new(fitting.next_back().expect("one fits all"), rows, cols);
+        Scratch {
+            padding: vec![0; arch.word_bytes() as usize],
+            tiles: vec![(tile, false); arch.weight_tiles() as usize],
+        }
+    }
+}
+
 /// The values of a machine in a run.
 pub(crate) struct Values<'a, W> {
     checked: Checked<'a>,
     state: &'a mut State,
     memory: &'a mut Memory,
     watch: W,
-    /// A word of padding.
-    padding: Vec<u8>,
-    /// The weight tiles as the kernel reads them, and whether nothing was loaded since.
-    tiles: Vec<(Tile, bool)>,
+    scratch: &'a mut Scratch,
 }
 
 impl<'a, W: Watch> Values<'a, W> {
@@ -46,20 +65,15 @@ impl<'a, W: Watch> Values<'a, W> {
         checked: Checked<'a>,
         state: &'a mut State,
         memory: &'a mut Memory,
+        scratch: &'a mut Scratch,
         watch: W,
     ) -> Values<'a, W> {
-        let array = &checked.arch.array;
-        let (rows, cols) = (array.rows as usize, array.cols as usize);
-        let kernels = Kernel::all().into_iter();
-        let mut fitting = kernels.filter(|kernel| kernel.fits(rows, cols));
-        let tile = Tile::new(fitting.next_back().expect("one fits all"), rows, cols);
         Values {
             checked,
             state,
             memory,
             watch,
-            padding: vec![0; checked.arch.word_bytes() as usize],
-            tiles: vec![(tile, false); checked.arch.weight_tiles() as usize],
+            scratch,
         }
     }
 

@@ -40,6 +40,7 @@ pub use simulator::Simulator;
 pub use state::{Memory, State};
 pub use trace::Trace;
 
+use function::Scratch;
 use hazard::Hazards;
 use simulator::Plan;
 
@@ -107,7 +108,8 @@ pub fn simulate(
     let plan = Plan::of(&state.registers, checked, model)?;
     if mode == Mode::Full {
         let hazards = Hazards::new(checked, memory.words(checked.arch));
-        plan.run(checked, &mut state, memory, hazards)?;
+        let mut scratch = Scratch::new(checked.arch);
+        plan.run(checked, &mut state, &mut scratch, memory, hazards)?;
     }
     Ok(plan.outcome(checked, mode == Mode::Trace))
 }

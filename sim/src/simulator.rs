@@ -8,7 +8,7 @@ use ir::program::{Checked, Program};
 use ir::timing::Timeline;
 
 use crate::error::SimError;
-use crate::function::Values;
+use crate::function::{Scratch, Values};
 use crate::hazard::Hazards;
 use crate::watch::{Proven, Watch};
 use crate::{Memory, Outcome, State, record, tokens};
@@ -90,11 +90,12 @@ impl Plan {
         &self,
         checked: Checked<'_>,
         state: &mut State,
+        scratch: &mut Scratch,
         memory: &mut Memory,
         watch: W,
     ) -> Result<(), SimError> {
         state.registers.clone_from(&self.registers[1]);
-        let mut values = Values::new(checked, state, memory, watch);
+        let mut values = Values::new(checked, state, memory, scratch, watch);
         for &(index, nth) in &self.by_start {
             values.execute(index, &self.operations[nth])?;
         }
@@ -110,6 +111,7 @@ impl Plan {
 /// The machine of an arch. Registers and local memories keep what a run left in them, as on a board.
 pub struct Simulator {
     state: State,
+    scratch: Scratch,
     last: Option<(Plan, Outcome)>,
 }
 
@@ -118,6 +120,7 @@ impl Simulator {
     pub fn new(arch: &Arch) -> Simulator {
         Simulator {
             state: State::new(arch),
+            scratch: Scratch::new(arch),
             last: None,
         }
     }
@@ -143,13 +146,13 @@ impl Simulator {
         });
         let known = match known {
             Some((plan, outcome)) => {
-                plan.run(checked, &mut self.state, memory, Proven)?;
+                plan.run(checked, &mut self.state, &mut self.scratch, memory, Proven)?;
                 (plan, outcome)
             }
             None => {
                 let plan = Plan::of(&self.state.registers, checked, model)?;
                 let hazards = Hazards::new(checked, memory.words(checked.arch));
-                plan.run(checked, &mut self.state, memory, hazards)?;
+                plan.run(checked, &mut self.state, &mut self.scratch, memory, hazards)?;
                 let outcome = plan.outcome(checked, false);
                 (plan, outcome)
             }

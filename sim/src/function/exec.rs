@@ -51,7 +51,7 @@ impl<W: Watch> Values<'_, W> {
         for word in first..first + cols {
             self.watch.read(Words::Weights, word)?;
         }
-        let (tile, is_turned) = &mut self.tiles[nth];
+        let (tile, is_turned) = &mut self.scratch.tiles[nth];
         if !*is_turned {
             tile.set(&self.state.weights[first * rows..][..cols * rows]);
             *is_turned = true;
@@ -100,13 +100,13 @@ impl<W: Watch> Values<'_, W> {
         if pixels.is_empty() {
             return;
         }
-        self.padding.fill(padding as u8);
+        self.scratch.padding.fill(padding as u8);
         let line = Line {
-            bytes: &self.padding,
+            bytes: &self.scratch.padding,
             start: 0,
             step: 0,
         };
-        let (tile, _) = &self.tiles[tile];
+        let (tile, _) = &self.scratch.tiles[tile];
         let sums = &mut self.state.accumulators[sums..];
         tile.multiply(of_pixels(sums, pixels, self.checked.arch), line);
     }
@@ -141,7 +141,7 @@ impl<W: Watch> Values<'_, W> {
             start: word * word_bytes,
             step: step as isize * word_bytes as isize,
         };
-        let (tile, _) = &self.tiles[tile];
+        let (tile, _) = &self.scratch.tiles[tile];
         let sums = &mut self.state.accumulators[sums..];
         tile.multiply(of_pixels(sums, pixels, self.checked.arch), line);
         Ok(())

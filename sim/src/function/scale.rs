@@ -11,6 +11,7 @@ pub(super) struct Channels {
     biases: Vec<i32>,
     /// Mantissa and shift as one float; zero where no sum gives another value than zero.
     scales: Vec<f32>,
+    #[cfg(target_arch = "x86_64")]
     has_avx2: bool,
 }
 
@@ -26,22 +27,35 @@ impl Channels {
             words,
             #[cfg(target_arch = "x86_64")]
             has_avx2: std::arch::is_x86_feature_detected!("avx2"),
-            #[cfg(not(target_arch = "x86_64"))]
-            has_avx2: false,
         }
     }
 
     /// Makes a byte of the sum of each column.
     pub(super) fn requantise(&self, bytes: &mut [u8], sums: &[i32], zero_point: i8, clamp: Clamp) {
-        #[cfg(target_arch = "x86_64")]
-        if self.has_avx2 {
-            #[expect(unsafe_code, reason = "the processor has AVX2")]
-            return unsafe { avx2::requantise(self, bytes, sums, zero_point, clamp) };
-        }
-        for ((byte, &sum), word) in bytes.iter_mut().zip(sums).zip(&self.words) {
+        let first = self.by_vectors(bytes, sums, zero_point, clamp);
+        let columns = bytes.iter_mut().zip(sums).zip(&self.words).skip(first);
+        for ((byte, &sum), word) in columns {
             let sum = sum.wrapping_add(word.bias);
             *byte = word.scale.apply(sum, zero_point, clamp) as u8;
         }
+    }
+
+    /// Does what vectors can; gives the first column that is left.
+    #[cfg(target_arch = "x86_64")]
+    fn by_vectors(&self, bytes: &mut [u8], sums: &[i32], zero_point: i8, clamp: Clamp) -> usize {
+        if !self.has_avx2 {
+            return 0;
+        }
+        #[expect(unsafe_code, reason = "the processor has AVX2")]
+        unsafe {
+            avx2::requantise(self, bytes, sums, zero_point, clamp);
+        }
+        sums.len() - sums.len() % avx2::LANES
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn by_vectors(&self, _: &mut [u8], _: &[i32], _: i8, _: Clamp) -> usize {
+        0
     }
 }
 
@@ -49,10 +63,18 @@ impl Channels {
 mod avx2 {
     use super::Channels;
     use ir::numerics::Clamp;
+    use std::arch::x86_64::{
+        __m256i, _mm256_add_epi32, _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_max_epi32,
+        _mm256_max_ps, _mm256_min_epi32, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_epi32,
+        _mm256_set1_ps,
+    };
 
+    /// Columns of one vector.
+    pub(super) const LANES: usize = 8;
     /// What lies beyond it is at an end of the range, with any zero point.
     const FAR: f32 = 1024.0;
 
+    /// For the columns that fill vectors.
     #[target_feature(enable = "avx2")]
     pub(super) fn requantise(
         channels: &Channels,
@@ -61,12 +83,24 @@ mod avx2 {
         zero_point: i8,
         clamp: Clamp,
     ) {
-        let [zero_point, lo, hi] = [zero_point, clamp.lo, clamp.hi].map(i32::from);
-        let parameters = channels.biases.iter().zip(&channels.scales);
-        for ((byte, &sum), (&bias, &scale)) in bytes.iter_mut().zip(sums).zip(parameters) {
-            let product = sum.wrapping_add(bias) as f32 * scale;
-            let steps = product.round_ties_even().clamp(-FAR, FAR) as i32;
-            *byte = (steps + zero_point).max(lo).min(hi) as u8;
+        let [zero_point, lo, hi] =
+            [zero_point, clamp.lo, clamp.hi].map(|value| _mm256_set1_epi32(value.into()));
+        let [far, near] = [FAR, -FAR].map(|end| _mm256_set1_ps(end));
+        let (bytes, _) = bytes.as_chunks_mut::<LANES>();
+        let (sums, _) = sums.as_chunks::<LANES>();
+        let (biases, _) = channels.biases.as_chunks::<LANES>();
+        let (scales, _) = channels.scales.as_chunks::<LANES>();
+        for ((bytes, &sums), (&biases, &scales)) in
+            bytes.iter_mut().zip(sums).zip(biases.iter().zip(scales))
+        {
+            let sums = _mm256_add_epi32(bytemuck::cast(sums), bytemuck::cast(biases));
+            let steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), bytemuck::cast(scales));
+            // It rounds half to even.
+            let steps = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(steps, near), far));
+            let codes: __m256i = _mm256_add_epi32(steps, zero_point);
+            let codes: [i32; LANES] =
+                bytemuck::cast(_mm256_min_epi32(_mm256_max_epi32(codes, lo), hi));
+            *bytes = codes.map(|code| code as u8);
         }
     }
 }

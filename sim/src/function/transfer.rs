@@ -76,7 +76,7 @@ impl<W: Watch> Values<'_, W> {
     fn load_tiles(&mut self, words: &Range<usize>) {
         let cols = self.arch().array.cols as usize;
         let (first, last) = (words.start / cols, (words.end - 1) / cols);
-        for (_, is_turned) in self.tiles.iter_mut().take(last + 1).skip(first) {
+        for (_, is_turned) in self.scratch.tiles.iter_mut().take(last + 1).skip(first) {
             *is_turned = false;
         }
     }
