@@ -15,6 +15,15 @@ pub(crate) fn identity(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     walk.value(node, 0)
 }
 
+/// `Dropout`, which does nothing outside of training.
+pub(crate) fn dropout(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    if node.input(2).is_some() && walk.constant(node, 2)?.reals() != [0.0] {
+        return Err(Reason::unsupported("`training_mode` is set")
+            .help("export the network in evaluation mode"));
+    }
+    walk.value(node, 0)
+}
+
 /// `Reshape` to a constant shape.
 pub(crate) fn reshape(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
     let value = walk.value(node, 0)?;

@@ -56,7 +56,7 @@ const OPERATORS: &[(&str, Handler)] = &[
     ("DepthToSpace", One(resize::depth_to_space)),
     ("DequantizeLinear", One(quantise::dequantize_linear)),
     ("Div", One(arithmetic::div)),
-    ("Dropout", One(address::identity)),
+    ("Dropout", One(address::dropout)),
     ("Flatten", One(address::flatten)),
     ("Gather", One(constant::gather)),
     ("Gemm", One(gemm::gemm)),

@@ -12,6 +12,13 @@ use ir::op::{Positions, Window};
 
 /// `Resize` to the nearest pixel by whole factors.
 pub(crate) fn resize(walk: &mut Walk, node: &Node) -> Result<Value, Reason> {
+    let policy = node.text("keep_aspect_ratio_policy", "stretch");
+    if policy != "stretch" {
+        return Err(Reason::unsupported(format!(
+            "`keep_aspect_ratio_policy` is `{policy}`, only `stretch` is supported"
+        ))
+        .help("write the sizes out as they come of it"));
+    }
     // Operator set 10 has the factors where later ones have the region.
     let (scales, sizes) = if walk.opset < 11 { (1, 9) } else { (2, 3) };
     let shape = walk.value(node, 0)?.shape().unwrap_or_default().to_vec();

@@ -134,6 +134,37 @@ fn automatic_padding_that_would_crop_is_refused() {
 }
 
 #[test]
+fn training_and_kept_aspect_ratios_are_refused() {
+    let dropout = |training: i64| {
+        let graph = qdq(&[1, 1, 4, 4], Int8, 0)
+            .integers("mode", &[], DataType::Bool, &[training])
+            .floats("ratio", &[], &[0.5]);
+        end(graph.node("r = Dropout x.r ratio mode", vec![]), 0.5)
+    };
+    assert!(dropout(0).import().is_ok());
+    assert!(dropout(1).problems()[0].message.contains("training_mode"));
+    let resize = |policy: &str| {
+        let graph = qdq(&[1, 1, 4, 4], Int8, 0)
+            .floats("none", &[0], &[])
+            .integers("sizes", &[2], Int64, &[8, 12]);
+        let attributes = vec![
+            ints("axes", &[2, 3]),
+            text("keep_aspect_ratio_policy", policy),
+            text("coordinate_transformation_mode", "asymmetric"),
+            text("nearest_mode", "floor"),
+        ];
+        end(
+            graph.node("r = Resize x.r none none sizes", attributes),
+            0.5,
+        )
+    };
+    assert!(resize("stretch").import().is_ok());
+    for policy in ["not_larger", "not_smaller"] {
+        assert!(resize(policy).problems()[0].message.contains(policy));
+    }
+}
+
+#[test]
 fn constants_without_values_and_lists_are_refused() {
     let graph = weights(qdq(&[1, 1, 4, 4], Int8, 0), &[1, 1, 3, 3])
         .node("c = Conv x.r w.r", vec![])
