@@ -32,13 +32,13 @@ impl fmt::Display for Accuracy {
 impl Accuracy {
     /// Of the first output of the file for each batch; none where the images have no labels.
     pub(crate) fn of<'a>(
-        outputs: impl IntoIterator<Item = &'a Values>,
+        outputs: impl IntoIterator<Item = &'a Tensor>,
         network: &Network,
         images: &Images,
     ) -> Option<Accuracy> {
         let labels = images.labels.as_ref()?;
         let outputs = outputs.into_iter();
-        let classes = outputs.flat_map(|output| classes(output, network.batch));
+        let classes = outputs.flat_map(|output| classes(&output.values, network.batch));
         let right = classes.zip(labels).filter(|(class, label)| class == *label);
         Some(Accuracy {
             right: right.count(),
@@ -52,19 +52,19 @@ impl Accuracy {
         network: &Network,
         images: &Images,
     ) -> Result<Option<Accuracy>, Failure> {
-        let first = |batch: &[RunOutcome]| -> Result<Option<Values>, Failure> {
-            let first = results(network, batch)?.into_iter().next();
-            Ok(first.map(|tensor| tensor.values))
-        };
-        let outputs: Result<Vec<_>, Failure> = runs.chunks(network.batch).map(first).collect();
-        Ok(Accuracy::of(outputs?.iter().flatten(), network, images))
+        let outputs = results(runs, network)?;
+        let firsts = outputs.iter().flat_map(|outputs| outputs.first());
+        Ok(Accuracy::of(firsts, network, images))
     }
 }
 
-/// The outputs of the file, from what a device gave for the images of one batch.
-pub(crate) fn results(network: &Network, batch: &[RunOutcome]) -> Result<Vec<Tensor>, Failure> {
-    let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
-    Ok(tensors(network, &outputs)?)
+/// The outputs of the file for each batch, from what a device gave for each image.
+pub(crate) fn results(runs: &[RunOutcome], network: &Network) -> Result<Vec<Vec<Tensor>>, Failure> {
+    let of_batch = |batch: &[RunOutcome]| {
+        let outputs: Vec<Vec<Vec<i8>>> = batch.iter().map(|run| run.outputs.clone()).collect();
+        Ok(tensors(network, &outputs)?)
+    };
+    runs.chunks(network.batch).map(of_batch).collect()
 }
 
 /// The class of each image of a batch: the index that an output of one index has, otherwise the place of the largest

@@ -230,11 +230,10 @@ impl From<host_runtime::Error> for Failure {
             return Failure::new(Code::Device, error);
         }
         let code = match &error {
-            Error::Program(_) | Error::Network(_) | Error::Unsound { .. } => Code::Input,
-            Error::Artifact {
-                action: "write", ..
-            } => Code::Resource,
-            Error::Artifact { .. } => Code::Input,
+            Error::Program(_)
+            | Error::Network(_)
+            | Error::Unsound { .. }
+            | Error::Artifact { .. } => Code::Input,
             Error::Build(BuildError::Tool(error)) => Code::of(error.exit_code()),
             Error::Build(_) | Error::Load(_) | Error::Timeout { .. } | Error::Wait { .. } => {
                 Code::ToolFailed

@@ -161,8 +161,8 @@ fn try_compare(
                 (a.shape(), a.scale, a.zero_point, &a.host)
                     == (b.shape(), b.scale, b.zero_point, &b.host)
             };
-            let inputs = written.inputs.iter().zip(&network.inputs);
-            written.inputs.len() == network.inputs.len() && inputs.into_iter().all(is_same)
+            let mut inputs = written.inputs.iter().zip(&network.inputs);
+            written.inputs.len() == network.inputs.len() && inputs.all(is_same)
         });
         written.unwrap_or_else(|| network.clone())
     });

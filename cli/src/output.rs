@@ -109,10 +109,10 @@ pub(crate) fn fill(
     command: &str,
     files: &[(String, String)],
 ) -> Result<(), Failure> {
-    let fault = |error| Failure::write(folder, error);
-    fs::create_dir_all(folder).map_err(fault)?;
+    self::folder(folder)?;
     let names: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
-    let present: BTreeSet<String> = names_in(folder).map_err(fault)?;
+    let present: BTreeSet<String> =
+        names_in(folder).map_err(|error| Failure::write(folder, error))?;
     let before = &ours(folder, command) & &present;
     // Whoever is stopped half-way finds a folder that is still known as ours.
     let manifest_path = folder.join(MANIFEST);

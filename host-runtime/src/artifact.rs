@@ -173,7 +173,6 @@ impl Artifact {
     /// [`Error::Artifact`] with the reason.
     pub fn read(path: &Path) -> Result<Artifact, Error> {
         let refused = |reason: String, help: Option<String>| Error::Artifact {
-            action: "read",
             path: path.to_owned(),
             reason,
             help,

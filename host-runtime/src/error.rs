@@ -103,12 +103,10 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// An artifact cannot be read or written.
-    #[error("cannot {action} artifact `{path}`: {reason}", path = path.display())]
+    /// An artifact cannot be read.
+    #[error("cannot read artifact `{path}`: {reason}", path = path.display())]
     #[diagnostic(code(artifact::file))]
     Artifact {
-        /// `read` or `write`.
-        action: &'static str,
         /// The file.
         path: PathBuf,
         /// Why not.

@@ -33,7 +33,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::quoted_length;
+use crate::text::quoted;
 use crate::workload::is_name;
 
 /// The version of the text form.
@@ -402,11 +402,8 @@ fn words(line: &str) -> Result<Vec<Cow<'_, str>>, String> {
     let mut rest = line.trim_start();
     while !rest.is_empty() {
         let length = if rest.starts_with('"') {
-            let length = quoted_length(rest);
-            let name = length.and_then(|length| serde_json::from_str(&rest[..length]).ok());
-            let (Some(length), Some(name)) = (length, name) else {
-                return Err(format!("`{rest}` is not a name in double quotes"));
-            };
+            let (name, length) =
+                quoted(rest).ok_or_else(|| format!("`{rest}` is not a name in double quotes"))?;
             words.push(Cow::Owned(name));
             length
         } else {

@@ -80,12 +80,15 @@ pub fn json(json: &str) -> Cow<'_, str> {
     )
 }
 
-/// The length of the text in double quotes that `text` starts with, in bytes; none if it does not end on its line.
-pub(crate) fn quoted_length(text: &str) -> Option<usize> {
+/// The name in double quotes that `text` starts with, and how many bytes it takes; none if it does not end on its line.
+pub(crate) fn quoted(text: &str) -> Option<(String, usize)> {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
         match c {
-            '"' if !escaped => return Some(at + 1),
+            '"' if !escaped => {
+                let name = serde_json::from_str(&text[..=at]).ok()?;
+                return Some((name, at + 1));
+            }
             '\n' => return None,
             _ => escaped = c == '\\' && !escaped,
         }

@@ -112,7 +112,8 @@ pub fn import(path: &Path, options: &Options) -> Result<Network, ImportError> {
 /// # Errors
 /// As [`import`].
 pub fn import_bytes(bytes: &[u8], options: &Options) -> Result<Network, ImportError> {
-    read(&file::decode(bytes.to_vec())?, None, options)?.into_network()
+    let model = file::decode(bytes.to_vec())?;
+    read(&model, None, options, Einsums::Folded)?.into_network()
 }
 
 /// Reads the bytes of an ONNX file, whose external data lies in `folder`, as the network that [`import`] gives, with an
@@ -126,8 +127,7 @@ pub fn import_as_written(
     options: &Options,
 ) -> Result<Network, ImportError> {
     let model = file::decode(bytes.to_vec())?;
-    dims::check(&model, options)?;
-    walk::walk(&model, folder, options, Einsums::AsWritten)?.into_network()
+    read(&model, folder, options, Einsums::AsWritten)?.into_network()
 }
 
 /// Lists everything that keeps the ONNX file at `path` from being imported.
@@ -135,14 +135,15 @@ pub fn import_as_written(
 /// # Errors
 /// [`ImportError`] if the file cannot be read or is not ONNX.
 pub fn check(path: &Path, options: &Options) -> Result<Report, ImportError> {
-    read(&file::read(path)?, path.parent(), options)
+    read(&file::read(path)?, path.parent(), options, Einsums::Folded)
 }
 
 fn read(
     model: &proto::ModelProto,
     folder: Option<&Path>,
     options: &Options,
+    einsums: Einsums,
 ) -> Result<Report, ImportError> {
     dims::check(model, options)?;
-    walk::walk(model, folder, options, Einsums::Folded)
+    walk::walk(model, folder, options, einsums)
 }

@@ -55,7 +55,7 @@ impl Plan {
         tokens::check(checked, &timeline)?;
         Ok(Plan {
             instructions: program.instructions.clone(),
-            arch_hash: arch.hash(),
+            arch_hash: program.arch_hash,
             model,
             registers: [registers.clone(), after],
             by_start: by_start(program, &operations, &timeline),
@@ -73,7 +73,7 @@ impl Plan {
     ) -> Option<Plan> {
         let (program, arch) = (checked.program, checked.arch);
         let is_same = self.model == model
-            && self.arch_hash == arch.hash()
+            && self.arch_hash == program.arch_hash
             && self.instructions == program.instructions;
         if is_same && self.registers[0] != *registers {
             // A program that sets what it needs does the same from any registers.

@@ -242,7 +242,7 @@ fn reference(loaded: &Loaded, images: &Images, console: &Console) -> Result<Accu
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let firsts = outputs.iter().map(|outputs| &outputs[0].values);
+    let firsts = outputs.iter().map(|outputs| &outputs[0]);
     Ok(Accuracy::of(firsts, &loaded.network, images).expect("digits has labels"))
 }
 

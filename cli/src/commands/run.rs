@@ -146,16 +146,13 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
     let begin = Instant::now();
     let outcomes = run_images(&artifact, &args.device, settings, &images, console)?;
     let wall_seconds = begin.elapsed().as_secs_f64();
+    let results = results(&outcomes, &artifact.network)?;
     if let Some(path) = &args.outputs {
-        let all = outcomes
-            .chunks(artifact.network.batch)
-            .map(|batch| {
-                let results = results(&artifact.network, batch)?;
-                let values = results.iter().map(|x| values_json(&x.values));
-                Ok(values.collect())
-            })
-            .collect::<Result<Vec<Value>, Failure>>()?;
-        output::write(path, serde_json::to_string(&all).expect("numbers") + "\n")?;
+        let values = |tensors: &Vec<Tensor>| -> Vec<Value> {
+            tensors.iter().map(|x| values_json(&x.values)).collect()
+        };
+        let all: Vec<Vec<Value>> = results.iter().map(values).collect();
+        output::write(path, json!(all).to_string() + "\n")?;
     }
     let simulated = match (&args.trace, args.device.as_str()) {
         (None, "reference") => None,
@@ -170,10 +167,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         .filter(|_| args.device != "reference")
         .map(|outcome| outcome.layers.as_slice());
     let first = &outcomes[0];
-    let first_results = results(
-        &artifact.network,
-        &outcomes[..artifact.network.batch.min(outcomes.len())],
-    )?;
+    let firsts = results.iter().flat_map(|outputs| outputs.first());
     let cycles: Vec<u64> = outcomes
         .iter()
         .filter_map(|outcome| outcome.cycles)
@@ -198,8 +192,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
             _ => None,
         },
         wall_seconds,
-        accuracy: Accuracy::of_runs(&outcomes, &artifact.network, &images)?,
-        first_output: first_results.iter().map(Output::of).collect(),
+        accuracy: Accuracy::of(firsts, &artifact.network, &images),
+        first_output: results[0].iter().map(Output::of).collect(),
         counters: first.counters.clone(),
         stalls: layers.map(|layers| {
             stall_rows(&artifact, layers)

@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Outcome, Failure> {
         let all: Vec<Vec<Value>> = outcomes.iter().map(outputs).collect();
         output::write(path, json!(all).to_string() + "\n")?;
     }
-    let firsts = outcomes.iter().map(|outcome| &outcome[0].values);
+    let firsts = outcomes.iter().map(|outcome| &outcome[0]);
     let ran = Ran {
         network: loaded.network.name.clone(),
         network_hash: loaded.hash.clone(),

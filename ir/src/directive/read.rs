@@ -15,7 +15,7 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use super::{Directive, FORMAT, Operator, Relation, Residency, Selector, Setting, Size};
 use crate::arch::Dataflow;
 use crate::mapping::{Order, RowMapping};
-use crate::text::quoted_length;
+use crate::text::quoted;
 
 /// A directive with the place of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,9 +215,7 @@ fn words(text: &str, span: Range<usize>) -> Result<Vec<Word>, Fault> {
         let (length, word) = match c {
             '#' => (rest.find('\n').unwrap_or(rest.len()), None),
             '"' => {
-                let length = quoted_length(rest);
-                let name = length.and_then(|length| serde_json::from_str(&rest[..length]).ok());
-                let (Some(length), Some(name)) = (length, name) else {
+                let Some((name, length)) = quoted(rest) else {
                     let line = rest.lines().next().unwrap_or_default().trim_end();
                     return Err(Fault::new(
                         at..at + line.len(),
